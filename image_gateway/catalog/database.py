@@ -1,0 +1,114 @@
+"""The engine of the catalog, and the migrations that bring its tables up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+BUSY_TIMEOUT_SECONDS = 15
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class DatabaseUrlError(ValueError):
+    """The database URL cannot be used; the text says why without its password."""
+
+
+class SchemaOutdated(Exception):
+    """The tables are missing or older than this program."""
+
+
+def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+    """Make the engine; nothing is connected yet.
+
+    SQLite gets WAL, a busy time-out and its folder made; PostgreSQL a pool that checks connections.
+    Raises DatabaseUrlError when the URL cannot be parsed or its driver is not installed.
+    """
+    try:
+        url = make_url(database_url)
+        if url.get_backend_name() == "sqlite":
+            return _open_sqlite(url)
+        return create_engine(
+            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10,
+            hide_parameters=True, connect_args=_connect_arguments(url),
+        )  # fmt: skip
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from error
+    except ModuleNotFoundError as error:
+        raise DatabaseUrlError(f"needs the driver {error.name}: install image-gateway[postgres]") from error
+
+
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    return {"connect_timeout": 5} if url.get_backend_name() == "postgresql" else {}
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL, not NORMAL: an acknowledged completion must survive a power cut, and writes are rare.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables to the newest revision; safe to run from several processes at once."""
+    _with_config(engine, lambda config: command.upgrade(config, "head"))
+
+
+def check_drift(engine: Engine) -> None:
+    """Raise alembic's CommandError when the tables differ from the models."""
+    _with_config(engine, command.check)
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision that the tables have, None for an empty database."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str:
+    """The revision that this program needs."""
+    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    if head is None:
+        raise SchemaOutdated("the program holds no migrations")
+    return head
+
+
+def require_current(engine: Engine) -> None:
+    """Raise SchemaOutdated unless the tables are what this program needs."""
+    try:
+        found = current_revision(engine)
+    except SQLAlchemyError as error:
+        raise SchemaOutdated(f"the database cannot be used ({type(error).__name__})") from error
+    if found != newest_revision():
+        raise SchemaOutdated(
+            f"the tables are at revision {found or 'none'}, this program needs {newest_revision()}: "
+            "run `image-gateway db upgrade`"
+        )
+
+
+def _with_config(engine: Engine, run: Callable[[Config], None]) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        run(config)
+        connection.commit()

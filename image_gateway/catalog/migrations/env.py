@@ -1,0 +1,23 @@
+"""Runs the migrations on the connection that `catalog.database` hands over."""
+
+from alembic import context
+from sqlalchemy import text
+
+from image_gateway.catalog.models import Base
+
+UPGRADE_LOCK = 0x1A6E6A7E
+
+connection = context.config.attributes["connection"]
+if connection.dialect.name == "postgresql":
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+elif connection.dialect.name == "sqlite":
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    compare_type=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,63 @@
+"""The table of images."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Dialect, Integer, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC date on every database; SQLite forgets the zone by itself."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a date without a zone")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class ImageRow(Base):
+    """One image; the columns of `disk_` are set together at completion, of `chunked_` at publishing."""
+
+    __tablename__ = "images"
+    __table_args__ = (CheckConstraint("state IN ('uploading', 'complete')", name="state"),)
+
+    image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(256))
+    version: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    upload_id: Mapped[str] = mapped_column(String(1024))
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    disk_size: Mapped[int | None] = mapped_column(BigInteger)
+    disk_etag: Mapped[str | None] = mapped_column(String(256))
+    disk_last_modified: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disk_cache_control: Mapped[str | None] = mapped_column(String(512))
+    chunked_chunk_size: Mapped[int | None] = mapped_column(BigInteger)
+    chunked_index_width: Mapped[int | None] = mapped_column(Integer)
+    chunked_disk_sha256: Mapped[str | None] = mapped_column(String(64))
+    chunked_manifest_size: Mapped[int | None] = mapped_column(BigInteger)
+    chunked_manifest_etag: Mapped[str | None] = mapped_column(String(256))
+    chunked_published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    chunked_cache_control: Mapped[str | None] = mapped_column(String(512))

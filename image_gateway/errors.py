@@ -1,0 +1,102 @@
+"""What can go wrong, by name: one table from fact to code, status and a line for the client.
+
+`GatewayError` and its children are answered to the client as
+`{"error": {"code", "message"}}`. The facts below `StoreFact` are what storage tells the
+services; a service turns each into an answer, none reaches a client by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class GatewayError(Exception):
+    """An answer to the client: `code`, HTTP `status`, one line of text, extra headers."""
+
+    code = "INTERNAL"
+    status = 500
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class BadRequest(GatewayError):
+    code, status = "BAD_REQUEST", 400
+
+
+class Unauthenticated(GatewayError):
+    code, status = "UNAUTH", 401
+
+
+class Forbidden(GatewayError):
+    code, status = "FORBIDDEN", 403
+
+
+class NotFound(GatewayError):
+    code, status = "NOT_FOUND", 404
+
+
+class InvalidState(GatewayError):
+    code, status = "INVALID_STATE", 409
+
+
+class PreconditionFailed(GatewayError):
+    code, status = "PRECONDITION_FAILED", 412
+
+
+class TooLarge(GatewayError):
+    code, status = "TOO_LARGE", 413
+
+
+class UrlTooLong(GatewayError):
+    code, status = "URL_TOO_LONG", 414
+
+
+class UnsupportedMediaType(GatewayError):
+    code, status = "UNSUPPORTED_MEDIA_TYPE", 415
+
+
+class StoreError(GatewayError):
+    """The store answered something that must not be passed on; the cause is in the log."""
+
+    code, status = "S3_ERROR", 502
+
+
+class StoreUnavailable(GatewayError):
+    """The store did not answer in time, or said that it cannot now; trying again may help."""
+
+    code, status = "S3_UNAVAILABLE", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})
+
+
+class CatalogUnavailable(GatewayError):
+    """The database of image records cannot be used now; trying again may help."""
+
+    code, status = "CATALOG_UNAVAILABLE", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})
+
+
+class StoreFact(Exception):
+    """Something the store said that a service decides about."""
+
+
+class ObjectMissing(StoreFact):
+    """No object has this key."""
+
+
+class ObjectChanged(StoreFact):
+    """The object is not the version that the read was tied to."""
+
+
+class UploadMissing(StoreFact):
+    """The store knows no such multipart upload (completed, aborted or expired)."""
+
+
+class PartsRejected(StoreFact):
+    """The store refused the list of parts; the text says why in the client's words."""

@@ -1,0 +1,65 @@
+"""Where an image's objects lie: S3 keys and the CloudFront paths that equal them.
+
+`<base>/<ownerKey>/<imageId>/<version>/` holds `disk.img`, `manifest.json` and `chunks/`, so that one
+signed policy over the prefix covers all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+def owner_key(owner: str) -> str:
+    """Derive the path segment of an owner: 40 hex digits, whatever the owner is called.
+
+    A user id may hold `/`, `?`, `*`, `%` or dot-segments, which break keys and are wildcards in
+    CloudFront policies; its SHA-256 (160 bits of it) holds none.
+    """
+    return hashlib.sha256(owner.encode()).hexdigest()[:40]
+
+
+def normalise_base_path(text: str) -> str:
+    """Base path without doubled or trailing slashes: `/a/b`, or the empty string for the root."""
+    segments = [segment for segment in text.split("/") if segment]
+    return "".join(f"/{segment}" for segment in segments)
+
+
+def chunk_name(index: int, width: int) -> str:
+    """File name of a chunk: zero-padded decimal of `width` digits, and `.bin`."""
+    return f"{index:0{width}d}.bin"
+
+
+@dataclass(frozen=True)
+class ImageLocation:
+    """The place of one version of one image."""
+
+    base_path: str
+    owner: str
+    image_id: str
+    version: str
+
+    @property
+    def path(self) -> str:
+        """URL path of the prefix: leading slash, no trailing one."""
+        return f"{self.base_path}/{owner_key(self.owner)}/{self.image_id}/{self.version}"
+
+    @property
+    def prefix(self) -> str:
+        """S3 key prefix: no leading slash, one trailing one."""
+        return f"{self.path.lstrip('/')}/"
+
+    @property
+    def disk_key(self) -> str:
+        return f"{self.prefix}disk.img"
+
+    @property
+    def manifest_key(self) -> str:
+        return f"{self.prefix}manifest.json"
+
+    @property
+    def chunks_prefix(self) -> str:
+        return f"{self.prefix}chunks/"
+
+    def chunk_key(self, index: int, width: int) -> str:
+        return f"{self.chunks_prefix}{chunk_name(index, width)}"

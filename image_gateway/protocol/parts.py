@@ -1,0 +1,84 @@
+"""The parts of a multipart upload: S3's limits, and a client's list held against the store's.
+
+Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+MIN_PART_SIZE = 5 * MIB
+MAX_PART_SIZE = 5 * 1024 * MIB
+MAX_PARTS = 10_000
+MAX_NAMED = 20
+
+
+@dataclass(frozen=True)
+class ClaimedPart:
+    """A part as the client names it; the ETag may come without quotes."""
+
+    number: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part as the store lists it; `etag` quoted, `size` in bytes."""
+
+    number: int
+    etag: str
+    size: int
+
+
+def quoted(etag: str) -> str:
+    """The ETag with quotes, added only where they are missing."""
+    bare = etag.strip()
+    return bare if bare.startswith(('"', 'W/"')) else f'"{bare}"'
+
+
+def find_list_problem(claimed: Sequence[ClaimedPart]) -> str | None:
+    """Say what is wrong with a list of parts by itself, or None."""
+    if not claimed:
+        return "parts must name at least one part"
+    numbers = [part.number for part in claimed]
+    outside = [number for number in numbers if not 1 <= number <= MAX_PARTS]
+    if outside:
+        return f"part numbers must be 1 to {MAX_PARTS}: {name_parts(outside)}"
+    repeated = [number for number, times in Counter(numbers).items() if times > 1]
+    if repeated:
+        return f"part numbers must not repeat: {name_parts(repeated)}"
+    return None
+
+
+def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPart]) -> str | None:
+    """Say where a client's list disagrees with what the store has, or None.
+
+    Looks for parts the store never got, ETags it never gave, and parts other than the last that
+    are below the 5 MiB that S3 demands.
+    """
+    known = {part.number: part for part in stored}
+    missing = [part.number for part in claimed if part.number not in known]
+    if missing:
+        return f"the store has no such part: {name_parts(missing)}; upload it first"
+    foreign = [part.number for part in claimed if quoted(part.etag) != known[part.number].etag]
+    if foreign:
+        return f"the etag is not what the store gave: {name_parts(foreign)}"
+    last = max(part.number for part in claimed)
+    small = [
+        part.number for part in claimed if part.number != last and known[part.number].size < MIN_PART_SIZE
+    ]
+    if small:
+        return f"only the last part may be smaller than {MIN_PART_SIZE} bytes: {name_parts(small)}"
+    return None
+
+
+def name_parts(numbers: Iterable[int]) -> str:
+    """Part numbers for an error message: at most 20 of them, and how many more."""
+    ordered = sorted(set(numbers))
+    shown = ", ".join(str(number) for number in ordered[:MAX_NAMED])
+    more = len(ordered) - MAX_NAMED
+    label = "part" if len(ordered) == 1 else "parts"
+    return f"{label} {shown}" + (f" and {more} more" if more > 0 else "")

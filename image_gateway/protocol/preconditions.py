@@ -1,0 +1,94 @@
+"""Conditional requests: If-Match … If-Range in the order of RFC 9110 §13.2.2, one decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from werkzeug.http import parse_date, parse_etags, unquote_etag
+
+IF_RANGE_LIMIT = 256
+ETAG_LIST_LIMIT = 16 * 1024
+DATE_LIMIT = 128
+
+
+class Decision(Enum):
+    """What a conditional request comes to."""
+
+    PROCEED = "proceed"
+    PROCEED_WHOLE = "proceed, but ignore Range"
+    NOT_MODIFIED = "304"
+    FAILED = "412"
+
+
+@dataclass(frozen=True)
+class Validators:
+    """The current version: `etag` strong and quoted, `last_modified` aware, whole seconds."""
+
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditional headers as they came, None where absent."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_unmodified_since: str | None = None
+    if_range: str | None = None
+
+
+def decide(conditions: Conditions, current: Validators) -> Decision:
+    """Evaluate the conditions of a GET or HEAD against the current version.
+
+    A header longer than its bound is one that cannot match: If-Match then fails, If-None-Match and
+    If-Range do not hold; an unreadable or overlong date is ignored (RFC 9110 §13.1.3, §13.1.4).
+    """
+    if not _passes_match(conditions, current):
+        return Decision.FAILED
+    if _is_unmodified(conditions, current):
+        return Decision.NOT_MODIFIED
+    if conditions.if_range is not None and not _range_holds(conditions.if_range, current):
+        return Decision.PROCEED_WHOLE
+    return Decision.PROCEED
+
+
+def _passes_match(conditions: Conditions, current: Validators) -> bool:
+    if conditions.if_match is not None:
+        return _listed(conditions.if_match, current.etag, weakly=False)
+    unmodified_since = _date(conditions.if_unmodified_since)
+    return unmodified_since is None or current.last_modified <= unmodified_since
+
+
+def _is_unmodified(conditions: Conditions, current: Validators) -> bool:
+    if conditions.if_none_match is not None:
+        return _listed(conditions.if_none_match, current.etag, weakly=True)
+    modified_since = _date(conditions.if_modified_since)
+    return modified_since is not None and current.last_modified <= modified_since
+
+
+def _range_holds(if_range: str, current: Validators) -> bool:
+    text = if_range.strip(" \t")
+    if len(if_range) > IF_RANGE_LIMIT:
+        return False
+    if text.startswith('"'):
+        return text == current.etag
+    date = _date(text)
+    return date is not None and current.last_modified <= date
+
+
+def _listed(header: str, etag: str, *, weakly: bool) -> bool:
+    if len(header) > ETAG_LIST_LIMIT:
+        return False
+    tags = parse_etags(header.strip(" \t"))
+    value, _ = unquote_etag(etag)
+    return tags.contains_weak(value) if weakly else tags.contains(value)
+
+
+def _date(header: str | None) -> datetime | None:
+    if header is None or len(header) > DATE_LIMIT:
+        return None
+    return parse_date(header)

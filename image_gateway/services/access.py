@@ -1,0 +1,34 @@
+"""Who may do what with an image."""
+
+from __future__ import annotations
+
+import re
+
+from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import Forbidden, InvalidState, NotFound
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class Access:
+    """Finds an image for a caller; the owner alone may read or change it."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def find(self, image_id: str, caller: str) -> ImageRecord:
+        """Return the caller's image; NotFound when there is none, Forbidden when it is someone else's."""
+        record = self._catalog.find(image_id) if _UUID.fullmatch(image_id) else None
+        if record is None:
+            raise NotFound("there is no such image")
+        if record.owner != caller:
+            raise Forbidden("this image belongs to someone else")
+        return record
+
+    def find_readable(self, image_id: str, caller: str) -> tuple[ImageRecord, DiskFacts]:
+        """Return the caller's image and its disk; InvalidState while it is not complete."""
+        record = self.find(image_id, caller)
+        if record.state is not ImageState.COMPLETE or record.disk is None:
+            raise InvalidState("the image is not complete: its upload is still open")
+        return record, record.disk

@@ -1,0 +1,83 @@
+"""The one boto3 client of a process, and the one that signs URLs for the host browsers use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """Where the store is and how to talk to it; endpoints are None for AWS itself."""
+
+    bucket: str
+    region: str
+    endpoint: str | None = None
+    public_endpoint: str | None = None
+    path_style: bool = False
+    pool_size: int = 32
+    connect_timeout: int = 5
+    read_timeout: int = 60
+
+
+class StoreClients:
+    """Makes the clients when they are first used in a process, so never before a fork."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self.address = address
+        self._lock = threading.Lock()
+        self._pair: _ClientPair | None = None
+        self._pid = 0
+
+    @property
+    def requests(self) -> S3Client:
+        """The client that talks to the store."""
+        return self._for_this_process().requests
+
+    @property
+    def signing(self) -> S3Client:
+        """The client whose presigned URLs name the host that browsers reach."""
+        return self._for_this_process().signing
+
+    def _for_this_process(self) -> _ClientPair:
+        with self._lock:
+            if self._pair is None or self._pid != os.getpid():
+                self._pair, self._pid = _ClientPair(self.address), os.getpid()
+            return self._pair
+
+
+class _ClientPair:
+    def __init__(self, address: StoreAddress) -> None:
+        self._address = address
+        self.requests = _make_client(address, address.endpoint)
+
+    @cached_property
+    def signing(self) -> S3Client:
+        public = self._address.public_endpoint
+        return _make_client(self._address, public) if public else self.requests
+
+
+def _make_client(address: StoreAddress, endpoint: str | None) -> S3Client:
+    # Custom stores reject the SDK's default CRC trailers, so checksums are only sent when S3 demands them.
+    checksums = "when_required" if endpoint else "when_supported"
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if address.path_style else "virtual"},
+        max_pool_connections=address.pool_size,
+        connect_timeout=address.connect_timeout,
+        read_timeout=address.read_timeout,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+    )
+    session = boto3.session.Session(region_name=address.region)
+    return session.client("s3", endpoint_url=endpoint, config=config)

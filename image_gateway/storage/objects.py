@@ -1,0 +1,267 @@
+"""ObjectStore: the store's verbs in the domain's words; botocore's errors become named facts here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+
+from image_gateway.errors import (
+    GatewayError,
+    ObjectChanged,
+    ObjectMissing,
+    PartsRejected,
+    StoreError,
+    StoreUnavailable,
+    UploadMissing,
+)
+from image_gateway.protocol.parts import ClaimedPart, StoredPart, quoted
+from image_gateway.protocol.ranges import Part
+from image_gateway.storage.body import ObjectBody
+from image_gateway.storage.client import StoreClients
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_log = logging.getLogger(__name__)
+
+_FACTS: Mapping[str, type[Exception]] = {
+    "NoSuchKey": ObjectMissing,
+    "404": ObjectMissing,
+    "PreconditionFailed": ObjectChanged,
+    "412": ObjectChanged,
+    "NoSuchUpload": UploadMissing,
+}
+_PART_FAULTS = {
+    "InvalidPart": "the store does not have one of the parts, or its etag is another",
+    "InvalidPartOrder": "the parts are not in ascending order",
+    "EntityTooSmall": "a part other than the last is below the store's least size",
+    "EntityTooLarge": "the parts together are larger than the store allows",
+    "InvalidRequest": "the store refuses this list of parts",
+    "MalformedXML": "the store refuses this list of parts",
+}
+_PASSING = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "503", "500"}
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What the store says of an object: size in bytes, quoted ETag, aware UTC date of whole seconds."""
+
+    size: int
+    etag: str
+    last_modified: datetime
+    cache_control: str | None
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The version a read is tied to: its ETag, or the latest date it may have been written."""
+
+    etag: str | None = None
+    unmodified_since: datetime | None = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        named = {"IfMatch": self.etag, "IfUnmodifiedSince": self.unmodified_since}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class OpenObject:
+    """An object being read: its facts, and the body, which the receiver must close."""
+
+    info: ObjectInfo
+    body: ObjectBody
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """A line of a listing."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectStore:
+    """One bucket. Each method says which facts of `image_gateway.errors` it raises besides
+    StoreError (the answer cannot be used) and StoreUnavailable (no answer, try again)."""
+
+    def __init__(self, clients: StoreClients) -> None:
+        self._clients = clients
+        self._bucket = clients.address.bucket
+
+    @property
+    def _client(self) -> S3Client:
+        return self._clients.requests
+
+    def check_reachable(self) -> None:
+        """Ask for the bucket; StoreUnavailable, whatever the reason, when it cannot be used."""
+        try:
+            with _named_facts("HeadBucket"):
+                self._client.head_bucket(Bucket=self._bucket)
+        except (ObjectMissing, StoreError) as error:
+            raise StoreUnavailable("the bucket is missing or refuses this gateway") from error
+
+    def create_upload(self, key: str, *, cache_control: str) -> str:
+        """Begin a multipart upload of a disk image and return its upload id."""
+        with _named_facts("CreateMultipartUpload"):
+            answer = self._client.create_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                ContentType="application/octet-stream",
+                ContentEncoding="identity",
+                CacheControl=cache_control,
+            )
+        return answer["UploadId"]
+
+    def sign_part(self, key: str, upload_id: str, number: int, *, lifetime: int) -> str:
+        """Return a URL that PUTs one part for `lifetime` seconds, for the host that browsers use."""
+        arguments = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
+        with _named_facts("presign UploadPart"):
+            return self._clients.signing.generate_presigned_url("upload_part", arguments, ExpiresIn=lifetime)
+
+    def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
+        """Return every part that the store has, all pages; raises UploadMissing."""
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._bucket, Key=key, UploadId=upload_id
+        )
+        with _named_facts("ListParts", missing=UploadMissing):
+            return [
+                StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"])
+                for page in pages
+                for part in page.get("Parts", [])
+            ]
+
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
+        """Join the parts, given in ascending order; raises UploadMissing or PartsRejected."""
+        listed = [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts]
+        with _named_facts("CompleteMultipartUpload", missing=UploadMissing, parts=True):
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}
+            )
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Throw an upload and its parts away; one that is gone already is no error."""
+        try:
+            with _named_facts("AbortMultipartUpload", missing=UploadMissing):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+        except UploadMissing:
+            _log.info("the upload to abort was gone already")
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return the facts of an object; raises ObjectMissing."""
+        with _named_facts("HeadObject"):
+            answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        _check_encoding(answer)
+        return _info(answer, answer["ContentLength"])
+
+    def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
+        """Begin to read an object, or one part of it, of the pinned version.
+
+        Raises ObjectMissing, and ObjectChanged when the object is not the pinned version. A ranged
+        answer without the right Content-Range, or with an encoding, is a StoreError.
+        """
+        arguments: dict[str, Any] = {"Range": part.as_request()} if part else {}
+        with _named_facts("GetObject"):
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=key, **arguments, **(pin or Pin()).as_arguments()
+            )
+        body = ObjectBody(answer["Body"], answer["ContentLength"])
+        try:
+            _check_encoding(answer)
+            size = _check_range(answer, part) if part else answer["ContentLength"]
+            return OpenObject(_info(answer, size), body)
+        except BaseException:
+            body.close()
+            raise
+
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
+        """Write a whole object."""
+        with _named_facts("PutObject"):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data,
+                ContentType=content_type,
+                ContentEncoding="identity",
+                CacheControl=cache_control,
+            )
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object under a prefix, page by page."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with _named_facts("ListObjectsV2"):
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield ListedObject(item["Key"], item["Size"], quoted(item["ETag"]))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is gone already is no error."""
+        with _named_facts("DeleteObject"):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+
+@contextmanager
+def _named_facts(
+    operation: str, *, missing: type[Exception] | None = None, parts: bool = False
+) -> Iterator[None]:
+    """Turn botocore's errors into facts; `missing` is what a bare 404 means to this operation."""
+    try:
+        yield
+    except ClientError as error:
+        raise _fact_of(operation, error, missing, parts=parts) from error
+    except NoCredentialsError as error:
+        _log.error("%s: there are no credentials for the store", operation)
+        raise StoreError("the gateway has no credentials for the store") from error
+    except (HTTPClientError, BotoCoreError) as error:
+        _log.warning("%s failed: %s", operation, type(error).__name__)
+        raise StoreUnavailable("the store did not answer; try again") from error
+
+
+def _fact_of(
+    operation: str, error: ClientError, missing: type[Exception] | None, *, parts: bool
+) -> Exception:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    fact = _FACTS.get(code)
+    if fact is ObjectMissing and missing is not None:
+        fact = missing
+    if fact is not None:
+        return fact(f"{operation}: {code}")
+    if parts and code in _PART_FAULTS:
+        return PartsRejected(_PART_FAULTS[code])
+    return _unexpected(operation, code, status)
+
+
+def _unexpected(operation: str, code: str, status: int) -> GatewayError:
+    _log.warning("%s: the store answered %s %s", operation, status, code)
+    if code in _PASSING or status in (429, 500, 503):
+        return StoreUnavailable("the store cannot answer now; try again")
+    return StoreError(f"the store refused {operation}")
+
+
+def _check_encoding(answer: Mapping[str, Any]) -> None:
+    encoding = answer.get("ContentEncoding")
+    if encoding not in (None, "", "identity"):
+        _log.error("refusing an object whose Content-Encoding is %r", encoding)
+        raise StoreError("the object is stored with a content encoding, so its bytes are not the image's")
+
+
+def _check_range(answer: Mapping[str, Any], part: Part) -> int:
+    """Return the object's size from Content-Range; StoreError unless exactly `part` was answered."""
+    unit, _, size = str(answer.get("ContentRange", "")).partition("/")
+    expected, _, _ = part.as_content_range(0).partition("/")
+    if unit != expected or not size.isdigit() or answer["ContentLength"] != part.length:
+        _log.error("asked for %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
+        raise StoreError("the store did not answer the range that was asked for")
+    return int(size)
+
+
+def _info(answer: Mapping[str, Any], size: int) -> ObjectInfo:
+    modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
+    return ObjectInfo(size, quoted(answer["ETag"]), modified, answer.get("CacheControl"))
