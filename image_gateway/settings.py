@@ -20,7 +20,7 @@ from image_gateway.protocol.parts import MAX_PART_SIZE, MIB, MIN_PART_SIZE
 MASK = "********"
 SEVEN_DAYS = 604_800
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", re.ASCII)
-_BASE_PATH = re.compile(r"[A-Za-z0-9/._~-]*", re.ASCII)
+_BASE_PATH = re.compile(r"/*([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,254}(/+|$))*", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _URL_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 CACHE_CONTROL = {
@@ -266,7 +266,7 @@ class SettingsSchema(Schema):
     )
     image_base_path = _matching(
         _BASE_PATH,
-        "must be a URL path of letters, digits, hyphens, dots, underscores, tildes and slashes",
+        "must be a URL path like /images: letters, digits, - _ ~ and inner dots between slashes",
         data_key="IMAGE_BASE_PATH",
         load_default="/images",
         metadata=_doc("First part of every key and CloudFront path; / for none"),

@@ -45,6 +45,7 @@ class ImageRow(Base):
 
     image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     owner: Mapped[str] = mapped_column(String(256))
+    base_path: Mapped[str] = mapped_column(String(512))
     version: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     upload_id: Mapped[str] = mapped_column(String(1024))

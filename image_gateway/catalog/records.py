@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from image_gateway.protocol.layout import ImageLocation
+
 
 class ImageState(StrEnum):
     """`uploading` until the store has joined the parts, then `complete` and readable."""
@@ -47,6 +49,7 @@ class ImageRecord:
 
     image_id: str
     owner: str
+    base_path: str
     version: str
     state: ImageState
     upload_id: str
@@ -54,3 +57,8 @@ class ImageRecord:
     created_at: datetime
     disk: DiskFacts | None = None
     chunked: ChunkedFacts | None = None
+
+    @property
+    def location(self) -> ImageLocation:
+        """Where its objects lie; the base path is the one it was created under."""
+        return ImageLocation(self.base_path, self.owner, self.image_id, self.version)

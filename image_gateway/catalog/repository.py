@@ -52,12 +52,32 @@ class Catalog:
         )
         return self._changes_one(statement)
 
-    def publish(self, image_id: str, version: str, chunked: ChunkedFacts) -> bool:
-        """Note the chunked version of a complete image; False when it is noted already or not complete."""
+    def claim_chunk_size(self, image_id: str, chunk_size: int) -> int | None:
+        """Fix how a complete image is cut, before its first chunk is written.
+
+        The first caller wins: returns the size that holds from now on, None when the image is not complete.
+        Chunks of two sizes would have the same keys, so the size can never change.
+        """
         statement = (
             update(ImageRow)
-            .where(ImageRow.image_id == image_id, ImageRow.version == version)
-            .where(ImageRow.state == ImageState.COMPLETE.value, ImageRow.chunked_chunk_size.is_(None))
+            .where(ImageRow.image_id == image_id, ImageRow.state == ImageState.COMPLETE.value)
+            .where(ImageRow.chunked_chunk_size.is_(None))
+            .values(chunked_chunk_size=chunk_size)
+        )
+        with self._transaction() as connection:
+            connection.execute(statement)
+            claimed = select(ImageRow.chunked_chunk_size).where(ImageRow.image_id == image_id)
+            return connection.execute(claimed).scalar()
+
+    def publish(self, image_id: str, chunked: ChunkedFacts) -> bool:
+        """Note that all chunks and the manifest are written; False unless their size is the claimed one.
+
+        Noting it again is harmless: the bytes are the same, the date is that of the newest manifest.
+        """
+        statement = (
+            update(ImageRow)
+            .where(ImageRow.image_id == image_id, ImageRow.state == ImageState.COMPLETE.value)
+            .where(ImageRow.chunked_chunk_size == chunked.chunk_size)
             .values(**_prefixed("chunked_", chunked))
         )
         return self._changes_one(statement)
@@ -88,7 +108,7 @@ def _prefixed(prefix: str, facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
 
 def _record(row: dict[str, Any]) -> ImageRecord:
     disk = _facts(DiskFacts, "disk_", row) if row["disk_size"] is not None else None
-    chunked = _facts(ChunkedFacts, "chunked_", row) if row["chunked_chunk_size"] is not None else None
+    chunked = _facts(ChunkedFacts, "chunked_", row) if row["chunked_published_at"] is not None else None
     plain = {name: row[name] for name in _PLAIN}
     return ImageRecord(state=ImageState(row["state"]), disk=disk, chunked=chunked, **plain)
 

@@ -53,13 +53,14 @@ class Uploads:
 
     def begin(self, owner: str) -> ImageRecord:
         """Open a multipart upload at the store and record it; no record, no upload is left when either fails."""
-        image_id, version = str(uuid.uuid4()), secrets.token_hex(8)
-        key = ImageLocation(self._rules.base_path, owner, image_id, version).disk_key
+        location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
+        key = location.disk_key
         upload_id = self._store.create_upload(key, cache_control=self._rules.cache_control)
         record = ImageRecord(
-            image_id=image_id,
+            image_id=location.image_id,
             owner=owner,
-            version=version,
+            base_path=location.base_path,
+            version=location.version,
             state=ImageState.UPLOADING,
             upload_id=upload_id,
             part_size=self._rules.part_size,
@@ -79,7 +80,8 @@ class Uploads:
             raise InvalidState("the image is complete: no parts can be added")
         lifetime = self._rules.url_lifetime
         expires_at = self._now() + timedelta(seconds=lifetime)
-        return PartUrl(self._store.sign_part(self._key(record), upload_id, number, lifetime=lifetime), expires_at)
+        url = self._store.sign_part(record.location.disk_key, upload_id, number, lifetime=lifetime)
+        return PartUrl(url, expires_at)
 
     def complete(self, image_id: str, caller: str, upload_id: str, parts: Sequence[ClaimedPart]) -> DiskFacts:
         """Join the parts and make the image readable; repeating it answers the same.
@@ -92,7 +94,7 @@ class Uploads:
         problem = find_list_problem(parts)
         if problem:
             raise BadRequest(problem)
-        key = self._key(record)
+        key = record.location.disk_key
         self._join(key, upload_id, sorted(parts, key=lambda part: part.number))
         disk = self._look_at(key)
         if not self._catalog.complete(image_id, upload_id, disk):
@@ -145,9 +147,6 @@ class Uploads:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
             _log.error("an upload without a record stays in the store: %s (%s)", key, error.code)
-
-    def _key(self, record: ImageRecord) -> str:
-        return ImageLocation(self._rules.base_path, record.owner, record.image_id, record.version).disk_key
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -16,6 +16,7 @@ def upgrade() -> None:
         "images",
         sa.Column("image_id", sa.String(36), nullable=False),
         sa.Column("owner", sa.String(256), nullable=False),
+        sa.Column("base_path", sa.String(512), nullable=False),
         sa.Column("version", sa.String(64), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("upload_id", sa.String(1024), nullable=False),

@@ -1,0 +1,47 @@
+"""CloudFront's signed cookies, one set for each image: their Path keeps two images apart.
+
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-setting-signed-cookie-custom-policy.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from werkzeug.http import http_date
+
+from image_gateway.cdn.signer import Grant
+
+
+@dataclass(frozen=True)
+class CookieRules:
+    """The attributes that the operator chooses."""
+
+    same_site: str
+    partitioned: bool
+    domain: str | None
+
+
+@dataclass(frozen=True)
+class SignedCookie:
+    """A cookie; `attributes` are as they stand in Set-Cookie."""
+
+    name: str
+    value: str = field(repr=False)
+    attributes: tuple[str, ...]
+
+    def as_header(self) -> str:
+        """The value of a Set-Cookie header."""
+        return "; ".join((f"{self.name}={self.value}", *self.attributes))
+
+
+def make_cookies(grant: Grant, path: str, rules: CookieRules) -> tuple[SignedCookie, ...]:
+    """The cookies that carry a grant to the URLs under `path`, which ends with a slash."""
+    attributes = [f"Path={path}", "Secure", "HttpOnly", f"SameSite={rules.same_site}"]
+    if rules.partitioned:
+        attributes.append("Partitioned")
+    if rules.domain:
+        attributes.append(f"Domain={rules.domain}")
+    attributes.append(f"Expires={http_date(grant.expires_at)}")
+    return tuple(
+        SignedCookie(name, value, tuple(attributes)) for name, value in grant.cookie_values().items()
+    )

@@ -1,0 +1,34 @@
+"""Liveness, readiness, and the contract file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flask import Blueprint, Response
+
+from image_gateway.routes.responses import json_response
+
+CONTRACT = Path(__file__).parent.parent / "openapi.yaml"
+
+
+def make_health_blueprint(checks: Sequence[Callable[[], None]]) -> Blueprint:
+    """Routes `health`, `healthz`, `readyz` and `openapi.yaml`; each check raises when not ready."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/health")
+    @blueprint.get("/healthz")
+    def alive() -> Response:
+        return json_response({"ok": True}, secret=True)
+
+    @blueprint.get("/readyz")
+    def ready() -> Response:
+        for check in checks:
+            check()
+        return json_response({"ok": True}, secret=True)
+
+    @blueprint.get("/openapi.yaml")
+    def contract() -> Response:
+        return Response(CONTRACT.read_bytes(), mimetype="application/yaml")
+
+    return blueprint

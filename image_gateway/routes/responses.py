@@ -1,0 +1,83 @@
+"""The only makers of responses: JSON with its dates and caching, and bodies of bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+from werkzeug.datastructures import Headers
+from werkzeug.http import http_date
+
+from image_gateway.services.streaming import Answer, Representation
+
+NO_STORE = "no-store"
+
+
+class BytesResponse(Response):
+    """Sends its headers exactly as they are set.
+
+    Werkzeug strips Last-Modified and Content-Encoding from a 304; clients check both.
+    """
+
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
+        return Headers(self.headers)
+
+
+def json_response(document: Any, status: int = 200, *, secret: bool = False) -> Response:
+    """A JSON answer; one that holds secrets, or depends on who asks, is not to be stored."""
+    response = Response(json.dumps(document), status, mimetype="application/json")
+    response.headers["Cache-Control"] = NO_STORE if secret else "private, no-cache"
+    return response
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with whole seconds: 2026-11-22T19:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def redirect_to(url: str) -> Response:
+    """A 307 that nobody stores: its URL may be signed."""
+    response = Response(status=307)
+    response.headers["Location"] = url
+    response.headers["Cache-Control"] = NO_STORE
+    response.autocorrect_location_header = False
+    return response
+
+
+def bytes_response(answer: Answer, resource_policy: str) -> Response:
+    """Render an answer of the streaming service; the server closes the body on every path."""
+    headers = Headers(_common_headers(answer.representation, resource_policy))
+    size = answer.representation.size
+    if answer.status == 416:
+        headers["Content-Range"] = f"bytes */{size}"
+        headers["Content-Length"] = "0"
+    elif answer.part is not None:
+        headers["Content-Range"] = answer.part.as_content_range(size)
+        headers["Content-Length"] = str(answer.part.length)
+    elif answer.status == 200:
+        headers["Content-Length"] = str(size)
+    body: Iterator[bytes] = iter(()) if answer.body is None else answer.body
+    return BytesResponse(body, answer.status, headers, direct_passthrough=True)
+
+
+def _common_headers(representation: Representation, resource_policy: str) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Type": representation.content_type,
+        "Content-Encoding": "identity",
+        "Cache-Control": _no_transform(representation.cache_control),
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": resource_policy,
+        "ETag": representation.etag,
+        "Last-Modified": http_date(representation.last_modified),
+    }
+
+
+def _no_transform(cache_control: str | None) -> str:
+    directives = [directive.strip() for directive in (cache_control or "").split(",") if directive.strip()]
+    if "no-transform" not in (directive.lower() for directive in directives):
+        directives.append("no-transform")
+    return ", ".join(directives)

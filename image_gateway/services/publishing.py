@@ -1,0 +1,201 @@
+"""Publishing: a complete raw disk cut into chunk objects, chunks first and the manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import BadRequest, InvalidState, NotFound, ObjectChanged, ObjectMissing, StoreError
+from image_gateway.errors import StoreUnavailable
+from image_gateway.protocol.formats import SNIFF_LENGTH, find_container_format
+from image_gateway.protocol.manifest import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_INDEX_WIDTH,
+    ChunkFacts,
+    ChunkGeometry,
+    ManifestError,
+    build_manifest,
+    check_geometry,
+)
+from image_gateway.protocol.ranges import Part
+from image_gateway.storage.body import BodyBroken
+from image_gateway.storage.objects import ObjectStore, Pin
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a publish is, in bytes of the disk."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did: `sent` chunks were written, `kept` were there already."""
+
+    geometry: ChunkGeometry
+    disk_sha256: str
+    sent: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    data: bytes
+    facts: ChunkFacts
+    sent: bool
+
+
+class Publishing:
+    """Publishes images as chunks; safe to run again, and beside another run for the same image."""
+
+    def __init__(self, catalog: Catalog, store: ObjectStore, cache_control: str) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._cache_control = cache_control
+
+    def publish(
+        self,
+        image_id: str,
+        *,
+        chunk_size: int | None = None,
+        parallel: int = 4,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Published:
+        """Cut a complete image into chunks and make `stream-url` offer them.
+
+        Holds at most `parallel` chunks in memory. A run that died is continued: chunks whose size and MD5
+        are right already are not sent again. Raises NotFound, InvalidState, BadRequest (the size cannot
+        be cut so, or the image is not raw).
+        """
+        record, disk = self._find(image_id)
+        if record.chunked is not None and chunk_size in (None, record.chunked.chunk_size):
+            geometry = ChunkGeometry(disk.size, record.chunked.chunk_size)
+            return Published(geometry, record.chunked.disk_sha256, sent=0, kept=geometry.count)
+        geometry = self._claim(record, disk, chunk_size)
+        self._refuse_containers(record, disk)
+        return self._cut(record, disk, geometry, parallel, on_progress)
+
+    def _find(self, image_id: str) -> tuple[ImageRecord, DiskFacts]:
+        record = self._catalog.find(image_id)
+        if record is None:
+            raise NotFound(f"there is no image {image_id}")
+        if record.disk is None:
+            raise InvalidState("the image is not complete: its upload is still open")
+        return record, record.disk
+
+    def _claim(self, record: ImageRecord, disk: DiskFacts, wanted: int | None) -> ChunkGeometry:
+        try:
+            geometry = check_geometry(disk.size, wanted or DEFAULT_CHUNK_SIZE)
+        except ManifestError as error:
+            raise BadRequest(str(error)) from error
+        claimed = self._catalog.claim_chunk_size(record.image_id, geometry.chunk_size)
+        if claimed is None:
+            raise InvalidState("the image is not complete: its upload is still open")
+        if wanted not in (None, claimed):
+            raise InvalidState(f"chunks of {claimed} bytes were begun for this image; their size cannot change")
+        return ChunkGeometry(disk.size, claimed)
+
+    def _refuse_containers(self, record: ImageRecord, disk: DiskFacts) -> None:
+        name = find_container_format(self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size))))
+        if name:
+            raise BadRequest(f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload that")
+
+    def _cut(
+        self,
+        record: ImageRecord,
+        disk: DiskFacts,
+        geometry: ChunkGeometry,
+        parallel: int,
+        on_progress: Callable[[Progress], None],
+    ) -> Published:
+        whole = hashlib.sha256()
+        facts: list[ChunkFacts] = []
+        done = sent = 0
+        for chunk in self._write_chunks(record, disk, geometry, parallel):
+            whole.update(chunk.data)
+            facts.append(chunk.facts)
+            sent += chunk.sent
+            done += len(chunk.data)
+            on_progress(Progress(done, disk.size))
+        self._write_manifest(record, geometry, whole.hexdigest(), facts)
+        _log.info("image %s is published: %d chunks, %d sent", record.image_id, geometry.count, sent)
+        return Published(geometry, whole.hexdigest(), sent=sent, kept=geometry.count - sent)
+
+    def _write_chunks(
+        self, record: ImageRecord, disk: DiskFacts, geometry: ChunkGeometry, parallel: int
+    ) -> Iterator[_Chunk]:
+        """Yield the written chunks in order; at most `parallel` are under way or waiting."""
+        there = {
+            item.key: (item.size, item.etag) for item in self._store.list_objects(record.location.chunks_prefix)
+        }
+        waiting: deque[Future[_Chunk]] = deque()
+        with ThreadPoolExecutor(parallel, "publish") as pool:
+            try:
+                for index in range(geometry.count):
+                    if len(waiting) == parallel:
+                        yield waiting.popleft().result()
+                    waiting.append(pool.submit(self._write_chunk, record, disk, geometry, index, there))
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _write_chunk(
+        self,
+        record: ImageRecord,
+        disk: DiskFacts,
+        geometry: ChunkGeometry,
+        index: int,
+        there: dict[str, tuple[int, str]],
+    ) -> _Chunk:
+        start = geometry.start_of(index)
+        data = self._read(record, disk, Part(start, start + geometry.size_of(index)))
+        key = record.location.chunk_key(index, DEFAULT_INDEX_WIDTH)
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        missing = there.get(key) != (len(data), f'"{md5}"')
+        if missing:
+            self._put(key, data, "application/octet-stream")
+        return _Chunk(data, ChunkFacts(len(data), hashlib.sha256(data).hexdigest()), missing)
+
+    def _read(self, record: ImageRecord, disk: DiskFacts, part: Part) -> bytes:
+        try:
+            return self._store.open(record.location.disk_key, part=part, pin=Pin(etag=disk.etag)).body.read_all()
+        except (ObjectMissing, ObjectChanged) as error:
+            raise StoreError("the image's object vanished or was replaced in the store") from error
+        except BodyBroken as error:
+            raise StoreUnavailable("the store broke off in mid-body; publish again to continue") from error
+
+    def _write_manifest(
+        self, record: ImageRecord, geometry: ChunkGeometry, disk_sha256: str, facts: list[ChunkFacts]
+    ) -> None:
+        manifest = build_manifest(
+            record.image_id, f"sha256-{disk_sha256}", geometry, DEFAULT_INDEX_WIDTH, facts
+        ).to_json()
+        key = record.location.manifest_key
+        self._put(key, manifest, "application/json")
+        info = self._store.head(key)
+        chunked = ChunkedFacts(
+            chunk_size=geometry.chunk_size,
+            index_width=DEFAULT_INDEX_WIDTH,
+            disk_sha256=disk_sha256,
+            manifest_size=info.size,
+            manifest_etag=info.etag,
+            published_at=info.last_modified,
+            cache_control=self._cache_control,
+        )
+        if info.size != len(manifest) or not self._catalog.publish(record.image_id, chunked):
+            raise InvalidState("the image changed while it was being published")
+
+    def _put(self, key: str, data: bytes, content_type: str) -> None:
+        self._store.put(key, data, content_type=content_type, cache_control=self._cache_control)
