@@ -20,6 +20,7 @@ from image_gateway.cdn.backends import Sign
 from image_gateway.cdn.cookies import CookieRules
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import CloudFrontSigner
+from image_gateway.errors import CatalogUnavailable
 from image_gateway.routes.bounds import install_bounds
 from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.cors import install_cors
@@ -92,12 +93,17 @@ def store_address(settings: Settings) -> StoreAddress:
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """The catalog that the settings name; SettingsError unless its tables are up to date."""
+    """The catalog that the settings name; SettingsError unless its tables are up to date.
+
+    A database that does not answer now is logged: requests will say 503 until it does.
+    """
     try:
         engine = open_engine(settings.database_url)
         require_current(engine)
     except (DatabaseUrlError, SchemaOutdated) as error:
         raise SettingsError([f"DATABASE_URL: {error}"]) from error
+    except CatalogUnavailable as error:
+        _log.error("DATABASE_URL: %s", error)
     return Catalog(engine)
 
 

@@ -106,7 +106,9 @@ class _Origins(fields.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         origins = [origin.strip() for origin in str(value).split(",")]
         if origins != ["*"] and not all(_is_origin(origin) for origin in origins):
-            raise ValidationError("must be * or http(s) origins like https://app.example.com, comma-separated")
+            raise ValidationError(
+                "must be * or http(s) origins like https://app.example.com, comma-separated"
+            )
         return tuple(dict.fromkeys(origin.lower() for origin in origins))
 
 
@@ -228,9 +230,7 @@ class SettingsSchema(Schema):
         load_default="127.0.0.1",
         metadata=_doc("Address to listen on; the container sets 0.0.0.0"),
     )
-    port = _number(
-        1, 65_535, data_key="PORT", load_default=3000, metadata=_doc("Port to listen on", "3000")
-    )
+    port = _number(1, 65_535, data_key="PORT", load_default=3000, metadata=_doc("Port to listen on", "3000"))
     trusted_proxy_hops = _number(
         0,
         10,
@@ -309,7 +309,9 @@ class SettingsSchema(Schema):
         "must be a host name without scheme or path",
         data_key="CLOUDFRONT_DOMAIN",
         load_default=None,
-        metadata=_doc("CloudFront distribution; set all of the first three or none", "d111111abcdef8.cloudfront.net"),
+        metadata=_doc(
+            "CloudFront distribution; set all of the first three or none", "d111111abcdef8.cloudfront.net"
+        ),
     )
     cloudfront_key_pair_id = _matching(
         re.compile(r"[A-Za-z0-9]{1,128}"),
@@ -321,7 +323,9 @@ class SettingsSchema(Schema):
     cloudfront_private_key_pem = fields.String(
         data_key="CLOUDFRONT_PRIVATE_KEY_PEM",
         load_default=None,
-        metadata=_doc(r"RSA 2048 private key: PEM with real or literal \n line ends, or a file's path", secret=True),
+        metadata=_doc(
+            r"RSA 2048 private key: PEM with real or literal \n line ends, or a file's path", secret=True
+        ),
     )
     cloudfront_auth_mode = _choice(
         "cookie",

@@ -15,6 +15,8 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from image_gateway.errors import CatalogUnavailable
+
 BUSY_TIMEOUT_SECONDS = 15
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -31,7 +33,7 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     """Make the engine; nothing is connected yet.
 
     SQLite gets WAL, a busy time-out and its folder made; PostgreSQL a pool that checks connections.
-    Raises DatabaseUrlError when the URL cannot be parsed or its driver is not installed.
+    Raises DatabaseUrlError when the URL cannot be parsed, its driver is not installed or its folder not made.
     """
     try:
         url = make_url(database_url)
@@ -43,6 +45,8 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         )  # fmt: skip
     except (ArgumentError, NoSuchModuleError) as error:
         raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from error
+    except OSError as error:
+        raise DatabaseUrlError(f"names a folder that cannot be made: {error.strerror}") from error
     except ModuleNotFoundError as error:
         raise DatabaseUrlError(f"needs the driver {error.name}: install image-gateway[postgres]") from error
 
@@ -93,11 +97,13 @@ def newest_revision() -> str:
 
 
 def require_current(engine: Engine) -> None:
-    """Raise SchemaOutdated unless the tables are what this program needs."""
+    """Raise SchemaOutdated unless the tables are what this program needs, CatalogUnavailable when nobody answers."""
     try:
         found = current_revision(engine)
     except SQLAlchemyError as error:
-        raise SchemaOutdated(f"the database cannot be used ({type(error).__name__})") from error
+        raise CatalogUnavailable(f"the database does not answer ({type(error).__name__})") from error
+    finally:
+        engine.dispose()
     if found != newest_revision():
         raise SchemaOutdated(
             f"the tables are at revision {found or 'none'}, this program needs {newest_revision()}: "

@@ -9,7 +9,8 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, insert, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from image_gateway.catalog.models import ImageRow
 from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState

@@ -128,7 +128,11 @@ def _validate(document: dict[str, Any]) -> Manifest:
     if not len(str(geometry.count - 1)) <= width <= MAX_INDEX_WIDTH:
         raise ManifestError(f"chunkIndexWidth must hold the last index and be at most {MAX_INDEX_WIDTH}")
     return Manifest(
-        _string(document, "imageId"), _string(document, "version"), geometry, width, _chunks(document, geometry)
+        _string(document, "imageId"),
+        _string(document, "version"),
+        geometry,
+        width,
+        _chunks(document, geometry),
     )
 
 

@@ -21,16 +21,23 @@ def _upload_id() -> fields.String:
     return fields.String(data_key="uploadId", required=True, validate=[rule, _printable])
 
 
+class _JsonInteger(fields.Integer):
+    """A JSON number without a fraction; Python would also take true as 1."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def _part_number() -> fields.Integer:
     rule = validate.Range(1, MAX_PARTS, error=f"must be 1 to {MAX_PARTS}")
-    return fields.Integer(data_key="partNumber", required=True, strict=True, validate=rule)
+    return _JsonInteger(data_key="partNumber", required=True, strict=True, validate=rule)
 
 
 def _printable(text: str) -> None:
     if not text.isprintable():
         raise ValidationError("must hold no control characters")
-
-
 
 
 class _RequestSchema(Schema):

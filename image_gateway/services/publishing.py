@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord
 from image_gateway.catalog.repository import Catalog
-from image_gateway.errors import BadRequest, InvalidState, NotFound, ObjectChanged, ObjectMissing, StoreError
-from image_gateway.errors import StoreUnavailable
+from image_gateway.errors import (
+    BadRequest,
+    InvalidState,
+    NotFound,
+    ObjectChanged,
+    ObjectMissing,
+    StoreError,
+    StoreUnavailable,
+)
 from image_gateway.protocol.formats import SNIFF_LENGTH, find_container_format
 from image_gateway.protocol.manifest import (
     DEFAULT_CHUNK_SIZE,
@@ -23,19 +28,12 @@ from image_gateway.protocol.manifest import (
     build_manifest,
     check_geometry,
 )
+from image_gateway.protocol.ordered import in_order
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.objects import ObjectStore, Pin
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a publish is, in bytes of the disk."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,11 @@ class Publishing:
         *,
         chunk_size: int | None = None,
         parallel: int = 4,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Published:
         """Cut a complete image into chunks and make `stream-url` offer them.
 
-        Holds at most `parallel` chunks in memory. A run that died is continued: chunks whose size and MD5
+        Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run that died is continued: chunks whose size and MD5
         are right already are not sent again. Raises NotFound, InvalidState, BadRequest (the size cannot
         be cut so, or the image is not raw).
         """
@@ -83,7 +81,11 @@ class Publishing:
             return Published(geometry, record.chunked.disk_sha256, sent=0, kept=geometry.count)
         geometry = self._claim(record, disk, chunk_size)
         self._refuse_containers(record, disk)
-        return self._cut(record, disk, geometry, parallel, on_progress)
+        return self._cut(record, disk, geometry, parallel, on_bytes)
+
+    def size_of(self, image_id: str) -> int:
+        """The size in bytes of the disk to publish; raises as `publish` does."""
+        return self._find(image_id)[1].size
 
     def _find(self, image_id: str) -> tuple[ImageRecord, DiskFacts]:
         record = self._catalog.find(image_id)
@@ -102,13 +104,17 @@ class Publishing:
         if claimed is None:
             raise InvalidState("the image is not complete: its upload is still open")
         if wanted not in (None, claimed):
-            raise InvalidState(f"chunks of {claimed} bytes were begun for this image; their size cannot change")
+            raise InvalidState(
+                f"chunks of {claimed} bytes were begun for this image; their size cannot change"
+            )
         return ChunkGeometry(disk.size, claimed)
 
     def _refuse_containers(self, record: ImageRecord, disk: DiskFacts) -> None:
         name = find_container_format(self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size))))
         if name:
-            raise BadRequest(f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload that")
+            raise BadRequest(
+                f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload that"
+            )
 
     def _cut(
         self,
@@ -116,17 +122,16 @@ class Publishing:
         disk: DiskFacts,
         geometry: ChunkGeometry,
         parallel: int,
-        on_progress: Callable[[Progress], None],
+        on_bytes: Callable[[int], None],
     ) -> Published:
         whole = hashlib.sha256()
         facts: list[ChunkFacts] = []
-        done = sent = 0
+        sent = 0
         for chunk in self._write_chunks(record, disk, geometry, parallel):
             whole.update(chunk.data)
             facts.append(chunk.facts)
             sent += chunk.sent
-            done += len(chunk.data)
-            on_progress(Progress(done, disk.size))
+            on_bytes(len(chunk.data))
         self._write_manifest(record, geometry, whole.hexdigest(), facts)
         _log.info("image %s is published: %d chunks, %d sent", record.image_id, geometry.count, sent)
         return Published(geometry, whole.hexdigest(), sent=sent, kept=geometry.count - sent)
@@ -134,22 +139,14 @@ class Publishing:
     def _write_chunks(
         self, record: ImageRecord, disk: DiskFacts, geometry: ChunkGeometry, parallel: int
     ) -> Iterator[_Chunk]:
-        """Yield the written chunks in order; at most `parallel` are under way or waiting."""
+        """The written chunks in order; at most `parallel` are under way or waiting."""
         there = {
-            item.key: (item.size, item.etag) for item in self._store.list_objects(record.location.chunks_prefix)
+            item.key: (item.size, item.etag)
+            for item in self._store.list_objects(record.location.chunks_prefix)
         }
-        waiting: deque[Future[_Chunk]] = deque()
-        with ThreadPoolExecutor(parallel, "publish") as pool:
-            try:
-                for index in range(geometry.count):
-                    if len(waiting) == parallel:
-                        yield waiting.popleft().result()
-                    waiting.append(pool.submit(self._write_chunk, record, disk, geometry, index, there))
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        return in_order(
+            lambda index: self._write_chunk(record, disk, geometry, index, there), geometry.count, parallel
+        )
 
     def _write_chunk(
         self,
@@ -170,7 +167,9 @@ class Publishing:
 
     def _read(self, record: ImageRecord, disk: DiskFacts, part: Part) -> bytes:
         try:
-            return self._store.open(record.location.disk_key, part=part, pin=Pin(etag=disk.etag)).body.read_all()
+            return self._store.open(
+                record.location.disk_key, part=part, pin=Pin(etag=disk.etag)
+            ).body.read_all()
         except (ObjectMissing, ObjectChanged) as error:
             raise StoreError("the image's object vanished or was replaced in the store") from error
         except BodyBroken as error:

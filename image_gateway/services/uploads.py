@@ -11,8 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
-from image_gateway.errors import BadRequest, GatewayError, InvalidState, ObjectMissing, PartsRejected
-from image_gateway.errors import StoreError, StoreUnavailable, UploadMissing
+from image_gateway.errors import (
+    BadRequest,
+    GatewayError,
+    InvalidState,
+    ObjectMissing,
+    PartsRejected,
+    StoreError,
+    StoreUnavailable,
+    UploadMissing,
+)
 from image_gateway.protocol.layout import ImageLocation
 from image_gateway.protocol.parts import ClaimedPart, find_list_problem, find_store_problem
 from image_gateway.services.access import Access
@@ -43,7 +51,12 @@ class Uploads:
     """The life of an image from its first request until it is complete."""
 
     def __init__(
-        self, catalog: Catalog, store: ObjectStore, access: Access, rules: UploadRules, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        access: Access,
+        rules: UploadRules,
+        clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._store = store

@@ -64,7 +64,13 @@ class ObjectBody:
     def _read(self, amount: int) -> bytes:
         try:
             return self._stream.read(amount)
-        except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPClientError, OSError) as error:
+        except (
+            IncompleteReadError,
+            ReadTimeoutError,
+            ResponseStreamingError,
+            HTTPClientError,
+            OSError,
+        ) as error:
             raise self._broken(type(error).__name__) from error
 
     def _broken(self, reason: str) -> BodyBroken:

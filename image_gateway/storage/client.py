@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoreAddress:
-    """Where the store is and how to talk to it; endpoints are None for AWS itself."""
+    """Where the store is and how to talk to it.
+
+    Endpoints are None for AWS itself; `credentials` (key id, secret) None for the SDK's provider chain.
+    """
 
     bucket: str
     region: str
@@ -27,6 +30,7 @@ class StoreAddress:
     pool_size: int = 32
     connect_timeout: int = 5
     read_timeout: int = 60
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
 
 
 class StoreClients:
@@ -79,5 +83,6 @@ def _make_client(address: StoreAddress, endpoint: str | None) -> S3Client:
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
     )
-    session = boto3.session.Session(region_name=address.region)
+    key_id, secret = address.credentials or (None, None)
+    session = boto3.session.Session(key_id, secret, region_name=address.region)
     return session.client("s3", endpoint_url=endpoint, config=config)

@@ -1,0 +1,20 @@
+"""`image-gateway config`: the settings as they are in force."""
+
+from __future__ import annotations
+
+import click
+
+from image_gateway.app import make_cdn
+from image_gateway.serving.environment import read_settings
+from image_gateway.serving.startup import describe_endpoints
+
+
+@click.command(epilog="Example: image-gateway config | grep S3_")
+def config() -> None:
+    """Print the effective settings, secrets masked; exit with 78 and every mistake when they are not usable."""
+    settings = read_settings()
+    make_cdn(settings)
+    for name, value in settings.masked():
+        click.echo(f"{name}={value}")
+    for line in describe_endpoints(settings):
+        click.echo(f"# {line}", err=True)

@@ -1,0 +1,48 @@
+"""`image-gateway dev`: the whole stack on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+from dotenv import load_dotenv
+
+from image_gateway.cli.bucket import print_step
+from image_gateway.local.ports import is_free
+from image_gateway.local.processes import StartFailed
+from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
+
+
+@click.command(epilog="Example: PORT=8080 image-gateway dev --data /tmp/gateway")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".image-gateway",
+    show_default=True,
+    help="Folder that keeps the store and the catalog.",
+)
+@click.option(
+    "--port", envvar="PORT", type=click.IntRange(1, 65_535), default=DEFAULT_GATEWAY_PORT, show_default=True
+)
+def dev(data: Path, port: int) -> None:
+    """Run an embedded S3 store and the gateway until Ctrl-C; the data stay for the next time.
+
+    With S3_ENDPOINT set, that store is used instead of the embedded one.
+    """
+    load_dotenv(Path(".env"))
+    if not is_free(port):
+        raise StartFailed(f"port {port} is taken: stop what listens there, or choose another with --port")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running_stack(data, gateway_port=port, on_step=print_step, say=click.echo) as stack:
+            click.echo(f"gateway: {stack.gateway.url}, log in {stack.gateway.process.log}")
+            click.echo(
+                f"try: curl -X POST -H 'X-User-Id: me' {stack.gateway.url}/v1/images\nCtrl-C stops everything"
+            )
+            status = stack.gateway.process.wait()
+            raise StartFailed(
+                f"the gateway ended by itself with status {status}: see {stack.gateway.process.log}"
+            )
+    except KeyboardInterrupt:
+        click.echo("stopped")

@@ -1,0 +1,52 @@
+"""The command `image-gateway`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
+from image_gateway.cli.bucket import bucket
+from image_gateway.cli.config import config
+from image_gateway.cli.db import db
+from image_gateway.cli.demo import demo
+from image_gateway.cli.dev import dev
+from image_gateway.cli.publish import publish
+from image_gateway.cli.serve import serve
+from image_gateway.client.api import ApiError
+from image_gateway.errors import GatewayError
+from image_gateway.local.processes import StartFailed
+from image_gateway.settings import SettingsError
+
+EX_CONFIG = 78
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Settings come from the environment and .env; `image-gateway config` shows them.",
+)
+@click.version_option(package_name="image-gateway")
+def cli() -> None:
+    """Upload disk images to S3 and stream them privately to browsers."""
+
+
+for command in (serve, dev, demo, config, db, bucket, publish):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the environment or the store is one clear message, no trace."""
+    try:
+        cli()
+    except SettingsError as error:
+        _leave(str(error), EX_CONFIG)
+    except DatabaseUrlError as error:
+        _leave(f"DATABASE_URL {error}", EX_CONFIG)
+    except (GatewayError, ApiError, StartFailed, SchemaOutdated) as error:
+        _leave(str(error), 1)
+
+
+def _leave(message: str, status: int) -> None:
+    click.echo(f"image-gateway: {message}", err=True)
+    sys.exit(status)

@@ -1,0 +1,54 @@
+"""The gateway itself as a child process: real gunicorn, ready when /readyz answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from image_gateway.local.processes import ManagedProcess
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class LocalGateway:
+    """A running gateway and its address."""
+
+    process: ManagedProcess
+    url: str
+
+    def stop(self, grace: float = 10) -> None:
+        self.process.stop(grace=grace)
+
+
+def gunicorn_command() -> list[str]:
+    """The command that serves the gateway with the package's own gunicorn configuration."""
+    config = "python:image_gateway.serving.gunicorn_config"
+    return [sys.executable, "-m", "gunicorn", "-c", config, "image_gateway.serving.wsgi:make_app()"]
+
+
+def start_gateway(environment: Mapping[str, str], *, port: int, log: Path) -> LocalGateway:
+    """Start gunicorn on 127.0.0.1:`port` and return when it is ready; raises StartFailed."""
+    variables = {**os.environ, **environment, "HOST": "127.0.0.1", "PORT": str(port)}
+    process = ManagedProcess("the gateway", gunicorn_command(), env=variables, log=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        process.wait_until(lambda: _is_ready(url), seconds=START_SECONDS)
+    except BaseException:
+        process.stop(grace=2)
+        raise
+    return LocalGateway(process, url)
+
+
+def _is_ready(url: str) -> bool:
+    with urllib3.PoolManager(retries=False, timeout=5) as http:
+        try:
+            return http.request("GET", f"{url}/readyz").status == 200
+        except HTTPError:
+            return False

@@ -1,0 +1,68 @@
+"""The whole service on one machine: embedded store, tables, bucket set-up, gateway."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from image_gateway.app import store_address
+from image_gateway.catalog.database import open_engine, upgrade
+from image_gateway.local.gateway import LocalGateway, start_gateway
+from image_gateway.local.ports import find_free_ports
+from image_gateway.local.seaweed import DEFAULT_PORT, start_local_store
+from image_gateway.settings import Settings, load_settings
+from image_gateway.storage.bucket import BucketSetup, Step
+from image_gateway.storage.client import StoreAddress, StoreClients
+
+DEFAULT_BUCKET = "images"
+DEFAULT_GATEWAY_PORT = 3000
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its gateway, what that was started with, and its store."""
+
+    gateway: LocalGateway
+    settings: Settings
+    store: StoreAddress
+
+
+@contextmanager
+def running_stack(
+    folder: Path, *, gateway_port: int | None, on_step: Callable[[Step], object], say: Callable[[str], None]
+) -> Iterator[Stack]:
+    """Start everything over `folder` and stop it again on leaving, whatever happens.
+
+    Variables that are set win; without S3_ENDPOINT the embedded store is started. `gateway_port` None
+    means any free one, 3000 first.
+    """
+    with ExitStack() as stack:
+        environment = {**_defaults(folder), **{name: value for name, value in os.environ.items() if value}}
+        credentials: tuple[str, str] | None = None
+        if "S3_ENDPOINT" not in environment:
+            say("starting the embedded store")
+            store = start_local_store(folder / "store", bucket=environment["S3_BUCKET"], port=DEFAULT_PORT)
+            stack.callback(store.stop)
+            environment |= store.environment
+            credentials = store.address.credentials
+            say(f"store: {store.address.endpoint}, data in {folder / 'store'}")
+        port = gateway_port or find_free_ports(1, preferred=(DEFAULT_GATEWAY_PORT,))[0]
+        settings = load_settings({**environment, "PORT": str(port)})
+        address = replace(store_address(settings), credentials=credentials)
+        upgrade(open_engine(settings.database_url))
+        for step in BucketSetup(StoreClients(address), settings.cors_allow_origin).run():
+            on_step(step)
+        gateway = start_gateway(environment, port=port, log=folder / "gateway.log")
+        stack.callback(gateway.stop)
+        yield Stack(gateway, settings, address)
+
+
+def _defaults(folder: Path) -> dict[str, str]:
+    return {
+        "S3_BUCKET": DEFAULT_BUCKET,
+        "AWS_REGION": "us-east-1",
+        "DATABASE_URL": f"sqlite:///{folder.resolve()}/catalog.db",
+    }

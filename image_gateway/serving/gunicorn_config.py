@@ -1,0 +1,51 @@
+"""How gunicorn runs the gateway; sizes come from the environment, by way of the settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from image_gateway.serving.environment import read_settings_or_exit
+from image_gateway.serving.logs import logging_config
+from image_gateway.serving.startup import check_startup, describe_endpoints
+
+_settings = read_settings_or_exit()
+
+bind = [
+    f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+]
+workers = _settings.web_workers
+threads = _settings.web_threads
+worker_class = "image_gateway.serving.worker.GatewayWorker"
+worker_connections = max(1000, 4 * threads)
+timeout = 60
+graceful_timeout = _settings.graceful_timeout_seconds
+keepalive = 75
+preload_app = False
+# One path for all instances of a user, and a way in that nobody here needs.
+control_socket_disable = True
+# URLs up to 8 KiB, and Range and If-None-Match up to 16 KiB, are the gateway's to judge.
+limit_request_line = 8190
+limit_request_field_size = 65_536
+# X-Forwarded-* is believed only by TRUSTED_PROXY_HOPS; gunicorn's default trusts every local client.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+accesslog = None
+logconfig_dict = logging_config(_settings.log_level)
+
+
+def on_starting(server: Any) -> None:
+    """Refuse the sync worker: it kills every body that takes longer than `timeout`."""
+    if server.cfg.worker_class_str == "sync":
+        server.log.error("the sync worker cuts long bodies off: leave worker_class as it is")
+        sys.exit(78)
+    check_startup(_settings)
+
+
+def when_ready(server: Any) -> None:
+    """Say what was started, and which host presigned URLs name."""
+    log = logging.getLogger("image_gateway")
+    log.info("image-gateway listens on %s with %d workers x %d threads", bind[0], workers, threads)
+    for line in describe_endpoints(_settings):
+        log.info(line)

@@ -1,0 +1,40 @@
+"""What is checked and said once, before the first worker starts."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from image_gateway.app import make_cdn, open_catalog
+from image_gateway.serving.environment import exit_with
+from image_gateway.settings import Settings, SettingsError
+
+
+def check_startup(settings: Settings) -> None:
+    """Try the CloudFront key and the tables in the master, where a mistake ends the server.
+
+    In a worker it would be started again for ever.
+    """
+    try:
+        make_cdn(settings)
+        open_catalog(settings)
+    except SettingsError as error:
+        exit_with(error)
+
+
+def describe_endpoints(settings: Settings) -> list[str]:
+    """Lines that say which host the gateway talks to and which host presigned URLs name."""
+    endpoint = settings.s3_endpoint or f"AWS S3 in {settings.aws_region}"
+    public = settings.s3_public_endpoint or endpoint
+    lines = [f"store: {endpoint}, bucket {settings.s3_bucket}; presigned URLs are signed for {public}"]
+    if settings.s3_endpoint and _is_inner_name(public):
+        lines.append(
+            f"presigned URLs name {public}, which a browser on another machine cannot reach: "
+            "set S3_PUBLIC_ENDPOINT to the store's address as browsers see it"
+        )
+    return lines
+
+
+def _is_inner_name(url: str) -> bool:
+    """Whether the host is a bare name, as container networks use, that no browser resolves."""
+    host = urlsplit(url).hostname or ""
+    return "." not in host and ":" not in host and host != "localhost"

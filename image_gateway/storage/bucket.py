@@ -1,0 +1,168 @@
+"""Setting a bucket up for browser uploads, and proving that it works."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from image_gateway.storage.client import StoreClients
+
+_log = logging.getLogger(__name__)
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"}
+ABORT_AFTER_DAYS = 7
+PROBE_SECONDS = 60
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    UNSUPPORTED = "not supported by this store"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the set-up and what came of it."""
+
+    name: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class BucketSetup:
+    """Creates and configures the bucket; each step reports for itself, later ones go on."""
+
+    def __init__(self, clients: StoreClients, origins: tuple[str, ...]) -> None:
+        self._clients = clients
+        self._bucket = clients.address.bucket
+        self._origins = origins
+
+    def run(self) -> Iterator[Step]:
+        """Yield each step when it is finished; running again changes nothing."""
+        yield self._try("bucket exists", self._create)
+        yield self._try("CORS for browser uploads", self._set_cors)
+        yield self._try(f"abort incomplete uploads after {ABORT_AFTER_DAYS} days", self._set_lifecycle)
+        yield self._try("a browser's preflight passes", self._check_preflight)
+        yield self._try("a presigned PUT works and its ETag is exposed", self._check_put)
+
+    def _try(self, name: str, work: Callable[[], str]) -> Step:
+        try:
+            return Step(name, Outcome.DONE, work())
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            outcome = Outcome.UNSUPPORTED if code in UNSUPPORTED else Outcome.FAILED
+            return Step(name, outcome, code)
+        except _ProbeFailed as error:
+            return Step(name, Outcome.FAILED, str(error))
+        except (BotoCoreError, HTTPError) as error:
+            return Step(name, Outcome.FAILED, type(error).__name__)
+
+    def _create(self) -> str:
+        client = self._clients.requests
+        try:
+            client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
+                raise
+        else:
+            return "it was there"
+        region = self._clients.address.region
+        if self._clients.address.endpoint is None and region != "us-east-1":
+            where = {"LocationConstraint": region}
+            client.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=where)  # type: ignore[arg-type]
+        else:
+            client.create_bucket(Bucket=self._bucket)
+        return "created"
+
+    def _set_cors(self) -> str:
+        rule = {
+            "AllowedOrigins": list(self._origins),
+            "AllowedMethods": ["PUT", "GET", "HEAD"],
+            "AllowedHeaders": ["*"],
+            "ExposeHeaders": ["ETag", "Content-Range", "Content-Length", "Accept-Ranges", "Last-Modified"],
+            "MaxAgeSeconds": 86_400,
+        }
+        self._clients.requests.put_bucket_cors(
+            Bucket=self._bucket,
+            CORSConfiguration={"CORSRules": [rule]},  # type: ignore[list-item]
+        )
+        return f"for {', '.join(self._origins)}"
+
+    def _set_lifecycle(self) -> str:
+        client = self._clients.requests
+        rules = [
+            rule for rule in self._lifecycle_rules() if rule.get("ID") != "image-gateway-abort-incomplete"
+        ]
+        rules.append(
+            {
+                "ID": "image-gateway-abort-incomplete",
+                "Status": "Enabled",
+                "Filter": {"Prefix": ""},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_AFTER_DAYS},
+            }
+        )
+        client.put_bucket_lifecycle_configuration(
+            Bucket=self._bucket,
+            LifecycleConfiguration={"Rules": rules},  # type: ignore[typeddict-item]
+        )
+        return ""
+
+    def _lifecycle_rules(self) -> list[dict[str, object]]:
+        """The rules that are there already: putting a configuration replaces all of them."""
+        try:
+            answer = self._clients.requests.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchLifecycleConfiguration":
+                return []
+            raise
+        return [dict(rule) for rule in answer.get("Rules", [])]
+
+    def _check_preflight(self) -> str:
+        origin = self._probe_origin()
+        headers = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+        response = self._request("OPTIONS", self._sign_put(), headers=headers)
+        allowed = response.headers.get("Access-Control-Allow-Origin")
+        if response.status not in (200, 204) or allowed not in ("*", origin):
+            raise _ProbeFailed(
+                f"status {response.status}, Access-Control-Allow-Origin {allowed!r} for {origin}"
+            )
+        return f"from {origin}"
+
+    def _check_put(self) -> str:
+        key = self._probe_key()
+        try:
+            response = self._request(
+                "PUT", self._sign_put(key), body=b"probe", headers={"Origin": self._probe_origin()}
+            )
+            exposed = response.headers.get("Access-Control-Expose-Headers", "")
+            if response.status != 200:
+                raise _ProbeFailed(f"the store answered {response.status}")
+            if "etag" not in exposed.lower() and exposed != "*":
+                raise _ProbeFailed("the ETag is not exposed to browsers")
+        finally:
+            self._clients.requests.delete_object(Bucket=self._bucket, Key=key)
+        return ""
+
+    def _request(self, method: str, url: str, **options: object) -> urllib3.BaseHTTPResponse:
+        with urllib3.PoolManager(retries=False, timeout=10) as http:
+            return http.request(method, url, **options)  # type: ignore[arg-type]
+
+    def _sign_put(self, key: str | None = None) -> str:
+        arguments = {"Bucket": self._bucket, "Key": key or self._probe_key()}
+        return self._clients.signing.generate_presigned_url("put_object", arguments, ExpiresIn=PROBE_SECONDS)
+
+    def _probe_key(self) -> str:
+        return f"image-gateway-probe-{secrets.token_hex(8)}"
+
+    def _probe_origin(self) -> str:
+        return "https://probe.example" if self._origins == ("*",) else self._origins[0]
+
+
+class _ProbeFailed(Exception):
+    """A request of the verification was answered wrongly; the text says how."""
