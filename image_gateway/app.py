@@ -126,8 +126,7 @@ def make_cdn(
         partitioned=settings.cloudfront_cookie_partitioned,
         domain=settings.cloudfront_cookie_domain,
     )
-    auth_mode = "url" if settings.cloudfront_auth_mode == "url" else "cookie"
-    return Cdn(domain, auth_mode, signer, cookies)
+    return Cdn(domain, settings.cloudfront_auth_mode == "url", signer, cookies)
 
 
 def _upload_rules(settings: Settings) -> UploadRules:

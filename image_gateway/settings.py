@@ -397,10 +397,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _explain(schema: Schema, error: ValidationError, given: Mapping[str, str]) -> list[str]:
+    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
     fields_by_variable = {field.data_key: field for field in schema.fields.values()}
     return [
         _explain_one(variable, texts, fields_by_variable[variable], given.get(variable))
-        for variable, texts in sorted(error.normalized_messages().items())
+        for variable, texts in sorted(messages.items())
     ]
 
 

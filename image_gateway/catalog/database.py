@@ -97,7 +97,7 @@ def newest_revision() -> str:
 
 
 def require_current(engine: Engine) -> None:
-    """Raise SchemaOutdated unless the tables are what this program needs, CatalogUnavailable when nobody answers."""
+    """Raise SchemaOutdated unless the tables are current, CatalogUnavailable when nobody answers."""
     try:
         found = current_revision(engine)
     except SQLAlchemyError as error:

@@ -17,7 +17,6 @@ from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, 
 from image_gateway.errors import CatalogUnavailable
 
 _log = logging.getLogger(__name__)
-_IMAGES = ImageRow.__table__
 _Facts = TypeVar("_Facts", DiskFacts, ChunkedFacts)
 _PLAIN = [field.name for field in fields(ImageRecord) if field.name not in ("disk", "chunked", "state")]
 
@@ -35,12 +34,16 @@ class Catalog:
         """Insert a new image that is being uploaded."""
         values = {name: getattr(record, name) for name in _PLAIN}
         with self._transaction() as connection:
-            connection.execute(insert(_IMAGES).values(state=record.state.value, **values))
+            connection.execute(insert(ImageRow).values(state=record.state.value, **values))
 
     def find(self, image_id: str) -> ImageRecord | None:
         """Return the image's record, or None."""
         with self._transaction() as connection:
-            row = connection.execute(select(_IMAGES).where(ImageRow.image_id == image_id)).mappings().first()
+            row = (
+                connection.execute(select(*ImageRow.__table__.columns).where(ImageRow.image_id == image_id))
+                .mappings()
+                .first()
+            )
         return _record(dict(row)) if row else None
 
     def complete(self, image_id: str, upload_id: str, disk: DiskFacts) -> bool:

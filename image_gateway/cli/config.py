@@ -11,7 +11,7 @@ from image_gateway.serving.startup import describe_endpoints
 
 @click.command(epilog="Example: image-gateway config | grep S3_")
 def config() -> None:
-    """Print the effective settings, secrets masked; exit with 78 and every mistake when they are not usable."""
+    """Print the effective settings, secrets masked; exit with 78 and every mistake when unusable."""
     settings = read_settings()
     make_cdn(settings)
     for name, value in settings.masked():

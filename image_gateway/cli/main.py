@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -37,6 +38,7 @@ for command in (serve, dev, demo, config, db, bucket, publish):
 
 def main() -> None:
     """Run the command line; a mistake of the environment or the store is one clear message, no trace."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         cli()
     except SettingsError as error:

@@ -13,8 +13,8 @@ DEFAULT_ALLOWED_HEADERS = (
     "content-type, authorization, x-user-id, x-accept-encoding"
 )
 MAX_REQUESTED_HEADERS = 4096
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_TOKEN_LIST = re.compile(rf"{_TOKEN}([ \t]*,[ \t]*{_TOKEN})*", re.ASCII)
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME_LIST = re.compile(rf"{_NAME}([ \t]*,[ \t]*{_NAME})*", re.ASCII)
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
@@ -42,7 +42,7 @@ def _preflight() -> Response:
 
 def _allowed_headers() -> str:
     requested = request.headers.get("Access-Control-Request-Headers", "").strip(" \t")
-    if len(requested) <= MAX_REQUESTED_HEADERS and _TOKEN_LIST.fullmatch(requested):
+    if len(requested) <= MAX_REQUESTED_HEADERS and _NAME_LIST.fullmatch(requested):
         return requested
     return DEFAULT_ALLOWED_HEADERS
 

@@ -87,7 +87,8 @@ def load_json(schema: type[Schema], request: Request, *, optional: bool = False)
     except (MalformedJson, RecursionError) as error:
         raise BadRequest("the body is not valid JSON") from error
     except ValidationError as error:
-        raise BadRequest(_first_problem(error.normalized_messages())) from error
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise BadRequest(_first_problem(messages)) from error
     return loaded
 
 

@@ -13,10 +13,10 @@ from image_gateway.cdn.signer import CloudFrontSigner, Grant
 
 @dataclass(frozen=True)
 class Cdn:
-    """The distribution: its host, how it is authorised, and who signs for it."""
+    """The distribution: its host, who signs for it, and whether by signed URLs instead of cookies."""
 
     domain: str
-    auth_mode: Literal["cookie", "url"]
+    signs_urls: bool
     signer: CloudFrontSigner
     cookie_rules: CookieRules
 
@@ -60,7 +60,7 @@ class Delivery:
         if self._cdn is None:
             return StreamUrl(url, "none", manifest_url=manifest)
         grant = self._cdn.grant(record)
-        if self._cdn.auth_mode == "url":
+        if self._cdn.signs_urls:
             return StreamUrl(grant.sign_url(url), "url", grant.expires_at, manifest_url=manifest)
         cookies = make_cookies(grant, f"{record.location.path}/", self._cdn.cookie_rules)
         cdn_manifest = self._cdn.url(record.location.manifest_key) if record.chunked else None
@@ -71,7 +71,7 @@ class Delivery:
         if self._cdn is None:
             return None
         url = self._cdn.url(key)
-        return self._cdn.grant(record).sign_url(url) if self._cdn.auth_mode == "url" else url
+        return self._cdn.grant(record).sign_url(url) if self._cdn.signs_urls else url
 
 
 def _gateway_image(record: ImageRecord, gateway_root: str) -> str:

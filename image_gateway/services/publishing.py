@@ -71,9 +71,9 @@ class Publishing:
     ) -> Published:
         """Cut a complete image into chunks and make `stream-url` offer them.
 
-        Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run that died is continued: chunks whose size and MD5
-        are right already are not sent again. Raises NotFound, InvalidState, BadRequest (the size cannot
-        be cut so, or the image is not raw).
+        Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run
+        that died is continued: chunks whose size and MD5 are right already are not sent again. Raises
+        NotFound, InvalidState, BadRequest (the size cannot be cut so, or the image is not raw).
         """
         record, disk = self._find(image_id)
         if record.chunked is not None and chunk_size in (None, record.chunked.chunk_size):

@@ -65,7 +65,7 @@ class Uploads:
         self._clock = clock
 
     def begin(self, owner: str) -> ImageRecord:
-        """Open a multipart upload at the store and record it; no record, no upload is left when either fails."""
+        """Open a multipart upload at the store and record it; neither is left when the other fails."""
         location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
         key = location.disk_key
         upload_id = self._store.create_upload(key, cache_control=self._rules.cache_control)
@@ -122,7 +122,7 @@ class Uploads:
         return record
 
     def _join(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
-        """Complete at the store; an upload that is gone, or an answer that never came, is settled by `_look_at`."""
+        """Complete at the store; when the upload is gone or no answer came, the object decides."""
         try:
             problem = find_store_problem(parts, self._store.list_parts(key, upload_id))
             if problem:

@@ -71,8 +71,6 @@ class _ClientPair:
 
 
 def _make_client(address: StoreAddress, endpoint: str | None) -> S3Client:
-    # Custom stores reject the SDK's default CRC trailers, so checksums are only sent when S3 demands them.
-    checksums = "when_required" if endpoint else "when_supported"
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if address.path_style else "virtual"},
@@ -80,8 +78,10 @@ def _make_client(address: StoreAddress, endpoint: str | None) -> S3Client:
         connect_timeout=address.connect_timeout,
         read_timeout=address.read_timeout,
         retries={"mode": "standard", "total_max_attempts": 3},
-        request_checksum_calculation=checksums,
-        response_checksum_validation=checksums,
+        # Other stores reject the SDK's default CRC trailers, and a custom endpoint may come from the
+        # environment (AWS_ENDPOINT_URL) unseen: only send checksums where S3 demands them.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
     key_id, secret = address.credentials or (None, None)
     session = boto3.session.Session(key_id, secret, region_name=address.region)

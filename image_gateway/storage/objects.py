@@ -27,6 +27,7 @@ from image_gateway.storage.client import StoreClients
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +140,9 @@ class ObjectStore:
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
         """Join the parts, given in ascending order; raises UploadMissing or PartsRejected."""
-        listed = [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts]
+        listed: list[CompletedPartTypeDef] = [
+            {"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts
+        ]
         with _named_facts("CompleteMultipartUpload", missing=UploadMissing, parts=True):
             self._client.complete_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}
