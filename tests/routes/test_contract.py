@@ -1,0 +1,90 @@
+"""The app and openapi.yaml describe the same routes, and the tests would notice if they did not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask, Response
+from openapi_spec_validator import validate
+
+from image_gateway.routes.responses import json_response
+from tests.support.contract import load_contract
+from tests.support.world import World
+
+METHODS = {"get", "head", "post", "put", "patch", "delete"}
+# Flask answers HEAD for every GET route; the contract names it where clients rely on it.
+HEAD_ROUTES = {
+    "/v1/images/{imageId}/range",
+    "/v1/images/{imageId}/chunked/manifest",
+    "/v1/images/{imageId}/chunked/chunks/{chunkIndex}",
+}
+
+
+def routes_of(app: Flask) -> set[tuple[str, str]]:
+    found = set()
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda name: "{" + _camel(name[1]) + "}", rule.rule)
+        for method in (rule.methods or set()) - {"OPTIONS"}:
+            if method != "HEAD" or path in HEAD_ROUTES:
+                found.add((path, method.lower()))
+    return found
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.title() for word in tail)
+
+
+def documented_routes() -> set[tuple[str, str]]:
+    paths = load_contract()["paths"]
+    return {(path, method) for path, item in paths.items() for method in item if method in METHODS}
+
+
+def test_the_file_is_valid_openapi() -> None:
+    validate(load_contract())
+
+
+def test_the_app_has_exactly_the_documented_routes(world: World) -> None:
+    assert routes_of(world.app) == documented_routes()
+
+
+def test_a_planted_route_would_be_noticed(world: World) -> None:
+    app = world.with_settings().app
+    app.add_url_rule("/planted", view_func=lambda: Response("x"))
+    assert routes_of(app) - documented_routes() == {("/planted", "get")}
+
+
+def test_an_answer_of_a_planted_route_would_be_noticed(world: World) -> None:
+    planted = world.with_settings()
+    planted.app.add_url_rule("/planted", view_func=lambda: json_response({"ok": True}))
+    with pytest.raises(AssertionError, match="/planted is not documented"):
+        planted.request("GET", "/planted")
+
+
+def test_a_planted_field_would_be_noticed(world: World) -> None:
+    planted = world.with_settings()
+    planted.app.view_functions["health.alive"] = lambda: json_response({"ok": True, "x": 1}, secret=True)
+    with pytest.raises(AssertionError, match="Additional properties"):
+        planted.request("GET", "/health")
+
+
+def test_the_file_is_served(world: World) -> None:
+    response = world.request("GET", "/openapi.yaml", user=None)
+    assert response.status_code == 200
+    assert b"openapi: 3.1.0" in response.data
+    assert response.mimetype == "application/yaml"
+
+
+def test_every_error_code_is_documented() -> None:
+    from image_gateway import errors
+    from image_gateway.routes.error_handlers import _FRAMEWORK_CODES
+
+    documented = set(
+        load_contract()["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"][
+            "examples"
+        ]
+    )
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    used = {kind.code for kind in classes if issubclass(kind, errors.GatewayError)}
+    assert used | {code for code, _ in _FRAMEWORK_CODES.values()} <= documented

@@ -1,0 +1,89 @@
+"""CORS on every answer, errors and preflights included."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.world import World
+
+NAMED = ("https://app.example.com", "http://localhost:5173")
+EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified"
+PATHS = ["/v1/images", "/v1/images/x/range", "/no/such/route", "/health", "/"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_anyone_may_read_without_credentials(world: World, path: str) -> None:
+    response = world.request("GET", path, headers={"Origin": "https://any.example"})
+    assert response.headers.getlist("Access-Control-Allow-Origin") == ["*"]
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origin", [*NAMED, "HTTPS://App.Example.com"])
+def test_a_named_origin_is_echoed_with_credentials(world: World, path: str, origin: str) -> None:
+    named = world.with_settings(cors_allow_origin=NAMED)
+    response = named.request("GET", path, headers={"Origin": origin})
+    assert response.headers.getlist("Access-Control-Allow-Origin") == [origin]
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Origin" in response.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "",
+        "null",
+        "https://evil.example",
+        "https://app.example.com.evil.net",
+        "https://app.example.com:444",
+        "http://app.example.com",
+        "*",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_another_origin_gets_no_cors_headers_but_vary(world: World, method: str, origin: str | None) -> None:
+    named = world.with_settings(cors_allow_origin=NAMED)
+    response = named.request(method, "/health", headers={} if origin is None else {"Origin": origin})
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert "Origin" in response.headers["Vary"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_preflight_passes_on_any_path(world: World, path: str) -> None:
+    headers = {
+        "Origin": "https://any.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "range,x-accept-encoding",
+    }
+    response = world.request("OPTIONS", path, user=None, headers=headers)
+    assert (response.status_code, response.data) == (204, b"")
+    assert response.headers["Access-Control-Allow-Headers"] == "range,x-accept-encoding"
+    assert set(response.headers["Access-Control-Allow-Methods"].split(", ")) >= {"GET", "HEAD", "POST"}
+    assert response.headers["Access-Control-Max-Age"] == "86400"
+    vary = {name.strip() for name in response.headers["Vary"].split(",")}
+    assert vary == {"Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"}
+
+
+@pytest.mark.parametrize(
+    "requested", [None, "", "bad header", "x;y", "é", "a," * 3000, ",", "x\x01"], ids=lambda v: repr(v)[:12]
+)
+def test_requested_headers_that_are_no_clean_list_get_the_fixed_one(
+    world: World, requested: str | None
+) -> None:
+    headers = {} if requested is None else {"Access-Control-Request-Headers": requested}
+    allowed = world.request("OPTIONS", "/v1/images", headers=headers).headers["Access-Control-Allow-Headers"]
+    assert set(allowed.split(", ")) == {
+        "range",
+        "if-range",
+        "if-none-match",
+        "if-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "content-type",
+        "authorization",
+        "x-user-id",
+        "x-accept-encoding",
+    }
