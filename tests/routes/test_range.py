@@ -237,12 +237,12 @@ def test_an_id_that_is_none_is_not_found(world: World, image_id: str) -> None:
 
 def test_one_store_call_a_range(world: World, image: Image) -> None:
     calls: list[str] = []
-    world.clients.requests.meta.events.register(
-        "before-call.s3", lambda model, **_: calls.append(model.name), unique_id="count"
-    )
+    events = world.clients.requests.meta.events
+    events.register("before-call.s3", lambda model, **_: calls.append(model.name), unique_id="count")
     world.request("GET", image.path("range"), headers={"Range": "bytes=0-9"})
     world.request("GET", image.path("range"), headers={"Range": "bytes=5000-"})
     world.request("GET", image.path("range"), headers={"If-None-Match": image.etag})
+    events.unregister("before-call.s3", unique_id="count")
     assert calls == ["GetObject"]
 
 

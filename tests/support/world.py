@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from image_gateway.app import create_app, store_address
+from image_gateway.app import create_app
 from image_gateway.catalog.repository import Catalog
 from image_gateway.services.publishing import Published, Publishing
 from image_gateway.settings import Settings
@@ -106,9 +106,9 @@ class World:
         return replace(self, app=app, settings=settings)
 
 
-def make_world(settings: Settings, catalog: Catalog, checker: ContractChecker) -> World:
-    clients = StoreClients(store_address(settings))
-    clients.requests.create_bucket(Bucket=settings.s3_bucket)
+def make_world(
+    settings: Settings, catalog: Catalog, checker: ContractChecker, clients: StoreClients
+) -> World:
     store = ObjectStore(clients)
     app = create_app(settings, store=store, catalog=catalog)
     return World(app, settings, clients, store, catalog, checker)
