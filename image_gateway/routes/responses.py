@@ -65,7 +65,7 @@ def bytes_response(answer: Answer, resource_policy: str) -> Response:
 
 def _common_headers(representation: Representation, resource_policy: str) -> dict[str, str]:
     return {
-        "Accept-Ranges": "bytes",
+        "Accept-Ranges": "bytes" if representation.takes_ranges else "none",
         "Content-Type": representation.content_type,
         "Content-Encoding": "identity",
         "Cache-Control": _no_transform(representation.cache_control),

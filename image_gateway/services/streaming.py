@@ -29,6 +29,7 @@ class Representation:
     cache_control: str | None
     content_type: str
     pin: Pin
+    takes_ranges: bool = True
 
     @property
     def validators(self) -> Validators:
@@ -68,7 +69,7 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
 
 
 def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
-    """The manifest of a published image, tied to its ETag."""
+    """The manifest of a published image, tied to its ETag; one JSON text, so always sent whole."""
     return Representation(
         key=record.location.manifest_key,
         size=chunked.manifest_size,
@@ -77,6 +78,7 @@ def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representa
         cache_control=chunked.cache_control,
         content_type="application/json",
         pin=Pin(etag=chunked.manifest_etag),
+        takes_ranges=False,
     )
 
 
@@ -132,7 +134,7 @@ class Streaming:
             )
         if decision is Decision.NOT_MODIFIED:
             return Answer(304, target)
-        if request.head or decision is Decision.PROCEED_WHOLE:
+        if request.head or decision is Decision.PROCEED_WHOLE or not target.takes_ranges:
             return None
         wanted = resolve_range(request.range_header, target.size)
         if isinstance(wanted, Unsatisfiable):

@@ -92,6 +92,12 @@ def test_a_chunk_keeps_the_rules_of_ranges(world: World, published: Image) -> No
     assert other.headers["ETag"] != whole.headers["ETag"]
 
 
+def test_a_manifest_is_always_whole(world: World, published: Image) -> None:
+    response = world.request("GET", published.path("chunked/manifest"), headers={"Range": "bytes=0-9"})
+    assert (response.status_code, response.headers["Accept-Ranges"]) == (200, "none")
+    assert json.loads(response.data)["imageId"] == published.image_id
+
+
 def test_a_chunk_of_another_size_is_never_served(world: World, published: Image) -> None:
     record = world.catalog.find(published.image_id)
     assert record is not None

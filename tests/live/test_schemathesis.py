@@ -1,0 +1,85 @@
+"""Property-based tests of the contract against a running gateway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.transfer import upload_file
+from image_gateway.local.gateway import LocalGateway
+from tests.live.support import run_cli
+from tests.support.contract import close_objects, load_contract
+
+EXAMPLES = 25
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+)
+
+
+@pytest.fixture
+def closed_contract(tmp_path: Path, client: GatewayClient, environment: dict[str, str]) -> Path:
+    """The contract with closed objects, and a real published image as the example of an id."""
+    file = tmp_path / "disk.img"
+    file.write_bytes(bytes(4096))
+    image_id = upload_file(client, file, parallel=1, on_bytes=lambda _: None).image_id
+    assert run_cli(environment, "publish", image_id, "--chunk-size", "1024").returncode == 0
+    contract = close_objects(load_contract())
+    contract["components"]["parameters"]["ImageId"] |= {
+        "example": image_id,
+        "schema": {"type": "string", "anyOf": [{"const": image_id}, {}]},
+    }
+    path = tmp_path / "openapi.yaml"
+    path.write_text(yaml.safe_dump(contract))
+    return path
+
+
+def run(contract: Path, gateway: LocalGateway, user: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            Path(sys.executable).parent / "schemathesis",
+            "run",
+            str(contract),
+            f"--url={gateway.url}",
+            f"--max-examples={EXAMPLES}",
+            "--seed=20261122",
+            f"--checks={','.join(CHECKS)}",
+            "--phases=examples,coverage,fuzzing",
+            "--suppress-health-check=all",
+            "--warnings=off",
+            f"--header=X-User-Id: {user}",
+        ],
+        text=True,
+        capture_output=True,
+        timeout=280,
+        check=False,
+        cwd=contract.parent,
+    )
+
+
+def test_the_gateway_keeps_the_contract(
+    gateway: LocalGateway, client: GatewayClient, closed_contract: Path
+) -> None:
+    ended = run(closed_contract, gateway, client._headers["X-User-Id"])
+    assert ended.returncode == 0, ended.stdout[-6000:]
+
+
+def test_an_undocumented_field_is_found(
+    gateway: LocalGateway, client: GatewayClient, closed_contract: Path
+) -> None:
+    contract = yaml.safe_load(closed_contract.read_text())
+    del contract["components"]["responses"]["Ok"]["content"]["application/json"]["schema"]["properties"]["ok"]
+    contract["paths"] = {"/health": contract["paths"]["/health"]}
+    contract["components"]["responses"]["Ok"]["content"]["application/json"]["schema"]["required"] = []
+    closed_contract.write_text(yaml.safe_dump(contract))
+    ended = run(closed_contract, gateway, client._headers["X-User-Id"])
+    assert ended.returncode == 1
+    assert "Additional properties are not allowed" in ended.stdout

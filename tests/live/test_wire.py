@@ -1,0 +1,122 @@
+"""What gunicorn really puts on the wire."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.transfer import upload_file
+from image_gateway.local.gateway import LocalGateway
+from tests.live.support import exchange
+
+DATA = bytes(range(256)) * 4
+
+
+@pytest.fixture
+def image_path(client: GatewayClient, tmp_path: Path) -> str:
+    file = tmp_path / "small.img"
+    file.write_bytes(DATA)
+    return f"/v1/images/{upload_file(client, file, parallel=1, on_bytes=lambda _: None).image_id}"
+
+
+def ask(client: GatewayClient, method: str, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+    lines = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"X-User-Id: {client._headers['X-User-Id']}"]
+    request = "\r\n".join([*lines, *headers, "Connection: close", "", ""]).encode("latin-1")
+    return split(exchange(client.base_url, request))
+
+
+def split(answer: bytes) -> tuple[int, dict[str, str], bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert len(headers) == len(lines), "a header came twice"
+    return int(first.split(" ")[1]), headers, body
+
+
+def test_a_range_has_a_length_and_is_not_chunked(client: GatewayClient, image_path: str) -> None:
+    status, headers, body = ask(client, "GET", f"{image_path}/range", "Range: bytes=1-10")
+    assert (status, body) == (206, DATA[1:11])
+    assert headers["Content-Length"] == "10"
+    assert headers["Content-Range"] == "bytes 1-10/1024"
+    assert "Transfer-Encoding" not in headers
+    assert headers["Content-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("accepted", ["gzip, br, zstd", "*;q=1", "identity;q=0"])
+def test_nothing_is_ever_compressed(client: GatewayClient, image_path: str, accepted: str) -> None:
+    status, headers, body = ask(client, "GET", f"{image_path}/range", f"Accept-Encoding: {accepted}")
+    assert (status, headers["Content-Encoding"], body) == (200, "identity", DATA)
+
+
+def test_head_has_the_headers_and_no_body(client: GatewayClient, image_path: str) -> None:
+    status, headers, body = ask(client, "HEAD", f"{image_path}/range", "Range: bytes=0-1")
+    assert (status, headers["Content-Length"], body) == (200, "1024", b"")
+
+
+def test_not_modified_keeps_its_headers(client: GatewayClient, image_path: str) -> None:
+    _, headers, _ = ask(client, "HEAD", f"{image_path}/range")
+    status, again, body = ask(client, "GET", f"{image_path}/range", f"If-None-Match: {headers['ETag']}")
+    assert (status, body) == (304, b"")
+    for name in ("ETag", "Last-Modified", "Cache-Control", "Content-Encoding", "Accept-Ranges"):
+        assert again[name] == headers[name]
+
+
+def test_unsatisfiable_has_an_empty_body(client: GatewayClient, image_path: str) -> None:
+    status, headers, body = ask(client, "GET", f"{image_path}/range", "Range: bytes=1024-")
+    assert (status, headers["Content-Range"], headers["Content-Length"], body) == (
+        416,
+        "bytes */1024",
+        "0",
+        b"",
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /health?" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "URL_TOO_LONG"),
+        (
+            b"GET /health HTTP/1.1\r\nHost: x\r\nX-Big: " + b"x" * 70_000 + b"\r\n\r\n",
+            431,
+            "HEADERS_TOO_LARGE",
+        ),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n", 400, "BAD_REQUEST"),
+        (b"nonsense\r\n\r\n", 400, "BAD_REQUEST"),
+    ],
+    ids=["long URL", "large header", "bad header", "nonsense"],
+)
+def test_what_never_reaches_the_app_is_refused_in_the_same_shape(
+    gateway: LocalGateway, request_bytes: bytes, status: int, code: str
+) -> None:
+    got, headers, body = split(exchange(gateway.url, request_bytes))
+    assert (got, headers["Content-Type"]) == (status, "application/json")
+    assert json.loads(body)["error"]["code"] == code
+
+
+def test_a_long_range_header_is_the_apps_to_refuse(client: GatewayClient, image_path: str) -> None:
+    long = "Range: bytes=0-" + "9" * 16_000
+    assert ask(client, "GET", f"{image_path}/range", long)[0] == 206
+    status, _, body = ask(client, "GET", f"{image_path}/range", long + "9" * 1000)
+    assert (status, json.loads(body)["error"]["code"]) == (413, "TOO_LARGE")
+
+
+def test_forwarded_headers_of_a_local_client_are_not_believed(client: GatewayClient, image_path: str) -> None:
+    _, _, body = ask(
+        client,
+        "GET",
+        f"{image_path}/stream-url",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Ssl: on",
+        "X-Forwarded-Host: evil.example",
+    )
+    assert json.loads(body)["url"] == f"http://gateway.test{image_path}/range"
+
+
+def test_a_cut_json_body_changes_nothing(client: GatewayClient, image_path: str) -> None:
+    status, _, body = ask(
+        client, "POST", f"{image_path}/complete", "Content-Type: application/json", "Content-Length: 0"
+    )
+    assert (status, json.loads(body)["error"]["code"]) == (400, "BAD_REQUEST")
