@@ -15,7 +15,9 @@ from urllib3.exceptions import HTTPError
 from image_gateway.storage.client import StoreClients
 
 _log = logging.getLogger(__name__)
-UNSUPPORTED = {"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"}
+UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
+# How stores refuse a lifecycle rule that only aborts uploads: MinIO by MalformedXML, RustFS by InvalidArgument.
+RULE_UNSUPPORTED = UNSUPPORTED | {"MalformedXML", "InvalidArgument"}
 ABORT_AFTER_DAYS = 7
 PROBE_SECONDS = 60
 
@@ -47,16 +49,18 @@ class BucketSetup:
         """Yield each step when it is finished; running again changes nothing."""
         yield self._try("bucket exists", self._create)
         yield self._try("CORS for browser uploads", self._set_cors)
-        yield self._try(f"abort incomplete uploads after {ABORT_AFTER_DAYS} days", self._set_lifecycle)
+        yield self._try(
+            f"abort incomplete uploads after {ABORT_AFTER_DAYS} days", self._set_lifecycle, RULE_UNSUPPORTED
+        )
         yield self._try("a browser's preflight passes", self._check_preflight)
         yield self._try("a presigned PUT works and its ETag is exposed", self._check_put)
 
-    def _try(self, name: str, work: Callable[[], str]) -> Step:
+    def _try(self, name: str, work: Callable[[], str], unsupported: frozenset[str] = UNSUPPORTED) -> Step:
         try:
             return Step(name, Outcome.DONE, work())
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            outcome = Outcome.UNSUPPORTED if code in UNSUPPORTED else Outcome.FAILED
+            outcome = Outcome.UNSUPPORTED if code in unsupported else Outcome.FAILED
             return Step(name, outcome, code)
         except _ProbeFailed as error:
             return Step(name, Outcome.FAILED, str(error))
