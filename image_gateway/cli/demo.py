@@ -29,6 +29,18 @@ PARALLEL = 4
 RANGE_STEP = 4 * 1024 * 1024
 RANDOM_RANGES = 64
 BLOCK = 1024 * 1024
+BY_HAND = r"""
+By hand, with `make run` in another terminal (README.md has it step by step):
+  API=http://127.0.0.1:3000
+  field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+  post() { curl -sS -X POST "$API$1" -H 'X-User-Id: me' -H 'Content-Type: application/json' -d "$2"; }
+  NEW=$(post /v1/images '{}'); IMAGE=$(echo "$NEW" | field imageId); UPLOAD=$(echo "$NEW" | field uploadId)
+  URL=$(post "/v1/images/$IMAGE/upload-url" "{\"uploadId\":\"$UPLOAD\",\"partNumber\":1}" | field url)
+  ETAG=$(curl -sS -D - -o answer -T disk.img "$URL" | tr -d '\r"' | sed -n 's/^[Ee][Tt][Aa][Gg]: //p')
+  PARTS="[{\"partNumber\":1,\"etag\":\"$ETAG\"}]"
+  post "/v1/images/$IMAGE/complete" "{\"uploadId\":\"$UPLOAD\",\"parts\":$PARTS}"
+  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' | sha256sum
+  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' -H 'Range: bytes=0-15' | od -c"""
 
 
 @dataclass(frozen=True)
@@ -141,18 +153,3 @@ def print_summary(image: Path, sha256: str, checks: list[Check]) -> None:
     for check in checks:
         click.echo(f"  {'equal ' if check.equal else 'DIFFER'}  {check.name} ({check.seconds:.1f} s)")
     click.echo(BY_HAND)
-
-
-BY_HAND = r"""
-By hand, with `make run` in another terminal:
-  API=http://127.0.0.1:3000
-  NEW=$(curl -sS -X POST "$API/v1/images" -H 'X-User-Id: me'); echo "$NEW"
-  IMAGE=$(echo "$NEW" | sed 's/.*"imageId": "\([^"]*\).*/\1/')
-  UPLOAD=$(echo "$NEW" | sed 's/.*"uploadId": "\([^"]*\).*/\1/')
-  URL=$(curl -sS "$API/v1/images/$IMAGE/upload-url" -H 'X-User-Id: me' -H 'Content-Type: application/json' \
-    -d "{\"uploadId\":\"$UPLOAD\",\"partNumber\":1}" | sed 's/.*"url": "\([^"]*\).*/\1/')
-  ETAG=$(curl -sS -D - -o /dev/null -T disk.img "$URL" | tr -d '\r"' | sed -n 's/^[Ee][Tt][Aa][Gg]: //p')
-  curl -sS "$API/v1/images/$IMAGE/complete" -H 'X-User-Id: me' -H 'Content-Type: application/json' \
-    -d "{\"uploadId\":\"$UPLOAD\",\"parts\":[{\"partNumber\":1,\"etag\":\"$ETAG\"}]}"
-  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' | sha256sum
-  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' -H 'Range: bytes=0-511' | xxd | head"""

@@ -16,7 +16,7 @@ from image_gateway.storage.client import StoreClients
 
 _log = logging.getLogger(__name__)
 UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
-# How stores refuse a lifecycle rule that only aborts uploads: MinIO by MalformedXML, RustFS by InvalidArgument.
+# A lifecycle rule that only aborts uploads: MinIO refuses it by MalformedXML, RustFS by InvalidArgument.
 RULE_UNSUPPORTED = UNSUPPORTED | {"MalformedXML", "InvalidArgument"}
 ABORT_AFTER_DAYS = 7
 PROBE_SECONDS = 60

@@ -13,7 +13,9 @@ from image_gateway.storage.client import StoreAddress, StoreClients
 
 @pytest.fixture
 def clients() -> StoreClients:
-    address = StoreAddress("images", "us-east-1", "http://127.0.0.1:1", path_style=True, credentials=("k", "s"))
+    address = StoreAddress(
+        "images", "us-east-1", "http://127.0.0.1:1", path_style=True, credentials=("k", "s")
+    )
     return StoreClients(address)
 
 
