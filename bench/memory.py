@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +89,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="image-gateway-bench-") as scratch:
         folder = Path(scratch)
         expected = sample_image(folder / "sample.img", options.size_mib * MIB)
-        with running_stack(folder, gateway_port=None, on_step=lambda _: None, say=print) as stack:
+        with running_stack(
+            folder,
+            {"PATH": os.environ["PATH"]},
+            gateway_port=None,
+            on_step=lambda _: None,
+            say=print,
+            cwd=folder,
+        ) as stack:
             client = GatewayClient(stack.gateway.url, USER)
             upload = upload_file(client, folder / "sample.img", parallel=2, on_bytes=lambda _: None)
             url = f"{stack.gateway.url}/v1/images/{upload.image_id}/range"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from image_gateway.storage.client import StoreClients
 from image_gateway.storage.objects import ObjectStore
 
 USER = "demo"
+KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
 PARALLEL = 4
 RANGE_STEP = 4 * 1024 * 1024
 RANDOM_RANGES = 64
@@ -72,7 +74,11 @@ def demo(file: Path | None, size_mib: int) -> None:
     with tempfile.TemporaryDirectory(prefix="image-gateway-demo-") as scratch:
         folder = Path(scratch)
         image = file or make_sample(folder / "sample.img", size_mib * 1024 * 1024)
-        with running_stack(folder, gateway_port=None, on_step=lambda _: None, say=click.echo) as stack:
+        # Neither the environment's store and database nor a .env here are the demo's to touch.
+        plain = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        with running_stack(
+            folder, plain, gateway_port=None, on_step=lambda _: None, say=click.echo, cwd=folder
+        ) as stack:
             click.echo(f"gateway: {stack.gateway.url} ({stack.settings.web_workers} workers)")
             expected = hash_file(image)
             checks = run_checks(stack, image, expected)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import click
-from dotenv import load_dotenv
 
 from image_gateway.cli.bucket import print_step
 from image_gateway.local.ports import is_free
@@ -30,15 +30,15 @@ def dev(data: Path, port: int) -> None:
 
     With S3_ENDPOINT set, that store is used instead of the embedded one.
     """
-    load_dotenv(Path(".env"))
     if not is_free(port):
         raise StartFailed(f"port {port} is taken: stop what listens there, or choose another with --port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with running_stack(data, gateway_port=port, on_step=print_step, say=click.echo) as stack:
+        with running_stack(data, os.environ, gateway_port=port, on_step=print_step, say=click.echo) as stack:
             click.echo(f"gateway: {stack.gateway.url}, log in {stack.gateway.process.log}")
             click.echo(
-                f"try: curl -X POST -H 'X-User-Id: me' {stack.gateway.url}/v1/images\nCtrl-C stops everything"
+                f"try: curl -X POST -H 'X-User-Id: me' {stack.gateway.url}/v1/images\n"
+                f"for other commands: . {data / 'env'}\nCtrl-C stops everything"
             )
             status = stack.gateway.process.wait()
             raise StartFailed(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import click
+from dotenv import load_dotenv
 
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
 from image_gateway.cli.bucket import bucket
@@ -39,6 +41,7 @@ for command in (serve, dev, demo, config, db, bucket, publish):
 def main() -> None:
     """Run the command line; a mistake of the environment or the store is one clear message, no trace."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    load_dotenv(Path(".env"))
     try:
         cli()
     except SettingsError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,10 +32,15 @@ def gunicorn_command() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", config, "image_gateway.serving.wsgi:make_app()"]
 
 
-def start_gateway(environment: Mapping[str, str], *, port: int, log: Path) -> LocalGateway:
-    """Start gunicorn on 127.0.0.1:`port` and return when it is ready; raises StartFailed."""
-    variables = {**os.environ, **environment, "HOST": "127.0.0.1", "PORT": str(port)}
-    process = ManagedProcess("the gateway", gunicorn_command(), env=variables, log=log)
+def start_gateway(
+    environment: Mapping[str, str], *, port: int, log: Path, cwd: Path | None = None
+) -> LocalGateway:
+    """Start gunicorn on 127.0.0.1:`port` and return when it is ready; raises StartFailed.
+
+    It sees `environment` alone, and a `.env` in `cwd`.
+    """
+    variables = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
+    process = ManagedProcess("the gateway", gunicorn_command(), env=variables, log=log, cwd=cwd)
     url = f"http://127.0.0.1:{port}"
     try:
         process.wait_until(lambda: _is_ready(url), seconds=START_SECONDS)

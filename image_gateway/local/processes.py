@@ -20,7 +20,15 @@ class StartFailed(Exception):
 class ManagedProcess:
     """A running child in a process group of its own, its output in a log file."""
 
-    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        cwd: Path | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +36,7 @@ class ManagedProcess:
             self._child = subprocess.Popen(
                 command,
                 env=dict(env),
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

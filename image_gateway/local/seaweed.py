@@ -76,10 +76,7 @@ def start_local_store(folder: Path, *, bucket: str, port: int | None = None) -> 
 def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> LocalStore:
     s3_port, *ports = find_free_ports(2 * len(_SERVERS), preferred=preferred)
     (folder / "mini.options").unlink(missing_ok=True)
-    keys = {
-        "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID") or ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY") or SECRET_KEY,
-    }
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     environment = {**os.environ, **keys, "GOMEMLIMIT": "512MiB"}
     command = [weed, *_arguments(folder, bucket, s3_port, ports)]
     process = ManagedProcess("the embedded store", command, env=environment, log=folder / "weed.log")
@@ -89,7 +86,7 @@ def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> 
         endpoint=f"http://127.0.0.1:{s3_port}",
         path_style=True,
         connect_timeout=2,
-        credentials=(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]),
+        credentials=(ACCESS_KEY, SECRET_KEY),
     )
     probe = ObjectStore(StoreClients(address))
     try:

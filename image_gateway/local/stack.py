@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,14 @@ from image_gateway.storage.client import StoreAddress, StoreClients
 
 DEFAULT_BUCKET = "images"
 DEFAULT_GATEWAY_PORT = 3000
+STORE_VARIABLES = (
+    "S3_BUCKET",
+    "S3_ENDPOINT",
+    "S3_FORCE_PATH_STYLE",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 
 
 @dataclass(frozen=True)
@@ -32,15 +40,21 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    folder: Path, *, gateway_port: int | None, on_step: Callable[[Step], object], say: Callable[[str], None]
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    gateway_port: int | None,
+    on_step: Callable[[Step], object],
+    say: Callable[[str], None],
+    cwd: Path | None = None,
 ) -> Iterator[Stack]:
     """Start everything over `folder` and stop it again on leaving, whatever happens.
 
-    Variables that are set win; without S3_ENDPOINT the embedded store is started. `gateway_port` None
-    means any free one, 3000 first.
+    What `environ` sets wins; without S3_ENDPOINT in it the embedded store is started. `gateway_port` None
+    means any free one, 3000 first. The gateway runs in `cwd`.
     """
     with ExitStack() as stack:
-        environment = {**_defaults(folder), **{name: value for name, value in os.environ.items() if value}}
+        environment = {**_defaults(folder), **{name: value for name, value in environ.items() if value}}
         credentials: tuple[str, str] | None = None
         if "S3_ENDPOINT" not in environment:
             say("starting the embedded store")
@@ -55,9 +69,18 @@ def running_stack(
         upgrade(open_engine(settings.database_url))
         for step in BucketSetup(StoreClients(address), settings.cors_allow_origin).run():
             on_step(step)
-        gateway = start_gateway(environment, port=port, log=folder / "gateway.log")
+        write_env_file(folder / "env", environment)
+        gateway = start_gateway(environment, port=port, log=folder / "gateway.log", cwd=cwd)
         stack.callback(gateway.stop)
         yield Stack(gateway, settings, address)
+
+
+def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
+    """Write what other commands need to work on the same store and catalog, for a shell to read."""
+    names = [*STORE_VARIABLES, "DATABASE_URL"]
+    lines = [f"export {name}={shlex.quote(environment[name])}\n" for name in names if name in environment]
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
 
 
 def _defaults(folder: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from image_gateway.serving.environment import read_settings_or_exit
 from image_gateway.serving.logs import logging_config
 from image_gateway.serving.startup import check_startup, describe_endpoints
+from image_gateway.serving.worker import GatewayWorker
 
 _settings = read_settings_or_exit()
 
@@ -18,6 +19,7 @@ bind = [
 workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "image_gateway.serving.worker.GatewayWorker"
+GatewayWorker.allow_any_origin = _settings.cors_allow_origin == ("*",)
 worker_connections = max(1000, 4 * threads)
 timeout = 60
 graceful_timeout = _settings.graceful_timeout_seconds

@@ -19,7 +19,12 @@ _REASONS = {
 
 
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Answers requests that gunicorn cannot parse as JSON instead of HTML."""
+    """Answers requests that gunicorn cannot parse as JSON instead of HTML.
+
+    Their Origin was not parsed either, so browsers can read the answer only where any origin may.
+    """
+
+    allow_any_origin = False
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that failed outside the app; the text tells nothing of its content."""
@@ -29,7 +34,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         else:
             self.log.warning("refused a malformed request: %s", type(exc).__name__)
         try:
-            write_nonblock(client, _render(status, code, message))
+            write_nonblock(client, _render(status, code, message, allow_any_origin=self.allow_any_origin))
         except OSError as error:
             self.log.debug("the refused client is gone: %s", error)
 
@@ -44,13 +49,15 @@ def _describe(exc: BaseException) -> tuple[int, str, str]:
     return 500, "INTERNAL", "the gateway failed; its log says more"
 
 
-def _render(status: int, code: str, message: str) -> bytes:
+def _render(status: int, code: str, message: str, *, allow_any_origin: bool) -> bytes:
+    cors = "Access-Control-Allow-Origin: *\r\n" if allow_any_origin else ""
     body = json.dumps({"error": {"code": code, "message": message}})
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         "Connection: close\r\n"
         "Content-Type: application/json\r\n"
         "Cache-Control: no-store\r\n"
+        f"{cors}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return (head + body).encode("ascii")

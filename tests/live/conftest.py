@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def environment(store: LocalStore, database_url: str) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def gateway(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGateway]:
     log = tmp_path_factory.mktemp("gateway") / "gateway.log"
-    running = start_gateway(environment, port=find_free_ports(1)[0], log=log)
+    running = start_gateway({**os.environ, **environment}, port=find_free_ports(1)[0], log=log)
     yield running
     running.stop()
 
@@ -66,7 +67,9 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[StartGateway]
 
     def start_another(port: int | None = None, **changes: str) -> LocalGateway:
         log = tmp_path / f"gateway-{len(started)}.log"
-        another = start_gateway({**environment, **changes}, port=port or find_free_ports(1)[0], log=log)
+        another = start_gateway(
+            {**os.environ, **environment, **changes}, port=port or find_free_ports(1)[0], log=log
+        )
         started.append(another)
         return another
 

@@ -16,6 +16,9 @@ from image_gateway.local.processes import ManagedProcess
 from tests.live.support import COMMAND, ROOT
 
 
+CHUNKED_AFTERWARDS = '\ncurl -sS "$API/v1/images/$IMAGE/stream-url" -H "X-User-Id: $USER_ID"'
+
+
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[tuple[ManagedProcess, int]]:
     (port,) = find_free_ports(1)
@@ -27,17 +30,25 @@ def dev(tmp_path: Path) -> Iterator[tuple[ManagedProcess, int]]:
     process.stop(grace=20)
 
 
-def flow() -> str:
-    """Every bash block of the section, one after the other."""
-    (section,) = re.findall(r"## The flow, by curl\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
+def flow(title: str) -> str:
+    """Every bash block of a section of the README, one after the other."""
+    readme = (ROOT / "README.md").read_text()
+    (section,) = re.findall(rf"## {title}\n(.*?)\n## ", readme, re.DOTALL)
     blocks = re.findall(r"^( *)```bash\n(.*?)^ *```", section, re.DOTALL | re.MULTILINE)
     return "\n".join(re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks)
 
 
 def test_the_flow_works_as_written(dev: tuple[ManagedProcess, int], tmp_path: Path) -> None:
     process, port = dev
-    script = flow().replace("http://127.0.0.1:3000", f"http://127.0.0.1:{port}")
-    assert script != flow()
+    places = {
+        "http://127.0.0.1:3000": f"http://127.0.0.1:{port}",
+        ".image-gateway/env": str(tmp_path / "data" / "env"),
+        ".venv/bin/image-gateway": str(COMMAND),
+    }
+    script = flow("The flow, by curl") + flow("Chunks") + CHUNKED_AFTERWARDS
+    for written, here in places.items():
+        assert written in script
+        script = script.replace(written, here)
     ended = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=tmp_path,
@@ -49,6 +60,8 @@ def test_the_flow_works_as_written(dev: tuple[ManagedProcess, int], tmp_path: Pa
     assert ended.returncode == 0, ended.stderr
     assert '"ok": true, "size": 73400320' in ended.stdout
     assert "Accept-Ranges: bytes" in ended.stdout
+    assert "published 18 chunks of 4194304 bytes" in ended.stdout
+    assert '"delivery": "chunked"' in ended.stdout
     downloaded, original = re.findall(r"^([0-9a-f]{64}) ", ended.stdout, re.MULTILINE)
     assert downloaded == original
 

@@ -94,6 +94,7 @@ def test_what_never_reaches_the_app_is_refused_in_the_same_shape(
     got, headers, body = split(exchange(gateway.url, request_bytes))
     assert (got, headers["Content-Type"]) == (status, "application/json")
     assert json.loads(body)["error"]["code"] == code
+    assert headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_a_long_range_header_is_the_apps_to_refuse(client: GatewayClient, image_path: str) -> None:
