@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from pyasn1.codec.der import decoder
-from pyasn1.error import PyAsn1Error
 
 from image_gateway.cdn.backends import KeyPair, Sign, load_key_pair
 
@@ -35,8 +34,8 @@ def load_signing_key(text: str) -> Sign:
     pkcs1 = _unwrap_pkcs8(der) if label == "PRIVATE KEY" else der
     try:
         pair = load_key_pair(pkcs1)
-    except ValueError as error:
-        raise UnusableKey("is damaged: it cannot be read as an RSA key") from error
+    except ValueError:
+        raise UnusableKey("is damaged: it cannot be read as an RSA key") from None
     _check(pair)
     return pair.sign
 
@@ -46,8 +45,8 @@ def _check(pair: KeyPair) -> None:
         raise UnusableKey(f"has {pair.bits} bits; CloudFront takes RSA keys of {REQUIRED_BITS} bits")
     try:
         verified = pair.verify(_TEST_MESSAGE, pair.sign(_TEST_MESSAGE))
-    except (ValueError, ArithmeticError) as error:
-        raise UnusableKey("is damaged: it cannot sign") from error
+    except (ValueError, ArithmeticError):
+        raise UnusableKey("is damaged: it cannot sign") from None
     if not verified:
         raise UnusableKey("is damaged: what it signs does not verify")
 
@@ -55,7 +54,9 @@ def _check(pair: KeyPair) -> None:
 def _find_pem(text: str) -> str:
     plain = _tidy(text)
     if "-----BEGIN" not in plain:
-        plain = _tidy(_read_file(plain) or _decode_base64(plain) or "")
+        plain = _tidy(_read_file(plain) or plain)
+    if "-----BEGIN" not in plain:
+        plain = _tidy(_decode_base64(plain) or "")
     if "-----BEGIN" not in plain:
         raise UnusableKey("is neither PEM text nor the path of a readable PEM file")
     return plain
@@ -101,8 +102,8 @@ def _unwrap_pkcs8(der: bytes) -> bytes:
     try:
         info, _ = decoder.decode(der)
         algorithm, octets = str(info[1][0]), bytes(info[2])
-    except (PyAsn1Error, IndexError, TypeError, ValueError) as error:
-        raise UnusableKey("is damaged: its PKCS#8 structure cannot be read") from error
+    except Exception:  # noqa: BLE001  # pyasn1 raises whatever it trips over, with the key's bytes in it
+        raise UnusableKey("is damaged: its PKCS#8 structure cannot be read") from None
     if algorithm != _RSA_OID:
         raise UnusableKey("is not an RSA key")
     return octets

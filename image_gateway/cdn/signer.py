@@ -7,6 +7,8 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-conte
 from __future__ import annotations
 
 import base64
+import math
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from image_gateway.cdn.backends import Sign
 
 BUCKETS_PER_LIFETIME = 12
 CACHED_GRANTS = 4096
+_RESOURCE = re.compile(r"https://[A-Za-z0-9._~:/-]+/\*", re.ASCII)
 _URL_SAFE = bytes.maketrans(b"+=/", b"-_~")
 
 
@@ -62,7 +65,7 @@ class CloudFrontSigner:
 
     def grant(self, prefix_url: str) -> Grant:
         """Return the grant over `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
-        expires = self._round_up(int(self._clock()) + self._lifetime)
+        expires = self._round_up(math.ceil(self._clock()) + self._lifetime)
         with self._lock:
             key = (prefix_url, expires)
             grant = self._grants.get(key) or self._make(prefix_url, expires)
@@ -87,8 +90,10 @@ class CloudFrontSigner:
 
 def make_policy(resource: str, expires: int) -> bytes:
     """The exact bytes of a custom policy: one statement, no white space, expiry in epoch seconds."""
-    if any(character in resource[:-1] for character in '*?"\\') or not resource.isascii():
-        raise ValueError("a resource may hold no wildcard but its last character, and only plain ASCII")
+    if not _RESOURCE.fullmatch(resource):
+        raise ValueError(
+            "a resource may hold no wildcard but its last character, and only plain characters of a URL"
+        )
     condition = f'{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}'
     return f'{{"Statement":[{{"Resource":"{resource}","Condition":{condition}}}]}}'.encode()
 

@@ -91,4 +91,8 @@ def _listed(header: str, etag: str, *, weakly: bool) -> bool:
 def _date(header: str | None) -> datetime | None:
     if header is None or len(header) > DATE_LIMIT:
         return None
-    return parse_date(header)
+    try:
+        return parse_date(header)
+    except OverflowError:
+        # The standard library's parser lets numbers through that no date can hold.
+        return None

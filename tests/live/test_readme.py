@@ -15,7 +15,6 @@ from image_gateway.local.ports import find_free_ports, is_free
 from image_gateway.local.processes import ManagedProcess
 from tests.live.support import COMMAND, ROOT
 
-
 CHUNKED_AFTERWARDS = '\ncurl -sS "$API/v1/images/$IMAGE/stream-url" -H "X-User-Id: $USER_ID"'
 
 

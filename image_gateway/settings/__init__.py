@@ -1,0 +1,6 @@
+"""The settings; each variable is a field of `SettingsSchema`."""
+
+from image_gateway.settings.model import MASK, Settings, SettingsError, load_settings
+from image_gateway.settings.schema import SettingsSchema
+
+__all__ = ["MASK", "Settings", "SettingsError", "SettingsSchema", "load_settings"]

@@ -1,0 +1,81 @@
+"""Kinds of settings: each a marshmallow field whose message says what is allowed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields, validate
+
+_NOT_IN_ORIGINS = re.compile(r"[\s*\\?#]")
+
+
+class WholeNumber(fields.Integer):
+    """Decimal digits and nothing else: `80x`, `8_0` and `+80` are mistakes."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not re.fullmatch(r"[0-9]{1,18}", str(value), re.ASCII):
+            raise ValidationError("must be a whole number in decimal digits")
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class Origins(fields.String):
+    """`*`, or http(s) origins separated by commas, into a tuple."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        origins = [origin.strip() for origin in str(value).split(",")]
+        if origins != ["*"] and not all(is_origin(origin) for origin in origins):
+            raise ValidationError(
+                "must be * or http(s) origins like https://app.example.com, comma-separated"
+            )
+        return tuple(dict.fromkeys(origin.lower() for origin in origins))
+
+
+def is_origin(text: str) -> bool:
+    """Whether this is `http(s)://host[:port]` and nothing more."""
+    if _NOT_IN_ORIGINS.search(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    extras = parts.path or parts.query or parts.fragment or "@" in parts.netloc or port == 0
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not extras
+
+
+def check_endpoint(text: str) -> None:
+    if not is_origin(text.rstrip("/")):
+        raise ValidationError("must be an http(s) URL without a path, like http://127.0.0.1:9000")
+
+
+def boolean(**options: Any) -> fields.Boolean:
+    return fields.Boolean(
+        truthy={"true", "True", "TRUE", "1", "yes", "on"},
+        falsy={"false", "False", "FALSE", "0", "no", "off"},
+        error_messages={"invalid": "must be true or false"},
+        **options,
+    )
+
+
+def choice(*allowed: str, **options: Any) -> fields.String:
+    rule = validate.OneOf(allowed, error=f"must be one of {', '.join(allowed)}")
+    return fields.String(validate=rule, **options)
+
+
+def number(least: int, most: int, **options: Any) -> WholeNumber:
+    rule = validate.Range(least, most, error=f"must be {least} to {most}")
+    return WholeNumber(validate=rule, **options)
+
+
+def matching(pattern: re.Pattern[str], rule: str, **options: Any) -> fields.String:
+    def check(value: str) -> None:
+        if not pattern.fullmatch(value):
+            raise ValidationError(rule)
+
+    return fields.String(validate=check, **options)
+
+
+def doc(text: str, example: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"doc": text, "example": example, **more}

@@ -1,0 +1,131 @@
+"""The environment, read once into one frozen `Settings`; all mistakes are reported together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from image_gateway.protocol.layout import normalise_base_path
+from image_gateway.settings.schema import CACHE_CONTROL, SettingsSchema
+
+MASK = "********"
+LONGEST_SHOWN = 200
+_USER_PASSWORD = re.compile(r"(://[^:/?#]*):.*@", re.DOTALL)
+_QUERY_PASSWORD = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """The environment is unusable; `problems` has a line for each mistake, no secret in any."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("the settings are not usable:\n" + "\n".join(f"  {line}" for line in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The effective settings; units are in the names, None means not set."""
+
+    s3_bucket: str
+    aws_region: str
+    s3_endpoint: str | None
+    s3_public_endpoint: str | None
+    s3_force_path_style: bool
+    s3_connect_timeout_seconds: int
+    s3_read_timeout_seconds: int
+    database_url: str
+    auth_mode: str
+    host: str
+    port: int
+    trusted_proxy_hops: int
+    web_workers: int
+    web_threads: int
+    graceful_timeout_seconds: int
+    log_level: str
+    image_base_path: str
+    multipart_part_size_bytes: int
+    presigned_url_ttl_seconds: int
+    image_cache_control: str
+    cors_allow_origin: tuple[str, ...]
+    cross_origin_resource_policy: str
+    cloudfront_domain: str | None
+    cloudfront_key_pair_id: str | None
+    cloudfront_private_key_pem: str | None
+    cloudfront_auth_mode: str
+    cloudfront_cookie_domain: str | None
+    cloudfront_cookie_samesite: str
+    cloudfront_cookie_partitioned: bool
+    cloudfront_signed_ttl_seconds: int
+
+    def __repr__(self) -> str:
+        return f"Settings({dict(self.masked())})"
+
+    def masked(self) -> Iterator[tuple[str, str]]:
+        """Yield each variable's name and effective value, secrets replaced by asterisks."""
+        values = asdict(self)
+        for name, field in SettingsSchema().fields.items():
+            yield field.data_key or name, _shown(values[name], secret="secret" in field.metadata)
+
+    @property
+    def cache_control(self) -> str:
+        """The Cache-Control that new image objects get."""
+        return CACHE_CONTROL[self.image_cache_control]
+
+    @property
+    def has_cloudfront(self) -> bool:
+        return self.cloudfront_domain is not None
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from an environment; SettingsError lists every mistake at once."""
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    schema = SettingsSchema(unknown=EXCLUDE)
+    try:
+        values = schema.load(given)
+    except ValidationError as error:
+        raise SettingsError(_explain(schema, error, given)) from None
+    values["image_base_path"] = normalise_base_path(values["image_base_path"])
+    for name in ("s3_endpoint", "s3_public_endpoint"):
+        values[name] = values[name] and values[name].rstrip("/")
+    return Settings(**values)
+
+
+def _explain(schema: Schema, error: ValidationError, given: Mapping[str, str]) -> list[str]:
+    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    fields_by_variable = {field.data_key: field for field in schema.fields.values()}
+    return [
+        _explain_one(variable, texts, fields_by_variable[variable], given.get(variable))
+        for variable, texts in sorted(messages.items())
+    ]
+
+
+def _explain_one(variable: str, texts: list[str], field: fields.Field[Any], value: str | None) -> str:
+    rule = "; ".join(texts)
+    if value is None:
+        return f"{variable} {'is required: ' + field.metadata['doc'] if field.required else rule}"
+    return f"{variable}={_shown(value, secret=field.metadata.get('secret', False))} {rule}"
+
+
+def _shown(value: Any, *, secret: bool) -> str:
+    if value is None:
+        return ""
+    if secret:
+        return MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _without_passwords(",".join(value) if isinstance(value, tuple) else str(value))
+
+
+def _without_passwords(text: str) -> str:
+    """One line of at most 200 characters, without what may be a secret in any variable."""
+    if "-----BEGIN" in text:
+        return MASK
+    hidden = _QUERY_PASSWORD.sub(rf"\1{MASK}", _USER_PASSWORD.sub(rf"\1:{MASK}@", text))
+    line = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in hidden
+    )
+    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"

@@ -1,0 +1,244 @@
+"""Every variable of the environment: its rule, its default and its meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
+
+from image_gateway.protocol.parts import MAX_PART_SIZE, MIB, MIN_PART_SIZE
+from image_gateway.settings.fields import Origins, boolean, check_endpoint, choice, doc, matching, number
+
+SEVEN_DAYS = 604_800
+CLOUDFRONT_TRIO = ("CLOUDFRONT_DOMAIN", "CLOUDFRONT_KEY_PAIR_ID", "CLOUDFRONT_PRIVATE_KEY_PEM")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", re.ASCII)
+_BASE_PATH = re.compile(r"/*([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,254}(/+|$))*", re.ASCII)
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+CACHE_CONTROL = {
+    "private-no-store": "private, no-store, no-transform",
+    "public-immutable": "public, max-age=31536000, immutable, no-transform",
+}
+
+
+class SettingsSchema(Schema):
+    """Every variable: its rule, default and meaning."""
+
+    s3_bucket = matching(
+        _BUCKET,
+        "must be a bucket name of 3 to 63 letters, digits, dots, hyphens",
+        data_key="S3_BUCKET",
+        required=True,
+        metadata=doc("Bucket that holds the images", "images"),
+    )
+    aws_region = matching(
+        re.compile(r"[a-z0-9-]{2,40}"),
+        "must be a region name like eu-central-1",
+        data_key="AWS_REGION",
+        required=True,
+        metadata=doc("Region of the bucket; any name such as us-east-1 for a local store", "us-east-1"),
+    )
+    s3_endpoint = fields.String(
+        data_key="S3_ENDPOINT",
+        load_default=None,
+        validate=check_endpoint,
+        metadata=doc("S3-compatible store to talk to; AWS when empty", "http://127.0.0.1:9000"),
+    )
+    s3_public_endpoint = fields.String(
+        data_key="S3_PUBLIC_ENDPOINT",
+        load_default=None,
+        validate=check_endpoint,
+        metadata=doc("Host that browsers use for presigned URLs; S3_ENDPOINT when empty"),
+    )
+    s3_force_path_style = boolean(
+        data_key="S3_FORCE_PATH_STYLE",
+        load_default=False,
+        metadata=doc("Address the bucket in the path, as MinIO and SeaweedFS need", "true"),
+    )
+    s3_connect_timeout_seconds = number(
+        1,
+        300,
+        data_key="S3_CONNECT_TIMEOUT_SECONDS",
+        load_default=5,
+        metadata=doc("How long a connection to the store may take"),
+    )
+    s3_read_timeout_seconds = number(
+        1,
+        3600,
+        data_key="S3_READ_TIMEOUT_SECONDS",
+        load_default=60,
+        metadata=doc("How long the store may stay silent in mid-answer"),
+    )
+    database_url = fields.String(
+        data_key="DATABASE_URL",
+        load_default="sqlite:///.image-gateway/catalog.db",
+        metadata=doc(
+            "Image records: sqlite:///file or postgresql+psycopg://user:password@host/name", url_password=True
+        ),
+    )
+    auth_mode = choice(
+        "dev",
+        "none",
+        data_key="AUTH_MODE",
+        load_default="dev",
+        metadata=doc("Who the caller is: dev believes X-User-Id, none makes everyone `public`"),
+    )
+    host = matching(
+        re.compile(r"[A-Za-z0-9.:-]{1,255}"),
+        "must be an address or host name",
+        data_key="HOST",
+        load_default="127.0.0.1",
+        metadata=doc("Address to listen on; the container sets 0.0.0.0"),
+    )
+    port = number(1, 65_535, data_key="PORT", load_default=3000, metadata=doc("Port to listen on", "3000"))
+    trusted_proxy_hops = number(
+        0,
+        10,
+        data_key="TRUSTED_PROXY_HOPS",
+        load_default=0,
+        metadata=doc("Proxies in front whose X-Forwarded-Host, -Proto and -For are believed"),
+    )
+    web_workers = number(
+        1, 256, data_key="WEB_WORKERS", load_default=2, metadata=doc("gunicorn worker processes")
+    )
+    web_threads = number(
+        2,
+        1024,
+        data_key="WEB_THREADS",
+        load_default=32,
+        metadata=doc("Threads of each worker; every body being streamed holds one"),
+    )
+    graceful_timeout_seconds = number(
+        1,
+        86_400,
+        data_key="GRACEFUL_TIMEOUT_SECONDS",
+        load_default=30,
+        metadata=doc("How long running answers may go on after SIGTERM"),
+    )
+    log_level = choice(
+        "debug",
+        "info",
+        "warning",
+        "error",
+        data_key="LOG_LEVEL",
+        load_default="info",
+        metadata=doc("Least severe log lines to write"),
+    )
+    image_base_path = matching(
+        _BASE_PATH,
+        "must be a URL path like /images: letters, digits, - _ ~ and inner dots between slashes",
+        data_key="IMAGE_BASE_PATH",
+        load_default="/images",
+        metadata=doc("First part of every key and CloudFront path; / for none"),
+    )
+    multipart_part_size_bytes = number(
+        MIN_PART_SIZE,
+        MAX_PART_SIZE,
+        data_key="MULTIPART_PART_SIZE_BYTES",
+        load_default=64 * MIB,
+        metadata=doc("Size that clients are told to cut parts to, 5 MiB to 5 GiB"),
+    )
+    presigned_url_ttl_seconds = number(
+        1,
+        SEVEN_DAYS,
+        data_key="PRESIGNED_URL_TTL_SECONDS",
+        load_default=3600,
+        metadata=doc("Lifetime of a part's upload URL"),
+    )
+    image_cache_control = choice(
+        *CACHE_CONTROL,
+        data_key="IMAGE_CACHE_CONTROL",
+        load_default="private-no-store",
+        metadata=doc("Cache-Control of new objects; public-immutable only where the edge enforces access"),
+    )
+    cors_allow_origin = Origins(
+        data_key="CORS_ALLOW_ORIGIN",
+        load_default=("*",),
+        metadata=doc("* or the origins of the pages that may read; named ones may send credentials"),
+    )
+    cross_origin_resource_policy = choice(
+        "same-site",
+        "same-origin",
+        "cross-origin",
+        data_key="CROSS_ORIGIN_RESOURCE_POLICY",
+        load_default="same-site",
+        metadata=doc("Cross-Origin-Resource-Policy of image bytes"),
+    )
+    cloudfront_domain = matching(
+        _HOST_NAME,
+        "must be a host name without scheme or path",
+        data_key="CLOUDFRONT_DOMAIN",
+        load_default=None,
+        metadata=doc(
+            "CloudFront distribution; set all of the first three or none", "d111111abcdef8.cloudfront.net"
+        ),
+    )
+    cloudfront_key_pair_id = matching(
+        re.compile(r"[A-Za-z0-9]{1,128}"),
+        "must be the id of a CloudFront public key, like K2JCJMDEHXQW5F",
+        data_key="CLOUDFRONT_KEY_PAIR_ID",
+        load_default=None,
+        metadata=doc("Id of the public key in the distribution's key group"),
+    )
+    cloudfront_private_key_pem = fields.String(
+        data_key="CLOUDFRONT_PRIVATE_KEY_PEM",
+        load_default=None,
+        metadata=doc(
+            r"RSA 2048 private key: PEM with real or literal \n line ends, or a file's path", secret=True
+        ),
+    )
+    cloudfront_auth_mode = choice(
+        "cookie",
+        "url",
+        data_key="CLOUDFRONT_AUTH_MODE",
+        load_default="cookie",
+        metadata=doc("What stream-url hands out: signed cookies or a signed URL"),
+    )
+    cloudfront_cookie_domain = matching(
+        re.compile(r"\.?" + _HOST_NAME.pattern, re.ASCII),
+        "must be a domain like .example.com",
+        data_key="CLOUDFRONT_COOKIE_DOMAIN",
+        load_default=None,
+        metadata=doc("Domain attribute of the cookies, shared by API and distribution", ".example.com"),
+    )
+    cloudfront_cookie_samesite = choice(
+        "None",
+        "Lax",
+        "Strict",
+        data_key="CLOUDFRONT_COOKIE_SAMESITE",
+        load_default="None",
+        metadata=doc("SameSite attribute of the cookies"),
+    )
+    cloudfront_cookie_partitioned = boolean(
+        data_key="CLOUDFRONT_COOKIE_PARTITIONED",
+        load_default=False,
+        metadata=doc("Partitioned attribute (CHIPS); needs CLOUDFRONT_COOKIE_SAMESITE=None"),
+    )
+    cloudfront_signed_ttl_seconds = number(
+        60,
+        SEVEN_DAYS,
+        data_key="CLOUDFRONT_SIGNED_TTL_SECONDS",
+        load_default=43_200,
+        metadata=doc("Least lifetime of signed cookies and URLs; must outlast a session of reading"),
+    )
+
+    # Whether a variable is there is asked of the environment: one with a wrong value is not missing.
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_cloudfront(self, _: dict[str, Any], given: Mapping[str, str], **__: Any) -> None:
+        missing = [name for name in CLOUDFRONT_TRIO if name not in given]
+        if 0 < len(missing) < len(CLOUDFRONT_TRIO):
+            text = "is missing: CloudFront needs its domain, key pair id and private key together"
+            raise ValidationError({name: [text] for name in missing})
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_public_endpoint(self, _: dict[str, Any], given: Mapping[str, str], **__: Any) -> None:
+        if "S3_PUBLIC_ENDPOINT" in given and "S3_ENDPOINT" not in given:
+            raise ValidationError({"S3_PUBLIC_ENDPOINT": ["needs S3_ENDPOINT to be set as well"]})
+
+    @validates_schema
+    def check_partitioned(self, data: dict[str, Any], **_: Any) -> None:
+        if data["cloudfront_cookie_partitioned"] and data["cloudfront_cookie_samesite"] != "None":
+            text = "must not be true unless CLOUDFRONT_COOKIE_SAMESITE=None"
+            raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
