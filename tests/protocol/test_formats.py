@@ -1,0 +1,46 @@
+"""Container formats are told by their first bytes; anything else is a raw disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from image_gateway.protocol.formats import SNIFF_LENGTH, find_container_format
+
+VDI_TEXT = b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(0x40, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        pytest.param(b"QFI\xfb\x00\x00\x00\x03", "qcow2", id="qcow2"),
+        pytest.param(b"KDMV\x01\x00\x00\x00", "VMDK", id="sparse VMDK"),
+        pytest.param(b"# Disk DescriptorFile\nversion=1\n", "VMDK", id="VMDK descriptor"),
+        pytest.param(b"vhdxfile", "VHDX", id="VHDX"),
+        pytest.param(b"conectix\x00\x00\x00\x02", "dynamic VHD", id="dynamic VHD"),
+        pytest.param(VDI_TEXT + b"\x7f\x10\xda\xbe", "VDI", id="VDI"),
+        pytest.param(bytes(0x40) + b"\x7f\x10\xda\xbe", "VDI", id="VDI without its text"),
+    ],
+)
+@pytest.mark.parametrize("padded", [True, False], ids=["whole sector", "short"])
+def test_containers(head: bytes, name: str, padded: bool) -> None:
+    assert find_container_format(head.ljust(SNIFF_LENGTH, b"\0") if padded else head) == name
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"Q", id="one byte"),
+        pytest.param(b"QFI", id="cut magic"),
+        pytest.param(b"qfi\xfb", id="other case"),
+        pytest.param(b"\0QFI\xfb", id="magic a byte later"),
+        pytest.param(bytes(0x3F) + b"\x7f\x10\xda\xbe", id="VDI magic a byte early"),
+        pytest.param(bytes(0x41) + b"\x7f\x10\xda\xbe", id="VDI magic a byte late"),
+        pytest.param(VDI_TEXT + b"\x7f\x10\xda", id="cut VDI magic"),
+        pytest.param(b"\xeb\x3c\x90MSDOS5.0".ljust(510, b"\0") + b"\x55\xaa", id="boot sector"),
+        pytest.param(bytes(SNIFF_LENGTH), id="zeros"),
+        pytest.param(b"conectix".rjust(SNIFF_LENGTH, b"\0"), id="footer of a fixed VHD"),
+    ],
+)
+def test_raw_disks(head: bytes) -> None:
+    assert find_container_format(head) is None
