@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live bench-memory lock format clean
+.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory lock format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,14 @@ unit: $(READY) ## Tests that need no store
 
 live: $(READY) ## Tests with real gunicorn processes and a real store
 	$(BIN)/pytest -q tests/live
+
+test-postgres: $(READY) ## The tests that use a database, on a PostgreSQL started for them
+	.ci/with-postgres $(BIN)/pytest -q -n auto tests/catalog tests/routes tests/services
+	.ci/with-postgres $(BIN)/pytest -q tests/live/test_flow.py tests/live/test_client.py \
+		tests/live/test_completion.py --deselect=tests/live/test_completion.py::test_twelve_hundred_parts
+
+bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000 images
+	$(BIN)/python bench/catalog.py
 
 bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 	$(BIN)/python bench/memory.py

@@ -15,6 +15,7 @@ from image_gateway.catalog.database import (
     open_engine,
     require_current,
 )
+from image_gateway.catalog.records import Quota
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cdn.backends import Sign
 from image_gateway.cdn.cookies import CookieRules
@@ -24,13 +25,16 @@ from image_gateway.errors import CatalogUnavailable
 from image_gateway.routes.bounds import install_bounds
 from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.cors import install_cors
+from image_gateway.routes.delivery import make_delivery_blueprint
 from image_gateway.routes.error_handlers import install_error_handlers
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
+from image_gateway.services.completion import Completion
 from image_gateway.services.delivery import Cdn, Delivery
+from image_gateway.services.images import Images
 from image_gateway.services.streaming import Streaming
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -57,7 +61,10 @@ def create_app(
     delivery = Delivery(make_cdn(settings, sign=sign, clock=clock))
     access = Access(catalog)
     streaming = Streaming(store)
-    uploads = Uploads(catalog, store, access, _upload_rules(settings), clock)
+    rules = _upload_rules(settings)
+    completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
+    uploads = Uploads(catalog, store, access, rules, completion, clock)
+    images = Images(catalog, store, access, rules.quota, clock)
     policy = settings.cross_origin_resource_policy
 
     app = Flask("image_gateway", static_folder=None)
@@ -67,7 +74,8 @@ def create_app(
     install_error_handlers(app)
     app.register_blueprint(make_health_blueprint([catalog.check_reachable, store.check_reachable]))
     app.register_blueprint(make_uploads_blueprint(uploads))
-    app.register_blueprint(make_images_blueprint(access, delivery))
+    app.register_blueprint(make_images_blueprint(images))
+    app.register_blueprint(make_delivery_blueprint(access, delivery))
     app.register_blueprint(make_stream_blueprint(access, streaming, policy))
     app.register_blueprint(make_chunked_blueprint(access, streaming, delivery, policy))
     _trust_proxies(app, settings.trusted_proxy_hops)
@@ -133,8 +141,11 @@ def _upload_rules(settings: Settings) -> UploadRules:
     return UploadRules(
         base_path=settings.image_base_path,
         part_size=settings.multipart_part_size_bytes,
+        max_size=settings.s3_max_object_bytes,
         cache_control=settings.cache_control,
         url_lifetime=settings.presigned_url_ttl_seconds,
+        upload_lifetime=settings.upload_ttl_seconds,
+        quota=Quota(settings.quota_images, settings.quota_bytes, settings.quota_bytes_per_image),
     )
 
 

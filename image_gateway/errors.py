@@ -34,6 +34,12 @@ class Forbidden(GatewayError):
     code, status = "FORBIDDEN", 403
 
 
+class QuotaExceeded(GatewayError):
+    """The owner's limit would be passed; the text names limit and use."""
+
+    code, status = "QUOTA_EXCEEDED", 403
+
+
 class NotFound(GatewayError):
     code, status = "NOT_FOUND", 404
 

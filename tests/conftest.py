@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
 
-from image_gateway.catalog.database import open_engine, upgrade
+from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.settings import Settings, load_settings
 from image_gateway.storage.client import StoreAddress, StoreClients
 from tests.support.contract import ContractChecker, load_contract
+from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.support.world import World, make_world
 
 ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
@@ -23,25 +23,40 @@ def checker() -> ContractChecker:
     return ContractChecker(load_contract())
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings({**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{tmp_path}/catalog.db"})
-
-
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty catalog with its tables made, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "catalog.db"
-    engine = open_engine(f"sqlite:///{path}")
-    upgrade(engine)
-    engine.dispose()
-    return path
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    server = os.environ.get("TEST_DATABASE_URL")
+    if not server:
+        yield SqliteDatabases(tmp_path_factory.mktemp("databases"))
+        return
+    postgres = PostgresDatabases(server)
+    yield postgres
+    postgres.close()
 
 
 @pytest.fixture
-def catalog(settings: Settings, migrated_database: Path, tmp_path: Path) -> Iterator[Catalog]:
-    shutil.copy(migrated_database, tmp_path / "catalog.db")
-    engine = open_engine(settings.database_url)
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    url = databases.make_empty()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database with all tables and nothing in them."""
+    url = databases.make_migrated()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return load_settings({**ENVIRONMENT, "DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def catalog(database_url: str) -> Iterator[Catalog]:
+    engine = open_engine(database_url)
     yield Catalog(engine)
     engine.dispose()
 

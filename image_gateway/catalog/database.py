@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -39,6 +39,8 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         url = make_url(database_url)
         if url.get_backend_name() == "sqlite":
             return _open_sqlite(url)
+        if url.get_backend_name() != "postgresql":
+            raise DatabaseUrlError("must be a sqlite or postgresql URL")
         return create_engine(
             url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10,
             hide_parameters=True, connect_args=_connect_arguments(url),
@@ -60,10 +62,12 @@ def _open_sqlite(url: URL) -> Engine:
         Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     # FULL, not NORMAL: an acknowledged completion must survive a power cut, and writes are rare.
@@ -72,9 +76,19 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor.close()
 
 
-def upgrade(engine: Engine) -> None:
+def _begin_sqlite(connection: Connection) -> None:
+    """Begin as the transaction asks: Python's driver would begin late and never IMMEDIATE."""
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the tables to the newest revision; safe to run from several processes at once."""
-    _with_config(engine, lambda config: command.upgrade(config, "head"))
+    _with_config(engine, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Bring the tables back to an older revision; what it cannot hold is lost."""
+    _with_config(engine, lambda config: command.downgrade(config, revision))
 
 
 def check_drift(engine: Engine) -> None:
@@ -114,7 +128,6 @@ def require_current(engine: Engine) -> None:
 def _with_config(engine: Engine, run: Callable[[Config], None]) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with engine.connect() as connection:
+    with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
         config.attributes["connection"] = connection
         run(config)
-        connection.commit()

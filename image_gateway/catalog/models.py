@@ -10,10 +10,13 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Index,
     Integer,
     MetaData,
     String,
+    TextClause,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -47,20 +50,57 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+class UsageRow(Base):
+    """What an owner's images count for; changed in the transaction that changes an image's share."""
+
+    __tablename__ = "usage"
+
+    owner: Mapped[str] = mapped_column(String(256), primary_key=True)
+    images: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+_LISTED = text("state <> 'deleted'")
+_OPEN = text("state = 'uploading'")
+_UNPURGED = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
+
+
+def _partial(name: str, *columns: str, where: TextClause) -> Index:
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 class ImageRow(Base):
     """One image; the columns of `disk_` are set together at completion, of `chunked_` at publishing."""
 
     __tablename__ = "images"
-    __table_args__ = (CheckConstraint("state IN ('uploading', 'complete')", name="state"),)
+    __table_args__ = (
+        CheckConstraint("state IN ('uploading', 'complete', 'failed', 'deleted')", name="state"),
+        # Lists are newest first within an owner.
+        _partial("ix_images_listed", "owner", "created_at", "image_id", where=_LISTED),
+        Index("ix_images_by_state", "owner", "state", "created_at", "image_id"),
+        # What the sweeper looks for.
+        _partial("ix_images_open", "upload_expires_at", "image_id", where=_OPEN),
+        _partial("ix_images_unpurged", "image_id", where=_UNPURGED),
+    )
 
     image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     owner: Mapped[str] = mapped_column(String(256))
     base_path: Mapped[str] = mapped_column(String(512))
     version: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))
+    visibility: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
+    revision: Mapped[int] = mapped_column(BigInteger)
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     upload_id: Mapped[str] = mapped_column(String(1024))
     part_size: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    declared_size: Mapped[int | None] = mapped_column(BigInteger)
+    declared_sha256: Mapped[str | None] = mapped_column(String(64))
+    upload_expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     disk_size: Mapped[int | None] = mapped_column(BigInteger)
     disk_etag: Mapped[str | None] = mapped_column(String(256))
     disk_last_modified: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,4 +1,4 @@
-"""What the catalog knows of an image, as plain values."""
+"""What the catalog knows of an image, as plain values, and which of its states may follow which."""
 
 from __future__ import annotations
 
@@ -10,10 +10,55 @@ from image_gateway.protocol.layout import ImageLocation
 
 
 class ImageState(StrEnum):
-    """`uploading` until the store has joined the parts, then `complete` and readable."""
+    """`uploading` until the store has joined the parts, then `complete` and readable.
+
+    `failed` is an upload that was aborted, left alone too long or not what was declared; `deleted` stays
+    as a record until nobody asks for it any more.
+    """
 
     UPLOADING = "uploading"
     COMPLETE = "complete"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+LEGAL_TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
+    ImageState.UPLOADING: frozenset({ImageState.COMPLETE, ImageState.FAILED, ImageState.DELETED}),
+    ImageState.COMPLETE: frozenset({ImageState.DELETED}),
+    ImageState.FAILED: frozenset({ImageState.DELETED}),
+    ImageState.DELETED: frozenset(),
+}
+
+
+def states_before(state: ImageState) -> list[ImageState]:
+    """The states from which `state` may be reached."""
+    return [before for before, after in LEGAL_TRANSITIONS.items() if state in after]
+
+
+class Kind(StrEnum):
+    DISK = "disk"
+    ISO = "iso"
+
+
+class Visibility(StrEnum):
+    PRIVATE = "private"
+    SHARED = "shared"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True)
+class UploadPlan:
+    """How an image is uploaded; fixed when it is created.
+
+    `part_size` in bytes; `size` and `sha256` are what the client declared, None when it did not. After
+    `expires_at` the upload counts as left alone.
+    """
+
+    upload_id: str
+    part_size: int
+    size: int | None
+    sha256: str | None
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -45,16 +90,26 @@ class ChunkedFacts:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image; `disk` is there when complete, `chunked` when published."""
+    """One image; `disk` is there when complete, `chunked` when published.
+
+    `revision` grows with every change; `reserved_bytes` is what the image counts for in its owner's use;
+    `purged_at` says since when a failed or deleted image has nothing left in the store.
+    """
 
     image_id: str
     owner: str
     base_path: str
     version: str
+    name: str
+    kind: Kind
+    visibility: Visibility
     state: ImageState
-    upload_id: str
-    part_size: int
+    plan: UploadPlan
     created_at: datetime
+    updated_at: datetime
+    revision: int = 1
+    reserved_bytes: int = 0
+    purged_at: datetime | None = None
     disk: DiskFacts | None = None
     chunked: ChunkedFacts | None = None
 
@@ -62,3 +117,36 @@ class ImageRecord:
     def location(self) -> ImageLocation:
         """Where its objects lie; the base path is the one it was created under."""
         return ImageLocation(self.base_path, self.owner, self.image_id, self.version)
+
+    @property
+    def sha256(self) -> str | None:
+        """The disk's SHA-256 in hex: computed when it was published, else as declared."""
+        return self.chunked.disk_sha256 if self.chunked else self.plan.sha256
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an owner's images count for together."""
+
+    images: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The most that one owner may have; None is no limit. Sizes in bytes."""
+
+    images: int | None = None
+    bytes: int | None = None
+    bytes_per_image: int | None = None
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Which of an owner's images to list: at most `limit`, newest first, after `after` (created at, id)."""
+
+    owner: str
+    limit: int
+    state: ImageState | None = None
+    name: str | None = None
+    after: tuple[datetime, str] | None = None

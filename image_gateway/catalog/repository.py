@@ -1,60 +1,148 @@
-"""The catalog's verbs: add, find, and state changes by compare-and-set."""
+"""The catalog's verbs for images: add, find, list, and state changes by compare-and-set."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, insert, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Connection, Engine, Update, and_, func, insert, or_, select, text, update
+from sqlalchemy.engine import Row
 
+from image_gateway.catalog.mapping import columns_of, record_of, row_of
 from image_gateway.catalog.models import ImageRow
-from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
-from image_gateway.errors import CatalogUnavailable
+from image_gateway.catalog.records import (
+    ChunkedFacts,
+    DiskFacts,
+    ImageRecord,
+    ImageState,
+    ListQuery,
+    Quota,
+    Usage,
+    Visibility,
+    states_before,
+)
+from image_gateway.catalog.transaction import Transactions
+from image_gateway.catalog.usage import give_back, read_usage, reserve, resize
 
-_log = logging.getLogger(__name__)
-_Facts = TypeVar("_Facts", DiskFacts, ChunkedFacts)
-_PLAIN = [field.name for field in fields(ImageRecord) if field.name not in ("disk", "chunked", "state")]
+_COLUMNS = ImageRow.__table__.columns
+_NOT_DELETED = text("state <> 'deleted'")
 
 
 class Catalog:
-    """Image records in SQL. A database that cannot be used is CatalogUnavailable.
+    """Image records and what their owners use, in SQL. A database that cannot be used is CatalogUnavailable.
 
     Each call is one short transaction: no connection is held when it returns.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._transactions = Transactions(engine)
 
-    def add(self, record: ImageRecord) -> None:
-        """Insert a new image that is being uploaded."""
-        values = {name: getattr(record, name) for name in _PLAIN}
-        with self._transaction() as connection:
-            connection.execute(insert(ImageRow).values(state=record.state.value, **values))
+    def check_reachable(self) -> None:
+        """Return when the database answers."""
+        with self._transactions.reading() as connection:
+            connection.execute(select(1))
+
+    def add(self, record: ImageRecord, quota: Quota) -> None:
+        """Insert a new image that is being uploaded and count it; QuotaExceeded changes nothing."""
+        with self._transactions.writing() as connection:
+            reserve(connection, record.owner, record.reserved_bytes, quota)
+            connection.execute(insert(ImageRow).values(**row_of(record)))
 
     def find(self, image_id: str) -> ImageRecord | None:
         """Return the image's record, or None."""
-        with self._transaction() as connection:
-            row = (
-                connection.execute(select(*ImageRow.__table__.columns).where(ImageRow.image_id == image_id))
-                .mappings()
-                .first()
-            )
-        return _record(dict(row)) if row else None
+        with self._transactions.reading() as connection:
+            row = _find(connection, image_id)
+        return record_of(row._mapping) if row else None
 
-    def complete(self, image_id: str, upload_id: str, disk: DiskFacts) -> bool:
-        """Move `uploading → complete`; False when the image was not uploading by this upload id."""
-        statement = (
-            update(ImageRow)
-            .where(ImageRow.image_id == image_id, ImageRow.upload_id == upload_id)
-            .where(ImageRow.state == ImageState.UPLOADING.value)
-            .values(state=ImageState.COMPLETE.value, **_prefixed("disk_", disk))
+    def list(self, query: ListQuery) -> Sequence[ImageRecord]:
+        """Return one page of an owner's images, newest first; deleted ones only when asked for."""
+        statement = select(*_COLUMNS).where(ImageRow.owner == query.owner)
+        if query.state is None:
+            statement = statement.where(_NOT_DELETED)
+        else:
+            statement = statement.where(ImageRow.state == query.state.value)
+        if query.name:
+            statement = statement.where(
+                func.lower(ImageRow.name).contains(query.name.lower(), autoescape=True)
+            )
+        if query.after:
+            created_at, image_id = query.after
+            same_moment = and_(ImageRow.created_at == created_at, ImageRow.image_id < image_id)
+            statement = statement.where(
+                ImageRow.created_at <= created_at, or_(ImageRow.created_at < created_at, same_moment)
+            )
+        statement = statement.order_by(ImageRow.created_at.desc(), ImageRow.image_id.desc()).limit(
+            query.limit
         )
-        return self._changes_one(statement)
+        with self._transactions.reading() as connection:
+            return [record_of(row._mapping) for row in connection.execute(statement)]
+
+    def usage(self, owner: str) -> Usage:
+        """Return what an owner's images count for."""
+        with self._transactions.reading() as connection:
+            return read_usage(connection, owner)
+
+    def describe(
+        self,
+        image_id: str,
+        *,
+        name: str | None,
+        visibility: Visibility | None,
+        revision: int | None,
+        now: datetime,
+    ) -> bool:
+        """Change name or visibility; False when deleted, or another revision than the one named."""
+        changes = {"name": name, "visibility": visibility.value if visibility else None}
+        statement = _changing(image_id, now, revision).where(ImageRow.state != ImageState.DELETED.value)
+        given = {column: value for column, value in changes.items() if value is not None}
+        return self._changes_one(statement.values(**given))
+
+    def prolong_upload(self, image_id: str, expires_at: datetime) -> None:
+        """Move the moment after which an open upload counts as left alone."""
+        statement = update(ImageRow).where(
+            ImageRow.image_id == image_id, ImageRow.state == ImageState.UPLOADING.value
+        )
+        self._changes_one(statement.values(upload_expires_at=expires_at))
+
+    def settle(self, image_id: str, size: int, quota: Quota) -> bool:
+        """Count an open upload by its real size; False when it is not open, QuotaExceeded changes nothing."""
+        with self._transactions.writing() as connection:
+            row = _find(connection, image_id, lock=True)
+            if row is None or row.state != ImageState.UPLOADING.value:
+                return False
+            resize(connection, row.owner, row.reserved_bytes, size, quota)
+            connection.execute(
+                update(ImageRow).where(ImageRow.image_id == image_id).values(reserved_bytes=size)
+            )
+            return True
+
+    def complete(self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
+        """Move to `complete`; False when the image was not uploading by this upload id."""
+        statement = _moving(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
+        return self._changes_one(statement.values(**columns_of(disk)))
+
+    def fail(
+        self, image_id: str, upload_id: str, now: datetime, *, expired_by: datetime | None = None
+    ) -> bool:
+        """Move an open upload to `failed` and stop counting it; False when not open, or not expired."""
+        statement = _moving(image_id, ImageState.FAILED, now).where(ImageRow.upload_id == upload_id)
+        if expired_by is not None:
+            statement = statement.where(ImageRow.upload_expires_at <= expired_by)
+        return self._ends_one(image_id, statement)
+
+    def delete(self, image_id: str, now: datetime, *, revision: int | None = None) -> bool:
+        """Move to `deleted` and stop counting it; False when it was deleted, or is another revision."""
+        statement = _moving(image_id, ImageState.DELETED, now)
+        if revision is not None:
+            statement = statement.where(ImageRow.revision == revision)
+        return self._ends_one(image_id, statement.values(purged_at=None))
+
+    def mark_purged(self, image_id: str, now: datetime) -> None:
+        """Note that a failed or deleted image has nothing left in the store."""
+        ended = (ImageState.FAILED.value, ImageState.DELETED.value)
+        statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.state.in_(ended))
+        self._changes_one(statement.values(purged_at=now))
 
     def claim_chunk_size(self, image_id: str, chunk_size: int) -> int | None:
         """Fix how a complete image is cut, before its first chunk is written.
@@ -68,54 +156,77 @@ class Catalog:
             .where(ImageRow.chunked_chunk_size.is_(None))
             .values(chunked_chunk_size=chunk_size)
         )
-        with self._transaction() as connection:
+        with self._transactions.writing() as connection:
             connection.execute(statement)
             claimed = select(ImageRow.chunked_chunk_size).where(ImageRow.image_id == image_id)
             return connection.execute(claimed).scalar()
 
-    def publish(self, image_id: str, chunked: ChunkedFacts) -> bool:
+    def publish(self, image_id: str, chunked: ChunkedFacts, now: datetime) -> bool:
         """Note that all chunks and the manifest are written; False unless their size is the claimed one.
 
         Noting it again is harmless: the bytes are the same, the date is that of the newest manifest.
         """
         statement = (
-            update(ImageRow)
-            .where(ImageRow.image_id == image_id, ImageRow.state == ImageState.COMPLETE.value)
+            _changing(image_id, now)
+            .where(ImageRow.state == ImageState.COMPLETE.value)
             .where(ImageRow.chunked_chunk_size == chunked.chunk_size)
-            .values(**_prefixed("chunked_", chunked))
         )
-        return self._changes_one(statement)
+        return self._changes_one(statement.values(**columns_of(chunked)))
 
-    def check_reachable(self) -> None:
-        """Return when the database answers."""
-        with self._transaction() as connection:
-            connection.execute(select(1))
+    def find_expired(
+        self, moment: datetime, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ImageRecord]:
+        """Return open uploads whose time was over by `moment`, oldest first, after (expiry, image id)."""
+        statement = select(*_COLUMNS).where(text("state = 'uploading'"), ImageRow.upload_expires_at <= moment)
+        if after:
+            expires_at, image_id = after
+            same_moment = and_(ImageRow.upload_expires_at == expires_at, ImageRow.image_id > image_id)
+            statement = statement.where(or_(ImageRow.upload_expires_at > expires_at, same_moment))
+        return self._page(statement.order_by(ImageRow.upload_expires_at, ImageRow.image_id).limit(limit))
 
-    def _changes_one(self, statement: Any) -> bool:
-        with self._transaction() as connection:
-            result: CursorResult[Any] = connection.execute(statement)
-            return result.rowcount == 1
+    def find_unpurged(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
+        """Return failed and deleted images that may have something left in the store, by id."""
+        ended = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
+        statement = select(*_COLUMNS).where(ended, ImageRow.image_id > after)
+        return self._page(statement.order_by(ImageRow.image_id).limit(limit))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            _log.error("the catalog cannot be used: %s", type(error).__name__)
-            raise CatalogUnavailable("the catalog of images does not answer; try again") from error
+    def find_complete(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
+        """Return complete images, by id."""
+        statement = select(*_COLUMNS).where(ImageRow.image_id > after)
+        statement = statement.where(ImageRow.state == ImageState.COMPLETE.value)
+        return self._page(statement.order_by(ImageRow.image_id).limit(limit))
+
+    def _page(self, statement: Any) -> Sequence[ImageRecord]:
+        with self._transactions.reading() as connection:
+            return [record_of(row._mapping) for row in connection.execute(statement)]
+
+    def _changes_one(self, statement: Update) -> bool:
+        with self._transactions.writing() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _ends_one(self, image_id: str, statement: Update) -> bool:
+        with self._transactions.writing() as connection:
+            row = _find(connection, image_id, lock=True)
+            if row is None or connection.execute(statement.values(reserved_bytes=0)).rowcount != 1:
+                return False
+            counted = row.state in (ImageState.UPLOADING.value, ImageState.COMPLETE.value)
+            if counted:
+                give_back(connection, row.owner, row.reserved_bytes)
+            return True
 
 
-def _prefixed(prefix: str, facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
-    return {f"{prefix}{name}": value for name, value in asdict(facts).items()}
+def _find(connection: Connection, image_id: str, *, lock: bool = False) -> Row[Any] | None:
+    statement = select(*_COLUMNS).where(ImageRow.image_id == image_id)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
-def _record(row: dict[str, Any]) -> ImageRecord:
-    disk = _facts(DiskFacts, "disk_", row) if row["disk_size"] is not None else None
-    chunked = _facts(ChunkedFacts, "chunked_", row) if row["chunked_published_at"] is not None else None
-    plain = {name: row[name] for name in _PLAIN}
-    return ImageRecord(state=ImageState(row["state"]), disk=disk, chunked=chunked, **plain)
+def _changing(image_id: str, now: datetime, revision: int | None = None) -> Update:
+    statement = update(ImageRow).where(ImageRow.image_id == image_id)
+    if revision is not None:
+        statement = statement.where(ImageRow.revision == revision)
+    return statement.values(revision=ImageRow.revision + 1, updated_at=now)
 
 
-def _facts(kind: type[_Facts], prefix: str, row: dict[str, Any]) -> _Facts:
-    return kind(**{field.name: row[prefix + field.name] for field in fields(kind)})
+def _moving(image_id: str, state: ImageState, now: datetime) -> Update:
+    legal = [before.value for before in states_before(state)]
+    return _changing(image_id, now).where(ImageRow.state.in_(legal)).values(state=state.value)

@@ -15,14 +15,17 @@ from image_gateway.cli.config import config
 from image_gateway.cli.db import db
 from image_gateway.cli.demo import demo
 from image_gateway.cli.dev import dev
+from image_gateway.cli.download import download
+from image_gateway.cli.images import images
 from image_gateway.cli.publish import publish
+from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
 from image_gateway.cli.serve import serve
-from image_gateway.client.api import ApiError
+from image_gateway.cli.sweep import sweep
+from image_gateway.cli.upload import upload
+from image_gateway.client.faults import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
 from image_gateway.local.processes import StartFailed
 from image_gateway.settings import SettingsError
-
-EX_CONFIG = 78
 
 
 @click.group(
@@ -34,7 +37,7 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
-for command in (serve, dev, demo, config, db, bucket, publish):
+for command in (serve, dev, demo, config, db, bucket, publish, sweep, upload, download, images):
     cli.add_command(command)
 
 
@@ -44,12 +47,15 @@ def main() -> None:
     load_dotenv(Path(".env"))
     try:
         cli()
-    except SettingsError as error:
+    except (SettingsError, ConfigError) as error:
         _leave(str(error), EX_CONFIG)
     except DatabaseUrlError as error:
         _leave(f"DATABASE_URL {error}", EX_CONFIG)
-    except (GatewayError, ApiError, StartFailed, SchemaOutdated) as error:
-        _leave(str(error), 1)
+    except ApiError as error:
+        may_pass = error.passing or isinstance(error, PatienceOver)
+        _leave(str(error), EX_TEMPORARY if may_pass else EX_FAILED)
+    except (GatewayError, ClientError, StartFailed, SchemaOutdated) as error:
+        _leave(str(error), EX_FAILED)
 
 
 def _leave(message: str, status: int) -> None:

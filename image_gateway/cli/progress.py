@@ -16,19 +16,36 @@ from rich.progress import (
 )
 
 
+class Terminal:
+    """Shows transfers on stderr; what is said stands above the bar that is running."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
+    @contextmanager
+    def bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a bar of `total` bytes, `done` of them at once; call what is yielded with each step."""
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(title, total=total, completed=done)
+            yield lambda step: progress.advance(task, step)
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar of `total` bytes; call what is yielded with the size of each step."""
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda step: progress.advance(task, step)
+    with Terminal().bar(title, total) as advance:
+        yield advance
 
 
 def human_size(size: int) -> str:

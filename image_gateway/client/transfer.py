@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from image_gateway.client.api import GatewayClient, NewUpload
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.retry import Retrier
+from image_gateway.client.slices import OnBytes
+from image_gateway.client.uploading import Uploaded, Uploading
+from image_gateway.client.watching import Counter
 from image_gateway.protocol.ordered import in_order
 
-OnBytes = Callable[[int], None]
+PATIENCE = 30.0
 
 
-def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> NewUpload:
-    """Upload a file as a new image and complete it; `on_bytes` hears of each part's size."""
-    upload = client.create_image()
-    size = file.stat().st_size
-    count = max(1, -(-size // upload.part_size))
-
-    def send(index: int) -> str:
-        with file.open("rb") as source:
-            source.seek(index * upload.part_size)
-            data = source.read(upload.part_size)
-        etag = client.put_part(client.sign_part(upload, index + 1), data)
-        on_bytes(len(data))
-        return etag
-
-    etags = dict(enumerate(in_order(send, count, parallel), start=1))
-    client.complete(upload, etags)
-    return upload
+def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> Uploaded:
+    """Upload a file as a new image and complete it, remembering nothing; `on_bytes` hears of each step."""
+    uploading = Uploading(
+        client, file, retrier=Retrier(PATIENCE), parallel=parallel, watcher=Counter(on_bytes)
+    )
+    return uploading.begin()
 
 
 def hash_by_ranges(

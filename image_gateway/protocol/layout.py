@@ -7,6 +7,7 @@ signed policy over the prefix covers all of them.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 
@@ -28,6 +29,17 @@ def normalise_base_path(text: str) -> str:
 def chunk_name(index: int, width: int) -> str:
     """File name of a chunk: zero-padded decimal of `width` digits, and `.bin`."""
     return f"{index:0{width}d}.bin"
+
+
+_DISK_KEY = re.compile(
+    r"(?:.*/)?[0-9a-f]{40}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]+/disk\.img", re.ASCII
+)
+
+
+def image_id_of(disk_key: str) -> str | None:
+    """The image that a key of this layout belongs to; None for a key that is none of ours."""
+    match = _DISK_KEY.fullmatch(disk_key)
+    return match[1] if match else None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The parts of a multipart upload: S3's limits, and a client's list held against the store's.
+"""The parts of a multipart upload: S3's limits, the plan of an upload, and lists held against each other.
 
 Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 """
@@ -13,6 +13,8 @@ MIB = 1024 * 1024
 MIN_PART_SIZE = 5 * MIB
 MAX_PART_SIZE = 5 * 1024 * MIB
 MAX_PARTS = 10_000
+# 48.8 TiB, AWS's limit since December 2025; many other stores stop at 5 TiB.
+MAX_OBJECT_SIZE = MAX_PARTS * MAX_PART_SIZE
 MAX_NAMED = 20
 
 
@@ -37,6 +39,27 @@ def quoted(etag: str) -> str:
     """The ETag with quotes, added only where they are missing."""
     bare = etag.strip()
     return bare if bare.startswith(('"', 'W/"')) else f'"{bare}"'
+
+
+def choose_part_size(size: int | None, configured: int) -> int:
+    """The configured part size, grown in whole MiB until `size` bytes fit in 10,000 equal parts.
+
+    `size` None is not known. It must not be above MAX_OBJECT_SIZE.
+    """
+    if size is None:
+        return configured
+    needed = -(-size // MAX_PARTS)
+    return configured if needed <= configured else -(-needed // MIB) * MIB
+
+
+def count_parts(size: int, part_size: int) -> int:
+    """How many parts `size` bytes make; an empty image is one empty part."""
+    return max(1, -(-size // part_size))
+
+
+def length_of_part(number: int, size: int, part_size: int) -> int:
+    """Bytes of one part of a plan: `part_size`, and what is left for the last."""
+    return min(part_size, size - (number - 1) * part_size)
 
 
 def find_list_problem(claimed: Sequence[ClaimedPart]) -> str | None:
@@ -72,6 +95,31 @@ def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPa
     ]
     if small:
         return f"only the last part may be smaller than {MIN_PART_SIZE} bytes: {name_parts(small)}"
+    return None
+
+
+def find_gap(stored: Iterable[StoredPart]) -> str | None:
+    """Say which parts below the highest are missing, or None; for an upload of unknown size."""
+    numbers = {part.number for part in stored}
+    if not numbers:
+        return "no part was uploaded"
+    missing = [number for number in range(1, max(numbers)) if number not in numbers]
+    return f"not uploaded: {name_parts(missing)}" if missing else None
+
+
+def find_plan_problem(stored: Iterable[StoredPart], size: int, part_size: int) -> str | None:
+    """Say where uploaded parts differ from the plan of a declared size, or None."""
+    known = {part.number: part.size for part in stored}
+    count = count_parts(size, part_size)
+    missing = [number for number in range(1, count + 1) if number not in known]
+    if missing:
+        return f"not uploaded: {name_parts(missing)}"
+    beyond = [number for number in known if number > count]
+    if beyond:
+        return f"the declared {size} bytes make {count} parts, beyond them is {name_parts(beyond)}"
+    wrong = [number for number in known if known[number] != length_of_part(number, size, part_size)]
+    if wrong:
+        return f"not the size that the plan gives: {name_parts(wrong)}; upload again"
     return None
 
 

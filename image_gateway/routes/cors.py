@@ -6,7 +6,7 @@ import re
 
 from flask import Flask, Response, request
 
-ALLOWED_METHODS = "GET, HEAD, POST, OPTIONS"
+ALLOWED_METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified"
 DEFAULT_ALLOWED_HEADERS = (
     "range, if-range, if-none-match, if-match, if-modified-since, if-unmodified-since, "

@@ -1,55 +1,107 @@
-"""What an image is, and where to stream it from."""
+"""Images as their owner manages them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from flask import Blueprint, Response, request
+from werkzeug.http import parse_etags
 
+from image_gateway.catalog.records import ImageRecord, ListQuery, Quota, Usage
+from image_gateway.errors import PreconditionFailed
+from image_gateway.routes.cursors import decode_cursor, encode_cursor
 from image_gateway.routes.identity import current_caller
 from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.services.access import Access
-from image_gateway.services.delivery import Delivery, StreamUrl
+from image_gateway.routes.schemas import DescribeImage, ListImages, load_json, load_query
+from image_gateway.services.images import Images
 
 
-def make_images_blueprint(access: Access, delivery: Delivery) -> Blueprint:
-    """Routes `metadata` and `stream-url`."""
-    blueprint = Blueprint("images", __name__, url_prefix="/v1/images/<image_id>")
+def make_images_blueprint(images: Images) -> Blueprint:
+    """Routes `GET /v1/images`, `GET`, `PATCH` and `DELETE /v1/images/{id}`, `GET /v1/usage`."""
+    blueprint = Blueprint("images", __name__, url_prefix="/v1")
 
-    @blueprint.get("/metadata")
-    def metadata(image_id: str) -> Response:
-        record, disk = access.find_readable(image_id, current_caller())
-        return json_response(
-            {
-                "size": disk.size,
-                "etag": disk.etag,
-                "lastModified": timestamp(disk.last_modified),
-                "url": delivery.stable_url(record, request.url_root),
-            }
+    @blueprint.get("/images")
+    def list_images() -> Response:
+        caller = current_caller()
+        query = load_query(ListImages, request)
+        after = decode_cursor(query["cursor"]) if query["cursor"] else None
+        page = images.list(ListQuery(caller, query["limit"], query["state"], query["name"], after))
+        document: dict[str, Any] = {"images": [image_document(record) for record in page.images]}
+        if page.next:
+            document["nextCursor"] = encode_cursor(page.next)
+        return json_response(document)
+
+    @blueprint.get("/images/<image_id>")
+    def show_image(image_id: str) -> Response:
+        return _answer(images.find(image_id, current_caller()))
+
+    @blueprint.patch("/images/<image_id>")
+    def describe_image(image_id: str) -> Response:
+        caller = current_caller()
+        body = load_json(DescribeImage, request)
+        revision = _required_revision(image_id, caller)
+        return _answer(
+            images.describe(
+                image_id, caller, name=body["name"], visibility=body["visibility"], revision=revision
+            )
         )
 
-    @blueprint.get("/stream-url")
-    def stream_url(image_id: str) -> Response:
-        record, disk = access.find_readable(image_id, current_caller())
-        stream = delivery.stream_url(record, request.url_root)
-        document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
-        if stream.manifest_url:
-            document["chunked"] = {"delivery": "chunked", "manifestUrl": stream.manifest_url}
-        response = json_response(document, secret=True)
-        for cookie in stream.cookies:
-            response.headers.add("Set-Cookie", cookie.as_header())
-        return response
+    @blueprint.delete("/images/<image_id>")
+    def delete_image(image_id: str) -> Response:
+        caller = current_caller()
+        images.delete(image_id, caller, revision=_required_revision(image_id, caller))
+        return json_response({"ok": True})
+
+    @blueprint.get("/usage")
+    def show_usage() -> Response:
+        return json_response(_usage_document(*images.usage(current_caller())))
+
+    def _required_revision(image_id: str, caller: str) -> int | None:
+        """The revision that If-Match demands, None where it demands none; PreconditionFailed already here."""
+        header = request.headers.get("If-Match")
+        if header is None or header.strip() == "*":
+            return None
+        record = images.find(image_id, caller)
+        if not parse_etags(header).contains(str(record.revision)):
+            raise PreconditionFailed(
+                "the image was changed by someone else: read it again",
+                headers={"ETag": f'"{record.revision}"'},
+            )
+        return record.revision
 
     return blueprint
 
 
-def _auth(stream: StreamUrl) -> dict[str, Any]:
-    auth: dict[str, Any] = {"type": stream.auth_type}
-    if stream.expires_at is not None:
-        auth["expiresAt"] = timestamp(stream.expires_at)
-    if stream.cookies:
-        auth["cookies"] = [
-            {"name": cookie.name, "value": cookie.value, "attributes": list(cookie.attributes)}
-            for cookie in stream.cookies
-        ]
-    return auth
+def image_document(record: ImageRecord) -> dict[str, Any]:
+    """An image's record as JSON."""
+    disk = record.disk
+    return {
+        "imageId": record.image_id,
+        "name": record.name,
+        "kind": record.kind.value,
+        "state": record.state.value,
+        "visibility": record.visibility.value,
+        "sizeBytes": record.plan.size,
+        "size": disk.size if disk else None,
+        "sha256": record.sha256,
+        "etag": disk.etag if disk else None,
+        "lastModified": timestamp(disk.last_modified) if disk else None,
+        "version": record.version,
+        "chunked": record.chunked is not None,
+        "created": timestamp(record.created_at),
+        "updated": timestamp(record.updated_at),
+    }
+
+
+def _answer(record: ImageRecord) -> Response:
+    response = json_response(image_document(record))
+    response.headers["ETag"] = f'"{record.revision}"'
+    return response
+
+
+def _usage_document(usage: Usage, quota: Quota) -> dict[str, Any]:
+    return {
+        "images": {"used": usage.images, "limit": quota.images},
+        "bytes": {"used": usage.bytes, "limit": quota.bytes},
+        "bytesPerImage": {"limit": quota.bytes_per_image},
+    }

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from flask import Request
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 from werkzeug.exceptions import BadRequest as MalformedJson
 
+from image_gateway.catalog.records import ImageState, Kind, Visibility
 from image_gateway.errors import BadRequest, UnsupportedMediaType
 from image_gateway.protocol.parts import MAX_PARTS, ClaimedPart
+from image_gateway.services.uploads import NewImage
 
 MAX_UPLOAD_ID = 1024
 MAX_ETAG = 4096
+MAX_URLS = 1000
+_PART_RANGE = validate.Range(1, MAX_PARTS, error=f"must be 1 to {MAX_PARTS}")
 
 
 def _upload_id() -> fields.String:
@@ -30,9 +35,32 @@ class _JsonInteger(fields.Integer):
         return super()._validated(value)
 
 
+class _QueryInteger(fields.Integer):
+    """Decimal digits of a query string."""
+
+    def _validated(self, value: Any) -> Any:
+        if not str(value).isdecimal() or not str(value).isascii() or len(str(value)) > 18:
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def _part_number() -> fields.Integer:
-    rule = validate.Range(1, MAX_PARTS, error=f"must be 1 to {MAX_PARTS}")
-    return _JsonInteger(data_key="partNumber", required=True, strict=True, validate=rule)
+    return _JsonInteger(data_key="partNumber", required=True, strict=True, validate=_PART_RANGE)
+
+
+def _length(most: int) -> validate.Length:
+    return validate.Length(1, most, error=f"must have 1 to {most} characters")
+
+
+def _choice(kind: type[StrEnum]) -> fields.Enum[StrEnum]:
+    allowed = ", ".join(kind)
+    return fields.Enum(
+        kind,
+        by_value=True,
+        load_default=None,
+        allow_none=True,
+        error_messages={"unknown": f"must be one of {allowed}", "invalid": f"must be one of {allowed}"},
+    )
 
 
 def _printable(text: str) -> None:
@@ -46,12 +74,63 @@ class _RequestSchema(Schema):
 
 
 class CreateImage(_RequestSchema):
-    """The optional body of a create; it holds nothing yet."""
+    """The optional body of a create, into a NewImage."""
+
+    name = fields.String(load_default=None, allow_none=True, validate=[_length(255), _printable])
+    filename = fields.String(load_default=None, allow_none=True, validate=[_length(4096), _printable])
+    kind = _choice(Kind)
+    size = _JsonInteger(
+        data_key="sizeBytes",
+        load_default=None,
+        allow_none=True,
+        strict=True,
+        validate=validate.Range(0, error="must not be negative"),
+    )
+    sha256 = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"\A[0-9a-fA-F]{64}\Z", error="must be 64 hex digits"),
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> dict[str, NewImage]:
+        filename = (data["filename"] or "").replace("\\", "/").rstrip("/").rpartition("/")[2][:255]
+        name = data["name"] or filename or NewImage.name
+        guessed = Kind.ISO if (filename or name).lower().endswith(".iso") else Kind.DISK
+        sha256 = data["sha256"].lower() if data["sha256"] else None
+        return {"new": NewImage(name, data["kind"] or guessed, data["size"], sha256)}
+
+
+class DescribeImage(_RequestSchema):
+    name = fields.String(load_default=None, validate=[_length(255), _printable])
+    visibility = _choice(Visibility)
+
+    @validates_schema
+    def check_given(self, data: dict[str, Any], **_: Any) -> None:
+        if data["name"] is None and data["visibility"] is None:
+            raise ValidationError("name or visibility must be given")
+
+
+class ListImages(_RequestSchema):
+    limit = _QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
+    state = _choice(ImageState)
+    name = fields.String(load_default=None, validate=[_length(255), _printable])
+    cursor = fields.String(load_default=None, validate=_length(512))
 
 
 class UploadUrl(_RequestSchema):
     upload_id = _upload_id()
     part_number = _part_number()
+
+
+class UploadUrls(_RequestSchema):
+    upload_id = _upload_id()
+    part_numbers = fields.List(
+        _JsonInteger(strict=True, validate=_PART_RANGE),
+        data_key="partNumbers",
+        required=True,
+        validate=validate.Length(1, MAX_URLS, error=f"must name 1 to {MAX_URLS} parts"),
+    )
 
 
 class Part(_RequestSchema):
@@ -70,15 +149,26 @@ class CompleteUpload(_RequestSchema):
     upload_id = _upload_id()
     parts = fields.List(
         fields.Nested(Part),
-        required=True,
+        load_default=None,
+        allow_none=True,
         validate=validate.Length(1, MAX_PARTS, error=f"must name 1 to {MAX_PARTS} parts"),
     )
+
+
+def load_query(schema: type[Schema], request: Request) -> dict[str, Any]:
+    """Parse the query string, the first of repeated names; BadRequest says what is wrong with it."""
+    try:
+        loaded: dict[str, Any] = schema().load(request.args.to_dict())
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise BadRequest(_first_problem(messages)) from error
+    return loaded
 
 
 def load_json(schema: type[Schema], request: Request, *, optional: bool = False) -> dict[str, Any]:
     """Parse the request's JSON object; BadRequest or UnsupportedMediaType say what is wrong with it."""
     if optional and not request.get_data(cache=True):
-        return {}
+        return dict(schema().load({}))
     if not request.is_json:
         raise UnsupportedMediaType("send the body as Content-Type: application/json")
     try:

@@ -1,35 +1,72 @@
-"""Begin an upload, sign its parts, complete it."""
+"""Begin an upload, sign its parts, look at it, abort it, complete it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, request
 
+from image_gateway.catalog.records import ImageRecord
+from image_gateway.protocol.parts import count_parts
 from image_gateway.routes.identity import current_caller
 from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.routes.schemas import CompleteUpload, CreateImage, UploadUrl, load_json
+from image_gateway.routes.schemas import CompleteUpload, CreateImage, UploadUrl, UploadUrls, load_json
 from image_gateway.services.uploads import Uploads
 
 
 def make_uploads_blueprint(uploads: Uploads) -> Blueprint:
-    """Routes `POST /v1/images`, `upload-url` and `complete`."""
+    """Routes `POST /v1/images`, `upload-url`, `upload-urls`, `upload` and `complete`."""
     blueprint = Blueprint("uploads", __name__, url_prefix="/v1/images")
 
     @blueprint.post("")
     def create() -> Response:
         caller = current_caller()
-        load_json(CreateImage, request, optional=True)
-        record = uploads.begin(caller)
-        return json_response(
-            {"imageId": record.image_id, "uploadId": record.upload_id, "partSize": record.part_size},
-            secret=True,
-        )
+        body = load_json(CreateImage, request, optional=True)
+        record = uploads.begin(caller, body["new"])
+        return json_response({"imageId": record.image_id, **_plan_document(record)}, secret=True)
 
     @blueprint.post("/<image_id>/upload-url")
     def upload_url(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(UploadUrl, request)
-        part = uploads.sign_part(image_id, caller, body["upload_id"], body["part_number"])
-        return json_response({"url": part.url, "expiresAt": timestamp(part.expires_at)}, secret=True)
+        number = body["part_number"]
+        signed = uploads.sign_parts(image_id, caller, body["upload_id"], [number])
+        return json_response(
+            {"url": signed.urls[number], "expiresAt": timestamp(signed.expires_at)}, secret=True
+        )
+
+    @blueprint.post("/<image_id>/upload-urls")
+    def upload_urls(image_id: str) -> Response:
+        caller = current_caller()
+        body = load_json(UploadUrls, request)
+        signed = uploads.sign_parts(image_id, caller, body["upload_id"], body["part_numbers"])
+        return json_response(
+            {
+                "urls": [{"partNumber": number, "url": url} for number, url in signed.urls.items()],
+                "expiresAt": timestamp(signed.expires_at),
+                "serverTime": timestamp(signed.now),
+            },
+            secret=True,
+        )
+
+    @blueprint.get("/<image_id>/upload")
+    def show_upload(image_id: str) -> Response:
+        status = uploads.status(image_id, current_caller())
+        parts = [{"partNumber": part.number, "size": part.size, "etag": part.etag} for part in status.parts]
+        return json_response(
+            {
+                "imageId": status.record.image_id,
+                **_plan_document(status.record),
+                "serverTime": timestamp(status.now),
+                "parts": parts,
+            },
+            secret=True,
+        )
+
+    @blueprint.delete("/<image_id>/upload")
+    def abort_upload(image_id: str) -> Response:
+        uploads.abort(image_id, current_caller())
+        return json_response({"ok": True})
 
     @blueprint.post("/<image_id>/complete")
     def complete(image_id: str) -> Response:
@@ -41,3 +78,17 @@ def make_uploads_blueprint(uploads: Uploads) -> Blueprint:
         )
 
     return blueprint
+
+
+def _plan_document(record: ImageRecord) -> dict[str, Any]:
+    plan = record.plan
+    document: dict[str, Any] = {
+        "uploadId": plan.upload_id,
+        "partSize": plan.part_size,
+        "expiresAt": timestamp(plan.expires_at),
+    }
+    if plan.size is not None:
+        document |= {"sizeBytes": plan.size, "partCount": count_parts(plan.size, plan.part_size)}
+    if plan.sha256 is not None:
+        document["sha256"] = plan.sha256
+    return document

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord
+from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import (
     BadRequest,
@@ -56,10 +58,17 @@ class _Chunk:
 class Publishing:
     """Publishes images as chunks; safe to run again, and beside another run for the same image."""
 
-    def __init__(self, catalog: Catalog, store: ObjectStore, cache_control: str) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        cache_control: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._catalog = catalog
         self._store = store
         self._cache_control = cache_control
+        self._clock = clock
 
     def publish(
         self,
@@ -89,7 +98,7 @@ class Publishing:
 
     def _find(self, image_id: str) -> tuple[ImageRecord, DiskFacts]:
         record = self._catalog.find(image_id)
-        if record is None:
+        if record is None or record.state is ImageState.DELETED:
             raise NotFound(f"there is no image {image_id}")
         if record.disk is None:
             raise InvalidState("the image is not complete: its upload is still open")
@@ -132,6 +141,10 @@ class Publishing:
             facts.append(chunk.facts)
             sent += chunk.sent
             on_bytes(len(chunk.data))
+        if record.plan.sha256 not in (None, whole.hexdigest()):
+            raise InvalidState(
+                "the image's bytes are not those whose SHA-256 was declared: nothing is published"
+            )
         self._write_manifest(record, geometry, whole.hexdigest(), facts)
         _log.info("image %s is published: %d chunks, %d sent", record.image_id, geometry.count, sent)
         return Published(geometry, whole.hexdigest(), sent=sent, kept=geometry.count - sent)
@@ -193,8 +206,11 @@ class Publishing:
             published_at=info.last_modified,
             cache_control=self._cache_control,
         )
-        if info.size != len(manifest) or not self._catalog.publish(record.image_id, chunked):
+        if info.size != len(manifest) or not self._catalog.publish(record.image_id, chunked, self._now()):
             raise InvalidState("the image changed while it was being published")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         self._store.put(key, data, content_type=content_type, cache_control=self._cache_control)

@@ -1,4 +1,4 @@
-"""Uploads: begin one, sign its parts, join them; nothing acknowledged is ever lost."""
+"""Uploads: begin one, sign its parts, look at it, abort it, join it; nothing acknowledged is ever lost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState
-from image_gateway.catalog.repository import Catalog
-from image_gateway.errors import (
-    BadRequest,
-    GatewayError,
-    InvalidState,
-    ObjectMissing,
-    PartsRejected,
-    StoreError,
-    StoreUnavailable,
-    UploadMissing,
+from image_gateway.catalog.records import (
+    DiskFacts,
+    ImageRecord,
+    ImageState,
+    Kind,
+    Quota,
+    UploadPlan,
+    Visibility,
 )
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import BadRequest, GatewayError, InvalidState, UploadMissing
 from image_gateway.protocol.layout import ImageLocation
-from image_gateway.protocol.parts import ClaimedPart, find_list_problem, find_store_problem
+from image_gateway.protocol.parts import (
+    ClaimedPart,
+    StoredPart,
+    choose_part_size,
+    count_parts,
+    length_of_part,
+    name_parts,
+)
 from image_gateway.services.access import Access
+from image_gateway.services.completion import Completion
+from image_gateway.services.purging import purge
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -35,16 +43,39 @@ class UploadRules:
 
     base_path: str
     part_size: int
+    max_size: int
     cache_control: str
     url_lifetime: int
+    upload_lifetime: int
+    quota: Quota
 
 
 @dataclass(frozen=True)
-class PartUrl:
-    """A presigned PUT of one part, and when it stops working."""
+class NewImage:
+    """What a client says of an image that it is going to send; size in bytes, both None when unknown."""
 
-    url: str = field(repr=False)
+    name: str = "disk.img"
+    kind: Kind = Kind.DISK
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class SignedParts:
+    """Presigned PUTs by part number, when they stop working, and what time it is here."""
+
+    urls: dict[int, str] = field(repr=False)
     expires_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True)
+class UploadStatus:
+    """An open upload as the store knows it."""
+
+    record: ImageRecord
+    parts: Sequence[StoredPart]
+    now: datetime
 
 
 class Uploads:
@@ -56,110 +87,158 @@ class Uploads:
         store: ObjectStore,
         access: Access,
         rules: UploadRules,
+        completion: Completion,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._access = access
         self._rules = rules
+        self._completion = completion
         self._clock = clock
 
-    def begin(self, owner: str) -> ImageRecord:
-        """Open a multipart upload at the store and record it; neither is left when the other fails."""
+    def begin(self, owner: str, new: NewImage) -> ImageRecord:
+        """Open a multipart upload at the store and record it; neither is left when the other fails.
+
+        BadRequest when the size is more than the store takes, QuotaExceeded when the owner has no room.
+        """
+        if new.size is not None and new.size > self._rules.max_size:
+            raise BadRequest(f"sizeBytes must be at most {self._rules.max_size}, not {new.size}")
         location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
-        key = location.disk_key
-        upload_id = self._store.create_upload(key, cache_control=self._rules.cache_control)
-        record = ImageRecord(
-            image_id=location.image_id,
-            owner=owner,
-            base_path=location.base_path,
-            version=location.version,
-            state=ImageState.UPLOADING,
-            upload_id=upload_id,
-            part_size=self._rules.part_size,
-            created_at=self._now(),
-        )
+        upload_id = self._store.create_upload(location.disk_key, cache_control=self._rules.cache_control)
+        record = self._record(owner, location, upload_id, new)
         try:
-            self._catalog.add(record)
+            self._catalog.add(record, self._rules.quota)
         except BaseException:
-            self._abandon(key, upload_id)
+            self._abandon(location.disk_key, upload_id)
             raise
         return record
 
-    def sign_part(self, image_id: str, caller: str, upload_id: str, number: int) -> PartUrl:
-        """Return the URL that uploads one part of an open upload."""
-        record = self._find(image_id, caller, upload_id)
-        if record.state is not ImageState.UPLOADING:
-            raise InvalidState("the image is complete: no parts can be added")
-        lifetime = self._rules.url_lifetime
-        expires_at = self._now() + timedelta(seconds=lifetime)
-        url = self._store.sign_part(record.location.disk_key, upload_id, number, lifetime=lifetime)
-        return PartUrl(url, expires_at)
+    def sign_parts(self, image_id: str, caller: str, upload_id: str, numbers: Sequence[int]) -> SignedParts:
+        """Return the URLs that upload these parts of an open upload.
 
-    def complete(self, image_id: str, caller: str, upload_id: str, parts: Sequence[ClaimedPart]) -> DiskFacts:
+        With a declared size, numbers beyond the plan are BadRequest and each URL takes exactly its part's
+        length.
+        """
+        record = self._find_open(image_id, caller, upload_id)
+        self._check_in_plan(record.plan, numbers)
+        self._prolong(record)
+        urls = {number: self._sign(record, number) for number in numbers}
+        now = self._now()
+        return SignedParts(urls, now + timedelta(seconds=self._rules.url_lifetime), now)
+
+    def status(self, image_id: str, caller: str) -> UploadStatus:
+        """Return the plan and the parts that the store has; InvalidState when the upload is not open."""
+        record = self._access.find(image_id, caller)
+        _require_open(record)
+        try:
+            parts = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
+        except UploadMissing as error:
+            text = "the store no longer knows this upload: complete it again, or create the image again"
+            raise InvalidState(text) from error
+        self._prolong(record)
+        return UploadStatus(record, parts, self._now())
+
+    def abort(self, image_id: str, caller: str) -> None:
+        """Throw an open upload and its parts away; repeating it is no error.
+
+        What the store refuses now is left to the sweeper. InvalidState when the image is complete.
+        """
+        record = self._access.find(image_id, caller)
+        if record.state is ImageState.COMPLETE:
+            raise InvalidState("the image is complete: delete it instead")
+        self._catalog.fail(image_id, record.plan.upload_id, self._now())
+        try:
+            if purge(self._store, record):
+                self._catalog.mark_purged(image_id, self._now())
+        except GatewayError as error:
+            _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
+
+    def complete(
+        self, image_id: str, caller: str, upload_id: str, parts: Sequence[ClaimedPart] | None
+    ) -> DiskFacts:
         """Join the parts and make the image readable; repeating it answers the same.
 
-        A list that the store cannot accept is BadRequest and leaves the upload as it was.
+        Without `parts` the store's own list is taken. A list that cannot be joined is BadRequest or
+        InvalidState, changes nothing, and leaves the upload as it was.
         """
         record = self._find(image_id, caller, upload_id)
         if record.disk is not None:
             return record.disk
-        problem = find_list_problem(parts)
-        if problem:
-            raise BadRequest(problem)
-        key = record.location.disk_key
-        self._join(key, upload_id, sorted(parts, key=lambda part: part.number))
-        disk = self._look_at(key)
-        if not self._catalog.complete(image_id, upload_id, disk):
-            return self._completed_by_another(image_id, caller)
+        _require_open(record)
+        disk = self._completion.join(record, parts)
+        if not self._catalog.complete(image_id, upload_id, disk, self._now()):
+            _, disk = self._access.find_readable(image_id, caller)
         _log.info("image %s is complete: %d bytes", image_id, disk.size)
         return disk
 
+    def _record(self, owner: str, location: ImageLocation, upload_id: str, new: NewImage) -> ImageRecord:
+        now = self._now()
+        plan = UploadPlan(
+            upload_id=upload_id,
+            part_size=choose_part_size(new.size, self._rules.part_size),
+            size=new.size,
+            sha256=new.sha256,
+            expires_at=now + timedelta(seconds=self._rules.upload_lifetime),
+        )
+        return ImageRecord(
+            image_id=location.image_id,
+            owner=owner,
+            base_path=location.base_path,
+            version=location.version,
+            name=new.name,
+            kind=new.kind,
+            visibility=Visibility.PRIVATE,
+            state=ImageState.UPLOADING,
+            plan=plan,
+            created_at=now,
+            updated_at=now,
+            reserved_bytes=new.size or 0,
+        )
+
     def _find(self, image_id: str, caller: str, upload_id: str) -> ImageRecord:
         record = self._access.find(image_id, caller)
-        if record.upload_id != upload_id:
+        if record.plan.upload_id != upload_id:
             raise BadRequest("uploadId is not the one of this image")
         return record
 
-    def _join(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
-        """Complete at the store; when the upload is gone or no answer came, the object decides."""
-        try:
-            problem = find_store_problem(parts, self._store.list_parts(key, upload_id))
-            if problem:
-                raise BadRequest(problem)
-            self._store.complete_upload(key, upload_id, parts)
-        except PartsRejected as error:
-            raise BadRequest(str(error)) from error
-        except UploadMissing:
-            _log.info("the upload is gone: looking for its object")
-        except (StoreUnavailable, StoreError) as error:
-            if not self._exists(key):
-                raise error
+    def _find_open(self, image_id: str, caller: str, upload_id: str) -> ImageRecord:
+        record = self._find(image_id, caller, upload_id)
+        _require_open(record)
+        return record
 
-    def _exists(self, key: str) -> bool:
-        try:
-            self._store.head(key)
-        except (ObjectMissing, GatewayError):
-            return False
-        return True
+    def _check_in_plan(self, plan: UploadPlan, numbers: Sequence[int]) -> None:
+        if plan.size is None:
+            return
+        count = count_parts(plan.size, plan.part_size)
+        beyond = [number for number in numbers if number > count]
+        if beyond:
+            raise BadRequest(f"partNumber: the plan has {count} parts, beyond them is {name_parts(beyond)}")
 
-    def _look_at(self, key: str) -> DiskFacts:
-        try:
-            info = self._store.head(key)
-        except ObjectMissing as error:
-            text = "the store no longer knows this upload (aborted or expired): create the image again"
-            raise InvalidState(text) from error
-        return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+    def _sign(self, record: ImageRecord, number: int) -> str:
+        plan = record.plan
+        length = None if plan.size is None else length_of_part(number, plan.size, plan.part_size)
+        lifetime = self._rules.url_lifetime
+        return self._store.sign_part(
+            record.location.disk_key, plan.upload_id, number, lifetime=lifetime, length=length
+        )
 
-    def _completed_by_another(self, image_id: str, caller: str) -> DiskFacts:
-        _, disk = self._access.find_readable(image_id, caller)
-        return disk
+    def _prolong(self, record: ImageRecord) -> None:
+        """Somebody works on it, so it is not left alone; written only when half of its time is over."""
+        lifetime = timedelta(seconds=self._rules.upload_lifetime)
+        if record.plan.expires_at - self._now() < lifetime / 2:
+            self._catalog.prolong_upload(record.image_id, self._now() + lifetime)
 
     def _abandon(self, key: str, upload_id: str) -> None:
         try:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
-            _log.error("an upload without a record stays in the store: %s (%s)", key, error.code)
+            _log.error("an upload without a record is left for the sweeper: %s (%s)", key, error.code)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _require_open(record: ImageRecord) -> None:
+    if record.state is not ImageState.UPLOADING:
+        raise InvalidState(f"the upload is not open: the image is {record.state.value}")

@@ -48,6 +48,12 @@ class Settings:
     log_level: str
     image_base_path: str
     multipart_part_size_bytes: int
+    s3_max_object_bytes: int
+    upload_ttl_seconds: int
+    sha256_check_max_bytes: int
+    quota_images: int | None
+    quota_bytes: int | None
+    quota_bytes_per_image: int | None
     presigned_url_ttl_seconds: int
     image_cache_control: str
     cors_allow_origin: tuple[str, ...]

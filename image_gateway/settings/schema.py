@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from image_gateway.protocol.parts import MAX_PART_SIZE, MIB, MIN_PART_SIZE
+from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from image_gateway.settings.fields import Origins, boolean, check_endpoint, choice, doc, matching, number
 
 SEVEN_DAYS = 604_800
@@ -138,6 +138,48 @@ class SettingsSchema(Schema):
         data_key="MULTIPART_PART_SIZE_BYTES",
         load_default=64 * MIB,
         metadata=doc("Size that clients are told to cut parts to, 5 MiB to 5 GiB"),
+    )
+    s3_max_object_bytes = number(
+        1,
+        MAX_OBJECT_SIZE,
+        data_key="S3_MAX_OBJECT_BYTES",
+        load_default=MAX_OBJECT_SIZE,
+        metadata=doc("Largest image that the store takes: 48.8 TiB on AWS, 5 TiB on many other stores"),
+    )
+    upload_ttl_seconds = number(
+        3600,
+        30 * 86_400,
+        data_key="UPLOAD_TTL_SECONDS",
+        load_default=7 * 86_400,
+        metadata=doc("How long an upload may be left alone before the sweeper ends it"),
+    )
+    sha256_check_max_bytes = number(
+        0,
+        MAX_OBJECT_SIZE,
+        data_key="SHA256_CHECK_MAX_BYTES",
+        load_default=256 * MIB,
+        metadata=doc("Largest image that is read at completion to check a declared SHA-256"),
+    )
+    quota_images = number(
+        0,
+        10**9,
+        data_key="QUOTA_IMAGES",
+        load_default=None,
+        metadata=doc("Most images that one owner may have; no limit when empty"),
+    )
+    quota_bytes = number(
+        0,
+        10**18,
+        data_key="QUOTA_BYTES",
+        load_default=None,
+        metadata=doc("Most bytes that one owner's images may have together; no limit when empty"),
+    )
+    quota_bytes_per_image = number(
+        0,
+        10**18,
+        data_key="QUOTA_BYTES_PER_IMAGE",
+        load_default=None,
+        metadata=doc("Most bytes that one image may have; no limit when empty"),
     )
     presigned_url_ttl_seconds = number(
         1,

@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
 # A lifecycle rule that only aborts uploads: MinIO refuses it by MalformedXML, RustFS by InvalidArgument.
 RULE_UNSUPPORTED = UNSUPPORTED | {"MalformedXML", "InvalidArgument"}
-ABORT_AFTER_DAYS = 7
+# A net below the sweeper, which knows whether somebody still works on an upload; a rule does not.
+ABORT_AFTER_DAYS = 30
 PROBE_SECONDS = 60
 
 

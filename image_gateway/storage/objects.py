@@ -27,7 +27,7 @@ from image_gateway.storage.client import StoreClients
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import CompletedPartTypeDef
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +88,15 @@ class ListedObject:
     etag: str
 
 
+@dataclass(frozen=True)
+class OpenUpload:
+    """A multipart upload that is neither completed nor aborted; `initiated` is aware UTC."""
+
+    key: str
+    upload_id: str
+    initiated: datetime
+
+
 class ObjectStore:
     """One bucket. Each method says which facts of `image_gateway.errors` it raises besides
     StoreError (the answer cannot be used) and StoreUnavailable (no answer, try again)."""
@@ -120,9 +129,16 @@ class ObjectStore:
             )
         return answer["UploadId"]
 
-    def sign_part(self, key: str, upload_id: str, number: int, *, lifetime: int) -> str:
-        """Return a URL that PUTs one part for `lifetime` seconds, for the host that browsers use."""
+    def sign_part(
+        self, key: str, upload_id: str, number: int, *, lifetime: int, length: int | None = None
+    ) -> str:
+        """Return a URL that PUTs one part for `lifetime` seconds, for the host that browsers use.
+
+        A `length` is signed into it, so that the store refuses any other Content-Length.
+        """
         arguments = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
+        if length is not None:
+            arguments["ContentLength"] = length
         with _named_facts("presign UploadPart"):
             return self._clients.signing.generate_presigned_url("upload_part", arguments, ExpiresIn=lifetime)
 
@@ -202,6 +218,27 @@ class ObjectStore:
             for page in pages:
                 for item in page.get("Contents", []):
                     yield ListedObject(item["Key"], item["Size"], quoted(item["ETag"]))
+
+    def list_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        """Yield every open multipart upload under a prefix, page by page."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        with _named_facts("ListMultipartUploads"):
+            for page in pages:
+                for item in page.get("Uploads", []):
+                    yield OpenUpload(item["Key"], item["UploadId"], item["Initiated"].astimezone(UTC))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove up to 1,000 objects in one call; StoreError when the store kept one of them."""
+        listed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
+        with _named_facts("DeleteObjects"):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": listed, "Quiet": True}
+            )
+        if answer.get("Errors"):
+            _log.warning("DeleteObjects: the store kept %d objects", len(answer["Errors"]))
+            raise StoreError("the store refused to delete objects")
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is gone already is no error."""

@@ -1,28 +1,43 @@
-"""Engines and migrations."""
+"""Engines and migrations, on SQLite and on PostgreSQL when TEST_DATABASE_URL names one."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
 from image_gateway.catalog.database import (
     DatabaseUrlError,
     SchemaOutdated,
     check_drift,
     current_revision,
+    downgrade,
     newest_revision,
     open_engine,
     require_current,
     upgrade,
 )
+from image_gateway.catalog.records import ImageState, Usage
+from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import CatalogUnavailable
+from tests.support.records import NOW
+
+OLD_IMAGE = {
+    "owner": "alice",
+    "base_path": "/images",
+    "version": "v",
+    "part_size": 5,
+    "upload_id": "u",
+    "created_at": NOW,
+}
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_engine(f"sqlite:///{tmp_path}/new/folder/catalog.db")
+def engine(empty_database_url: str) -> Engine:
+    return open_engine(empty_database_url)
 
 
 def test_upgrade_from_nothing_and_again(engine: Engine) -> None:
@@ -35,12 +50,60 @@ def test_upgrade_from_nothing_and_again(engine: Engine) -> None:
     require_current(engine)
 
 
+def test_two_processes_upgrade_at_once(engine: Engine, empty_database_url: str) -> None:
+    code = "import sys; from image_gateway.catalog.database import *; upgrade(open_engine(sys.argv[1]))"
+    command = [sys.executable, "-c", code, empty_database_url]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    require_current(engine)
+
+
 def test_the_models_and_the_tables_agree(engine: Engine) -> None:
     upgrade(engine)
     check_drift(engine)
 
 
-def test_sqlite_uses_wal_and_waits(engine: Engine) -> None:
+def add_old_images(engine: Engine) -> None:
+    """Two images as the first release wrote them."""
+    from sqlalchemy import MetaData, Table
+
+    images = Table("images", MetaData(), autoload_with=engine)
+    complete = {"disk_size": 70, "disk_etag": '"e"', "disk_last_modified": NOW}
+    with engine.begin() as connection:
+        connection.execute(insert(images).values(image_id="a", state="uploading", **OLD_IMAGE))
+        connection.execute(insert(images).values(image_id="b", state="complete", **OLD_IMAGE, **complete))
+
+
+def test_upgrade_from_the_first_release_keeps_its_images(engine: Engine) -> None:
+    upgrade(engine, "0001")
+    add_old_images(engine)
+    upgrade(engine)
+    check_drift(engine)
+    catalog = Catalog(engine)
+    uploading, complete = catalog.find("a"), catalog.find("b")
+    assert uploading is not None
+    assert complete is not None
+    assert (uploading.state, uploading.updated_at, uploading.revision) == (ImageState.UPLOADING, NOW, 1)
+    assert uploading.plan.expires_at > NOW
+    assert complete.disk is not None
+    assert (complete.disk.size, complete.reserved_bytes) == (70, 70)
+    assert catalog.usage("alice") == Usage(2, 70)
+
+
+def test_down_and_up_again(engine: Engine) -> None:
+    upgrade(engine, "0001")
+    add_old_images(engine)
+    upgrade(engine)
+    Catalog(engine).delete("a", NOW)
+    downgrade(engine, "0001")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT image_id FROM images")).scalars().all() == ["b"]
+    upgrade(engine)
+    assert Catalog(engine).usage("alice") == Usage(1, 70)
+
+
+def test_sqlite_uses_wal_and_waits(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/new/folder/catalog.db")
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 15_000
@@ -51,8 +114,9 @@ def test_sqlite_uses_wal_and_waits(engine: Engine) -> None:
     ("url", "text"),
     [
         ("not a url", "not a database URL"),
-        ("unknowndb://x/y", "not a database URL"),
-        ("mysql+mysqldb://u:hunter2@h/d", "needs the driver"),
+        ("unknowndb://x/y", "must be a sqlite or postgresql URL"),
+        ("mysql+mysqldb://u:hunter2@h/d", "must be a sqlite or postgresql URL"),
+        ("postgresql+psycopg2://u:hunter2@h/d", "needs the driver"),
         ("sqlite:////proc/nowhere/catalog.db", "cannot be made"),
     ],
 )
@@ -62,7 +126,7 @@ def test_a_url_that_cannot_be_used(url: str, text: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_database_that_does_not_answer(engine: Engine) -> None:
+def test_a_database_that_does_not_answer() -> None:
     postgres = open_engine("postgresql+psycopg://u:hunter2@127.0.0.1:1/d")
     with pytest.raises(CatalogUnavailable) as caught:
         require_current(postgres)

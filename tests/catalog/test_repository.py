@@ -1,84 +1,155 @@
-"""The catalog: compare-and-set, and nothing lost by a restart."""
+"""The catalog: compare-and-set, lists, and nothing lost by a restart."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import pytest
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
+from image_gateway.catalog.records import (
+    LEGAL_TRANSITIONS,
+    DiskFacts,
+    ImageRecord,
+    ImageState,
+    ListQuery,
+    Usage,
+    Visibility,
+    states_before,
+)
 from image_gateway.catalog.repository import Catalog
+from tests.support.records import CHUNKED, DISK, FREE, IMAGE_ID, NOW, make_record
 
-NOW = datetime(2026, 11, 22, 19, 0, 1, tzinfo=UTC)
-DISK = DiskFacts(100 * 2**30, '"etag-2"', NOW, "private, no-store, no-transform")
-CHUNKED = ChunkedFacts(1024, 8, "ab" * 32, 99, '"manifest"', NOW, "no-transform")
-
-
-def record(image_id: str = "a" * 36) -> ImageRecord:
-    return ImageRecord(
-        image_id=image_id,
-        owner="alice",
-        base_path="/images",
-        version="v",
-        state=ImageState.UPLOADING,
-        upload_id="u1",
-        part_size=5 * 2**20,
-        created_at=NOW,
-    )
+LATER = NOW + timedelta(hours=1)
 
 
-def test_a_record_survives_a_restart(catalog: Catalog, tmp_path: Path) -> None:
-    catalog.add(record())
-    assert catalog.complete("a" * 36, "u1", DISK)
-    reopened = Catalog(open_engine(f"sqlite:///{tmp_path}/catalog.db"))
-    found = reopened.find("a" * 36)
-    assert found == replace(record(), state=ImageState.COMPLETE, disk=DISK)
-    assert found.disk is not None
-    assert found.disk.last_modified.tzinfo is not None
+def found(catalog: Catalog, image_id: str = IMAGE_ID) -> ImageRecord:
+    record = catalog.find(image_id)
+    assert record is not None
+    return record
+
+
+def test_a_record_survives_a_restart(catalog: Catalog, database_url: str) -> None:
+    catalog.add(make_record(), FREE)
+    assert catalog.complete(IMAGE_ID, "u1", DISK, LATER)
+    engine = open_engine(database_url)
+    reopened = found(Catalog(engine))
+    engine.dispose()
+    assert reopened == make_record(state=ImageState.COMPLETE, disk=DISK, revision=2, updated_at=LATER)
+    assert reopened.disk is not None
+    assert reopened.disk.last_modified.tzinfo is not None
 
 
 def test_find_nothing(catalog: Catalog) -> None:
     assert catalog.find("b" * 36) is None
 
 
-@pytest.mark.parametrize(("image_id", "upload_id"), [("a" * 36, "u2"), ("b" * 36, "u1")])
+@pytest.mark.parametrize(("image_id", "upload_id"), [(IMAGE_ID, "u2"), ("b" * 36, "u1")])
 def test_complete_needs_the_image_and_its_upload(catalog: Catalog, image_id: str, upload_id: str) -> None:
-    catalog.add(record())
-    assert not catalog.complete(image_id, upload_id, DISK)
-    assert catalog.find("a" * 36) == record()
+    catalog.add(make_record(), FREE)
+    assert not catalog.complete(image_id, upload_id, DISK, LATER)
+    assert found(catalog) == make_record()
 
 
 def test_complete_happens_once_among_many(catalog: Catalog) -> None:
-    catalog.add(record())
+    catalog.add(make_record(), FREE)
+    facts = [replace(DISK, size=size) for size in range(16)]
+
+    def complete(disk: DiskFacts) -> bool:
+        return catalog.complete(IMAGE_ID, "u1", disk, LATER)
+
     with ThreadPoolExecutor(16) as pool:
-        facts = [replace(DISK, size=size) for size in range(16)]
-        won = list(pool.map(lambda disk: catalog.complete("a" * 36, "u1", disk), facts))
+        won = list(pool.map(complete, facts))
     assert won.count(True) == 1
-    found = catalog.find("a" * 36)
-    assert found is not None
-    assert found.disk == facts[won.index(True)]
+    assert found(catalog).disk == facts[won.index(True)]
+
+
+def move(catalog: Catalog, state: ImageState) -> bool:
+    """Try to bring the image into a state."""
+    if state is ImageState.COMPLETE:
+        return catalog.complete(IMAGE_ID, "u1", DISK, LATER)
+    if state is ImageState.FAILED:
+        return catalog.fail(IMAGE_ID, "u1", LATER)
+    return catalog.delete(IMAGE_ID, LATER)
+
+
+@pytest.mark.parametrize("before", list(ImageState))
+@pytest.mark.parametrize("after", [ImageState.COMPLETE, ImageState.FAILED, ImageState.DELETED])
+def test_only_legal_transitions_happen(catalog: Catalog, before: ImageState, after: ImageState) -> None:
+    catalog.add(make_record(), FREE)
+    if before is not ImageState.UPLOADING:
+        assert move(catalog, before)
+    legal = after in LEGAL_TRANSITIONS[before]
+    assert move(catalog, after) == legal
+    assert found(catalog).state is (after if legal else before)
+
+
+def test_nothing_leads_back_to_uploading() -> None:
+    assert states_before(ImageState.UPLOADING) == []
+    assert LEGAL_TRANSITIONS.keys() == set(ImageState)
 
 
 def test_the_first_chunk_size_holds(catalog: Catalog) -> None:
-    catalog.add(record())
-    assert catalog.claim_chunk_size("a" * 36, 1024) is None
-    catalog.complete("a" * 36, "u1", DISK)
-    assert catalog.claim_chunk_size("a" * 36, 1024) == 1024
-    assert catalog.claim_chunk_size("a" * 36, 2048) == 1024
-    assert not catalog.publish("a" * 36, replace(CHUNKED, chunk_size=2048))
-    found = catalog.find("a" * 36)
-    assert found is not None
-    assert found.chunked is None
-    assert catalog.publish("a" * 36, CHUNKED)
-    published = catalog.find("a" * 36)
-    assert published is not None
-    assert published.chunked == CHUNKED
+    catalog.add(make_record(), FREE)
+    assert catalog.claim_chunk_size(IMAGE_ID, 1024) is None
+    catalog.complete(IMAGE_ID, "u1", DISK, LATER)
+    assert catalog.claim_chunk_size(IMAGE_ID, 1024) == 1024
+    assert catalog.claim_chunk_size(IMAGE_ID, 2048) == 1024
+    assert not catalog.publish(IMAGE_ID, replace(CHUNKED, chunk_size=2048), LATER)
+    assert found(catalog).chunked is None
+    assert catalog.publish(IMAGE_ID, CHUNKED, LATER)
+    assert found(catalog).chunked == CHUNKED
 
 
 def test_a_date_without_a_zone_is_refused(catalog: Catalog) -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
     with pytest.raises(Exception, match="without a zone"):
-        catalog.add(replace(record(), created_at=datetime(2026, 1, 1)))  # noqa: DTZ001
+        catalog.add(make_record(created_at=naive), FREE)
+    assert catalog.usage("alice") == Usage(0, 0)
+
+
+def test_describe_is_tied_to_a_revision(catalog: Catalog) -> None:
+    catalog.add(make_record(), FREE)
+    assert catalog.describe(IMAGE_ID, name="a", visibility=None, revision=1, now=LATER)
+    assert not catalog.describe(IMAGE_ID, name="b", visibility=None, revision=1, now=LATER)
+    assert catalog.describe(IMAGE_ID, name=None, visibility=Visibility.PUBLIC, revision=None, now=LATER)
+    record = found(catalog)
+    assert (record.name, record.visibility, record.revision) == ("a", Visibility.PUBLIC, 3)
+    catalog.delete(IMAGE_ID, LATER)
+    assert not catalog.describe(IMAGE_ID, name="c", visibility=None, revision=None, now=LATER)
+
+
+def fill(catalog: Catalog, count: int) -> list[str]:
+    """Add images, pairs of them at the same moment; returns their ids, newest first."""
+    ids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(count)]
+    for number, image_id in enumerate(ids):
+        created = NOW + timedelta(seconds=number // 2)
+        catalog.add(make_record(image_id, created_at=created, name=f"Disk {number}%"), FREE)
+    return ids[::-1]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(catalog: Catalog) -> None:
+    expected = fill(catalog, 11)
+    catalog.add(make_record("f" * 36, owner="mallory"), FREE)
+    seen: list[str] = []
+    after = None
+    while page := catalog.list(ListQuery("alice", 3, after=after)):
+        seen += [record.image_id for record in page]
+        after = (page[-1].created_at, page[-1].image_id)
+    assert seen == expected
+
+
+def test_lists_are_filtered(catalog: Catalog) -> None:
+    newest, second, third, *_ = fill(catalog, 11)
+    catalog.complete(second, "u1", DISK, LATER)
+    catalog.delete(third, LATER)
+    listed = [record.image_id for record in catalog.list(ListQuery("alice", 100))]
+    assert len(listed) == 10
+    assert third not in listed
+    for state, expected in [(ImageState.COMPLETE, [second]), (ImageState.DELETED, [third])]:
+        assert [record.image_id for record in catalog.list(ListQuery("alice", 9, state))] == expected
+    for name, expected_ids in [("DISK 10", [newest]), ("0%", [newest]), ("_", []), ("%%", [])]:
+        page = catalog.list(ListQuery("alice", 9, name=name))
+        assert [record.image_id for record in page if record.image_id in (newest, second)] == expected_ids

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.catalog.database import open_engine, upgrade
 from image_gateway.client.api import GatewayClient
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore, start_local_store
 from image_gateway.storage.bucket import BucketSetup
 from image_gateway.storage.client import StoreClients
+from tests.support.databases import Databases
 
 StartGateway = Callable[..., LocalGateway]
 
@@ -31,12 +31,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f"sqlite:///{tmp_path_factory.mktemp('catalog')}/catalog.db"
-    engine = open_engine(url)
-    upgrade(engine)
-    engine.dispose()
-    return url
+def database_url(databases: Databases) -> Iterator[str]:
+    url = databases.make_migrated()
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,19 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 import urllib3
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState
+from image_gateway.catalog.records import DiskFacts
 from image_gateway.catalog.repository import Catalog
 from tests.live.conftest import StartGateway
 from tests.live.support import exchange
+from tests.support.records import FREE, NOW, make_record
 
 SIZE = 1_000_000
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @contextmanager
@@ -52,9 +51,9 @@ def bad_store(answer_get: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[
 @pytest.fixture
 def image_id(database_url: str) -> str:
     catalog = Catalog(open_engine(database_url))
-    record = ImageRecord(str(uuid.uuid4()), "me", "/images", "v", ImageState.UPLOADING, "u", 5 * 2**20, NOW)
-    catalog.add(record)
-    catalog.complete(record.image_id, "u", DiskFacts(SIZE, '"e"', NOW, None))
+    record = make_record(str(uuid.uuid4()), owner="me")
+    catalog.add(record, FREE)
+    catalog.complete(record.image_id, "u1", DiskFacts(SIZE, '"e"', NOW, None), NOW)
     return record.image_id
 
 

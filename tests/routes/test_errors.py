@@ -67,10 +67,10 @@ def test_a_request_id_that_is_none_is_replaced(world: World, given: str | None) 
 
 
 def test_a_database_that_does_not_answer_is_503(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise OperationalError("SELECT 1", {}, Exception("password=hunter2"))
 
-    monkeypatch.setattr(world.catalog._engine, "begin", refuse)
+    monkeypatch.setattr("image_gateway.catalog.repository.select", refuse)
     with pytest.raises(CatalogUnavailable):
         world.catalog.check_reachable()
     response = world.request("GET", "/v1/images/00000000-0000-4000-8000-000000000000/metadata")

@@ -10,7 +10,7 @@ import pytest
 from image_gateway.app import make_cdn
 from image_gateway.errors import StoreUnavailable
 from image_gateway.services.delivery import Delivery
-from image_gateway.services.uploads import PartUrl
+from image_gateway.services.uploads import SignedParts
 from tests.support.keys import make_key, pem_of
 from tests.support.world import World
 
@@ -70,7 +70,7 @@ def test_no_repr_shows_a_secret(secretive: World) -> None:
     assert record is not None
     delivery = Delivery(make_cdn(secretive.settings))
     stream = delivery.stream_url(record, "http://localhost/")
-    part = PartUrl("https://s3/?X-Amz-Signature=abc", record.created_at)
+    part = SignedParts({1: "https://s3/?X-Amz-Signature=abc"}, record.created_at, record.created_at)
     shown = " ".join(map(repr, [stream, part, secretive.settings, secretive.clients.address]))
     assert not any(marker in shown for marker in MARKERS)
     assert "Policy" not in shown

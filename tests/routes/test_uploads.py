@@ -14,7 +14,7 @@ from tests.support.world import MIB, OWNER, World
 def test_create_answers_the_old_fields(world: World) -> None:
     response = world.request("POST", "/v1/images")
     assert response.status_code == 200
-    assert set(response.get_json()) == {"imageId", "uploadId", "partSize"}
+    assert set(response.get_json()) == {"imageId", "uploadId", "partSize", "expiresAt"}
     assert response.get_json()["partSize"] == 64 * MIB
     assert response.headers["Cache-Control"] == "no-store"
 
@@ -221,7 +221,7 @@ def test_complete_that_the_store_could_not_do_can_be_tried_again(
 def test_a_record_that_cannot_be_written_leaves_no_upload(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(world.catalog, "add", fail)

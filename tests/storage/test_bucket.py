@@ -52,7 +52,7 @@ def test_rules_that_are_there_are_kept(clients: StoreClients, stub: Stubber) -> 
         "ID": "image-gateway-abort-incomplete",
         "Status": "Enabled",
         "Filter": {"Prefix": ""},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 30},
     }
     stub.add_response("head_bucket", {})
     stub.add_response("put_bucket_cors", {})

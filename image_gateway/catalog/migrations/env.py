@@ -10,8 +10,6 @@ UPGRADE_LOCK = 0x1A6E6A7E
 connection = context.config.attributes["connection"]
 if connection.dialect.name == "postgresql":
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-elif connection.dialect.name == "sqlite":
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,

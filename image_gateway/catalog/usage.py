@@ -1,0 +1,68 @@
+"""What owners use, changed by compare-and-set within a transaction that changes the image as well."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from image_gateway.catalog.models import UsageRow
+from image_gateway.catalog.records import Quota, Usage
+from image_gateway.errors import QuotaExceeded
+
+
+def read_usage(connection: Connection, owner: str) -> Usage:
+    """What an owner's images count for."""
+    found = connection.execute(select(UsageRow.images, UsageRow.bytes).where(UsageRow.owner == owner)).first()
+    return Usage(found.images, found.bytes) if found else Usage(0, 0)
+
+
+def reserve(connection: Connection, owner: str, size: int, quota: Quota) -> None:
+    """Count one more image of `size` bytes; QuotaExceeded when a limit would be passed."""
+    _check_one(size, quota)
+    _make_row(connection, owner)
+    _add(connection, owner, images=1, size=size, quota=quota)
+
+
+def resize(connection: Connection, owner: str, before: int, size: int, quota: Quota) -> None:
+    """Count an image by `size` instead of `before` bytes; QuotaExceeded when a limit would be passed."""
+    _check_one(size, quota)
+    _add(connection, owner, images=0, size=size - before, quota=quota)
+
+
+def give_back(connection: Connection, owner: str, size: int) -> None:
+    """Stop counting an image."""
+    changes = {"images": UsageRow.images - 1, "bytes": UsageRow.bytes - size}
+    connection.execute(update(UsageRow).where(UsageRow.owner == owner).values(**changes))
+
+
+def _check_one(size: int, quota: Quota) -> None:
+    limit = quota.bytes_per_image
+    if limit is not None and size > limit:
+        raise QuotaExceeded(f"an image may have at most {limit} bytes; this one has {size}")
+
+
+def _make_row(connection: Connection, owner: str) -> None:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(UsageRow).values(owner=owner, images=0, bytes=0)
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def _add(connection: Connection, owner: str, *, images: int, size: int, quota: Quota) -> None:
+    """Add by one guarded UPDATE, which locks the owner's row: concurrent reservations wait for each other."""
+    statement = update(UsageRow).where(UsageRow.owner == owner)
+    if quota.images is not None and images > 0:
+        statement = statement.where(UsageRow.images + images <= quota.images)
+    if quota.bytes is not None and size > 0:
+        statement = statement.where(UsageRow.bytes + size <= quota.bytes)
+    changes = {"images": UsageRow.images + images, "bytes": UsageRow.bytes + size}
+    if connection.execute(statement.values(**changes)).rowcount != 1:
+        raise QuotaExceeded(_explain(read_usage(connection, owner), images, size, quota))
+
+
+def _explain(usage: Usage, images: int, size: int, quota: Quota) -> str:
+    if quota.images is not None and usage.images + images > quota.images:
+        return f"at most {quota.images} images are allowed and {usage.images} are there: delete one first"
+    return (
+        f"at most {quota.bytes} bytes are allowed, {usage.bytes} are in use and {size} more are needed: "
+        "delete images first"
+    )

@@ -1,0 +1,106 @@
+"""`image-gateway sweep`: collect what uploads and deletions left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+
+import click
+
+from image_gateway.app import open_catalog, open_store
+from image_gateway.errors import GatewayError
+from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.serving.environment import read_settings
+
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time such as 90s, 30m, 12h or 7d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = _DURATION.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is no length of time such as 90s, 30m, 12h or 7d", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+@click.command(epilog="Example: image-gateway sweep --dry-run")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    help="Age from which an upload that no record knows is aborted.",
+)
+@click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
+@click.option("--every", type=Duration(), help="Sweep again after this time, until stopped.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one line of JSON.")
+def sweep(older_than: timedelta, dry_run: bool, every: timedelta | None, as_json: bool) -> None:
+    """End uploads that were left alone, and remove what failed and deleted images have in the store.
+
+    Safe beside a running gateway and beside another sweep; run it every hour or so. An image whose object
+    vanished is reported and left as it is. The exit status is 1 when something was left for later or has
+    vanished.
+    """
+    settings = read_settings()
+    sweeper = Sweeper(open_catalog(settings), open_store(settings), settings.image_base_path, time.time)
+    show = _show_json if as_json else _show_text
+
+    def once() -> bool:
+        report = sweeper.sweep(older_than=older_than, dry_run=dry_run, on_step=_show_step)
+        show(report, dry_run)
+        return not (report.vanished or report.left_for_later)
+
+    if every is not None:
+        _repeat(once, every)
+    elif not once():
+        sys.exit(1)
+
+
+def _repeat(once: Callable[[], bool], every: timedelta) -> None:
+    """Sweep, wait, and sweep again until SIGTERM or SIGINT; what is away is tried again."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.is_set():
+        try:
+            once()
+        except GatewayError as error:
+            click.echo(f"this sweep was given up: {error}", err=True)
+        stopped.wait(every.total_seconds())
+
+
+def _show_step(step: str) -> None:
+    click.echo(f"… {step}", err=True)
+
+
+def _show_json(report: SweepReport, dry_run: bool) -> None:
+    click.echo(json.dumps({**asdict(report), "dry_run": dry_run}))
+
+
+def _show_text(report: SweepReport, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    click.echo(
+        f"{would}ended: {report.expired_uploads} uploads left alone\n"
+        f"{would}aborted: {report.orphaned_uploads} uploads without a record\n"
+        f"{would}purged: {report.purged_images} failed or deleted images\n"
+        f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
+        f"left for later: {report.left_for_later}"
+    )
+    for image_id in report.vanished:
+        click.echo(f"vanished: {image_id}")

@@ -1,0 +1,27 @@
+"""Where the next page of a list begins, as an opaque text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+
+from image_gateway.errors import BadRequest
+
+
+def encode_cursor(place: tuple[datetime, str]) -> str:
+    """A cursor that stands for (created at, image id)."""
+    moment, image_id = place
+    return base64.urlsafe_b64encode(f"{moment.isoformat()}|{image_id}".encode()).decode()
+
+
+def decode_cursor(text: str) -> tuple[datetime, str]:
+    """The place that a cursor stands for; BadRequest when it is not one of ours."""
+    try:
+        moment, _, image_id = base64.b64decode(text, altchars=b"-_", validate=True).decode().partition("|")
+        created_at = datetime.fromisoformat(moment)
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("cursor is not one that this gateway gave") from error
+    if created_at.tzinfo is None or not image_id or not image_id.isprintable():
+        raise BadRequest("cursor is not one that this gateway gave")
+    return created_at, image_id

@@ -1,0 +1,55 @@
+"""Where a complete image is to be read from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from image_gateway.routes.identity import current_caller
+from image_gateway.routes.responses import json_response, timestamp
+from image_gateway.services.access import Access
+from image_gateway.services.delivery import Delivery, StreamUrl
+
+
+def make_delivery_blueprint(access: Access, delivery: Delivery) -> Blueprint:
+    """Routes `metadata` and `stream-url`."""
+    blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
+
+    @blueprint.get("/metadata")
+    def metadata(image_id: str) -> Response:
+        record, disk = access.find_readable(image_id, current_caller())
+        return json_response(
+            {
+                "size": disk.size,
+                "etag": disk.etag,
+                "lastModified": timestamp(disk.last_modified),
+                "url": delivery.stable_url(record, request.url_root),
+            }
+        )
+
+    @blueprint.get("/stream-url")
+    def stream_url(image_id: str) -> Response:
+        record, disk = access.find_readable(image_id, current_caller())
+        stream = delivery.stream_url(record, request.url_root)
+        document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
+        if stream.manifest_url:
+            document["chunked"] = {"delivery": "chunked", "manifestUrl": stream.manifest_url}
+        response = json_response(document, secret=True)
+        for cookie in stream.cookies:
+            response.headers.add("Set-Cookie", cookie.as_header())
+        return response
+
+    return blueprint
+
+
+def _auth(stream: StreamUrl) -> dict[str, Any]:
+    auth: dict[str, Any] = {"type": stream.auth_type}
+    if stream.expires_at is not None:
+        auth["expiresAt"] = timestamp(stream.expires_at)
+    if stream.cookies:
+        auth["cookies"] = [
+            {"name": cookie.name, "value": cookie.value, "attributes": list(cookie.attributes)}
+            for cookie in stream.cookies
+        ]
+    return auth

@@ -1,0 +1,152 @@
+"""Joining the parts of an upload: checked before the store is asked, settled by the object afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from image_gateway.catalog.records import DiskFacts, ImageRecord, Quota
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import (
+    BadRequest,
+    GatewayError,
+    InvalidState,
+    ObjectChanged,
+    ObjectMissing,
+    PartsRejected,
+    StoreError,
+    StoreUnavailable,
+    UploadMissing,
+)
+from image_gateway.protocol.parts import (
+    ClaimedPart,
+    StoredPart,
+    find_gap,
+    find_list_problem,
+    find_plan_problem,
+    find_store_problem,
+)
+from image_gateway.storage.body import BodyBroken
+from image_gateway.storage.objects import ObjectStore, Pin
+
+_log = logging.getLogger(__name__)
+
+
+class Completion:
+    """Turns an open upload into an object; `hash_limit` bytes are hashed to check a declared SHA-256."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        quota: Quota,
+        hash_limit: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._quota = quota
+        self._hash_limit = hash_limit
+        self._clock = clock
+
+    def join(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> DiskFacts:
+        """Return the facts of the joined object; the record is not changed but for what it counts for.
+
+        BadRequest or InvalidState say what is wrong with the list, QuotaExceeded that there is no room;
+        the upload stays usable then. When the upload is gone, or no answer came, the object decides.
+        """
+        key, upload_id = record.location.disk_key, record.plan.upload_id
+        try:
+            chosen = self._choose(record, claimed)
+            self._store.complete_upload(key, upload_id, chosen)
+        except PartsRejected as error:
+            raise BadRequest(str(error)) from error
+        except UploadMissing:
+            _log.info("the upload of image %s is gone: looking for its object", record.image_id)
+        except (StoreUnavailable, StoreError):
+            if not self._exists(key):
+                raise
+        disk = self._look_at(key)
+        self._check_declared(record, disk)
+        return disk
+
+    def _choose(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> list[ClaimedPart]:
+        """Return the parts to join in ascending order, after every check."""
+        problem = None if claimed is None else find_list_problem(claimed)
+        if problem:
+            raise BadRequest(problem)
+        stored = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
+        if claimed is None:
+            chosen = [ClaimedPart(part.number, part.etag) for part in stored]
+            problem = find_gap(stored) if record.plan.size is None else None
+        else:
+            chosen = sorted(claimed, key=lambda part: part.number)
+        problem = problem or self._find_plan_problem(record, chosen, stored)
+        problem = problem or find_store_problem(chosen, stored)
+        if problem:
+            raise InvalidState(problem) if claimed is None else BadRequest(problem)
+        self._settle(record, chosen, stored)
+        return chosen
+
+    def _find_plan_problem(
+        self, record: ImageRecord, chosen: Sequence[ClaimedPart], stored: Sequence[StoredPart]
+    ) -> str | None:
+        if record.plan.size is None:
+            return None
+        numbers = {part.number for part in chosen}
+        kept = [part for part in stored if part.number in numbers]
+        return find_plan_problem(kept, record.plan.size, record.plan.part_size)
+
+    def _settle(
+        self, record: ImageRecord, chosen: Sequence[ClaimedPart], stored: Sequence[StoredPart]
+    ) -> None:
+        """Count the image by its real size before the store is asked, while it can still be refused."""
+        sizes = {part.number: part.size for part in stored}
+        size = sum(sizes[part.number] for part in chosen)
+        if size != record.reserved_bytes or record.plan.size is None:
+            self._catalog.settle(record.image_id, size, self._quota)
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self._store.head(key)
+        except (ObjectMissing, GatewayError):
+            return False
+        return True
+
+    def _look_at(self, key: str) -> DiskFacts:
+        try:
+            info = self._store.head(key)
+        except ObjectMissing as error:
+            text = "the store no longer knows this upload (aborted or expired): create the image again"
+            raise InvalidState(text) from error
+        return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+
+    def _check_declared(self, record: ImageRecord, disk: DiskFacts) -> None:
+        """Hold the object against what was declared; one that differs ends the upload as failed."""
+        plan = record.plan
+        if plan.size is not None and disk.size != plan.size:
+            self._refuse(record, f"the object has {disk.size} bytes, {plan.size} were declared")
+        if plan.sha256 is not None and disk.size <= self._hash_limit:
+            found = self._hash(record, disk)
+            if found != plan.sha256:
+                self._refuse(record, f"the bytes have SHA-256 {found}, another one was declared")
+
+    def _hash(self, record: ImageRecord, disk: DiskFacts) -> str:
+        digest = hashlib.sha256()
+        try:
+            body = self._store.open(record.location.disk_key, pin=Pin(etag=disk.etag)).body
+            try:
+                for block in body:
+                    digest.update(block)
+            finally:
+                body.close()
+        except (BodyBroken, ObjectMissing, ObjectChanged) as error:
+            raise StoreUnavailable("the object could not be read to check it; complete again") from error
+        return digest.hexdigest()
+
+    def _refuse(self, record: ImageRecord, reason: str) -> None:
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        self._catalog.fail(record.image_id, record.plan.upload_id, now)
+        raise InvalidState(f"{reason}: the image has failed, create it again")

@@ -1,0 +1,103 @@
+"""Images as their owner manages them: list, describe, rename, delete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from image_gateway.catalog.records import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import GatewayError, PreconditionFailed
+from image_gateway.services.access import Access
+from image_gateway.services.purging import purge
+from image_gateway.storage.objects import ObjectStore
+
+_log = logging.getLogger(__name__)
+# What one DELETE request removes itself; the sweeper does the rest of an image of more chunks.
+PURGED_AT_ONCE = 5000
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list; `next` is where the following one begins, None after the last."""
+
+    images: Sequence[ImageRecord]
+    next: tuple[datetime, str] | None
+
+
+class Images:
+    """The management of complete and unfinished images."""
+
+    def __init__(
+        self, catalog: Catalog, store: ObjectStore, access: Access, quota: Quota, clock: Callable[[], float]
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._access = access
+        self._quota = quota
+        self._clock = clock
+
+    def list(self, query: ListQuery) -> Page:
+        """Return a page of the owner's images, newest first."""
+        found = self._catalog.list(
+            ListQuery(query.owner, query.limit + 1, query.state, query.name, query.after)
+        )
+        images = found[: query.limit]
+        more = len(found) > query.limit
+        return Page(images, (images[-1].created_at, images[-1].image_id) if more else None)
+
+    def find(self, image_id: str, caller: str) -> ImageRecord:
+        """Return the caller's image in any state but deleted."""
+        return self._access.find(image_id, caller)
+
+    def usage(self, owner: str) -> tuple[Usage, Quota]:
+        """Return what the owner's images count for, and the limits."""
+        return self._catalog.usage(owner), self._quota
+
+    def describe(
+        self,
+        image_id: str,
+        caller: str,
+        *,
+        name: str | None,
+        visibility: Visibility | None,
+        revision: int | None,
+    ) -> ImageRecord:
+        """Change name or visibility; PreconditionFailed when `revision` is given and not the current one."""
+        self._access.find(image_id, caller)
+        changed = self._catalog.describe(
+            image_id, name=name, visibility=visibility, revision=revision, now=self._now()
+        )
+        record = self._access.find(image_id, caller)
+        if not changed:
+            raise _stale(record)
+        return record
+
+    def delete(self, image_id: str, caller: str, *, revision: int | None) -> None:
+        """Delete an image for good; repeating it is no error.
+
+        The record and the owner's use change at once. What the store refuses now, or is too much for one
+        request, is left to the sweeper. PreconditionFailed as for `describe`.
+        """
+        record = self._access.find_even_deleted(image_id, caller)
+        if record.state is not ImageState.DELETED:
+            deleted = self._catalog.delete(image_id, self._now(), revision=revision)
+            if not deleted and revision is not None:
+                raise _stale(record)
+        elif record.purged_at is not None:
+            return
+        try:
+            if purge(self._store, record, at_most=PURGED_AT_ONCE):
+                self._catalog.mark_purged(image_id, self._now())
+        except GatewayError as error:
+            _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _stale(record: ImageRecord) -> PreconditionFailed:
+    etag = f'"{record.revision}"'
+    return PreconditionFailed("the image was changed by someone else: read it again", headers={"ETag": etag})

@@ -1,0 +1,146 @@
+"""The sweeper: nothing stays in the bucket that nobody pays attention to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from image_gateway.catalog.records import ImageRecord, ImageState
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import GatewayError, ObjectMissing
+from image_gateway.protocol.layout import image_id_of
+from image_gateway.services.purging import purge
+from image_gateway.storage.objects import ObjectStore, OpenUpload
+
+_log = logging.getLogger(__name__)
+PAGE = 500
+# A create opens the upload before its record is written; a younger upload may be one of these.
+YOUNGEST_ORPHAN = timedelta(hours=1)
+
+
+@dataclass
+class SweepReport:
+    """What a sweep found and did, in numbers; `vanished` names images whose object is gone."""
+
+    expired_uploads: int = 0
+    orphaned_uploads: int = 0
+    purged_images: int = 0
+    checked_images: int = 0
+    vanished: list[str] = field(default_factory=list)
+    left_for_later: int = 0
+
+
+class Sweeper:
+    """Collects what was left behind.
+
+    Safe beside live traffic and other sweepers: uploads end by compare-and-set, and removing what is gone
+    is no error. A sweep that was interrupted is continued by the next one.
+    """
+
+    def __init__(
+        self, catalog: Catalog, store: ObjectStore, base_path: str, clock: Callable[[], float]
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._prefix = f"{base_path.lstrip('/')}/" if base_path else ""
+        self._clock = clock
+
+    def sweep(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> SweepReport:
+        """Do everything once and report; `dry_run` only counts.
+
+        `older_than` is the age from which an upload that no record knows is an orphan (at least an hour is
+        wise), by default one hour.
+        """
+        report = SweepReport()
+        on_step("uploads left alone past their time")
+        self._end_expired(report, dry_run)
+        on_step("uploads that no record knows")
+        self._abort_orphans(report, YOUNGEST_ORPHAN if older_than is None else older_than, dry_run)
+        on_step("objects of failed and deleted images")
+        self._purge_ended(report, dry_run)
+        on_step("images whose object vanished")
+        self._check_complete(report)
+        return report
+
+    def _end_expired(self, report: SweepReport, dry_run: bool) -> None:
+        now = self._now()
+        after: tuple[datetime, str] | None = None
+        while page := self._catalog.find_expired(now, after=after, limit=PAGE):
+            for record in page:
+                ended = dry_run or self._catalog.fail(
+                    record.image_id, record.plan.upload_id, self._now(), expired_by=now
+                )
+                report.expired_uploads += ended
+            after = (page[-1].plan.expires_at, page[-1].image_id)
+
+    def _abort_orphans(self, report: SweepReport, age: timedelta, dry_run: bool) -> None:
+        youngest = self._now() - age
+        for upload in list(self._store.list_uploads(self._prefix)):
+            if upload.initiated <= youngest and not self._is_known(upload):
+                report.orphaned_uploads += self._abort(upload, report, dry_run)
+
+    def _is_known(self, upload: OpenUpload) -> bool:
+        image_id = image_id_of(upload.key)
+        record = self._catalog.find(image_id) if image_id else None
+        if image_id is None:
+            # Not a key of ours, so somebody else's upload.
+            return True
+        if record is None or record.plan.upload_id != upload.upload_id:
+            return False
+        # The upload of an image that ended goes with its objects.
+        return record.state is ImageState.UPLOADING or record.purged_at is None
+
+    def _abort(self, upload: OpenUpload, report: SweepReport, dry_run: bool) -> bool:
+        try:
+            if not dry_run:
+                self._store.abort_upload(upload.key, upload.upload_id)
+        except GatewayError as error:
+            _log.warning("an orphaned upload could not be aborted: %s", error.code)
+            report.left_for_later += 1
+            return False
+        return True
+
+    def _purge_ended(self, report: SweepReport, dry_run: bool) -> None:
+        for record in self._by_id(self._catalog.find_unpurged):
+            try:
+                if dry_run or purge(self._store, record):
+                    report.purged_images += 1
+            except GatewayError as error:
+                _log.warning("image %s could not be purged: %s", record.image_id, error.code)
+                report.left_for_later += 1
+                continue
+            if not dry_run:
+                self._catalog.mark_purged(record.image_id, self._now())
+
+    def _check_complete(self, report: SweepReport) -> None:
+        for record in self._by_id(self._catalog.find_complete):
+            report.checked_images += 1
+            try:
+                self._store.head(record.location.disk_key)
+            except ObjectMissing:
+                if self._is_still_complete(record):
+                    _log.error("the object of image %s vanished", record.image_id)
+                    report.vanished.append(record.image_id)
+            except GatewayError:
+                report.left_for_later += 1
+
+    def _is_still_complete(self, record: ImageRecord) -> bool:
+        current = self._catalog.find(record.image_id)
+        return current is not None and current.state is ImageState.COMPLETE
+
+    def _by_id(self, find: Callable[..., Sequence[ImageRecord]]) -> Iterator[ImageRecord]:
+        after = ""
+        while page := find(after=after, limit=PAGE):
+            yield from page
+            after = page[-1].image_id
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
