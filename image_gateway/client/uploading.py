@@ -103,7 +103,7 @@ class Uploading:
         try:
             status = self._retrier.call(lambda: self._client.upload_status(image_id))
         except ApiError as error:
-            return self._settle(image_id, remembered, error)
+            return self._settle(image_id, error)
         self._check_declared(status, sha256)
         self._remember(status.upload)
         return self._finish(status.upload, status.parts, sha256 or status.sha256)
@@ -119,7 +119,7 @@ class Uploading:
         answer = self._complete(upload, parts.etags)
         return _uploaded(upload.image_id, answer, sent=plan.count - kept, kept=kept, sha256=sha256)
 
-    def _complete(self, upload: NewUpload, etags: dict[int, str] | None) -> dict[str, Any]:
+    def _complete(self, upload: NewUpload, etags: dict[int, str]) -> dict[str, Any]:
         try:
             answer = self._retrier.call(lambda: self._client.complete(upload, etags))
         except ApiError as error:
@@ -155,17 +155,13 @@ class Uploading:
                 "begin anew with --new"
             )
 
-    def _settle(self, image_id: str, remembered: Remembered | None, error: ApiError) -> Uploaded:
+    def _settle(self, image_id: str, error: ApiError) -> Uploaded:
         """Answer as done when the upload was completed by a run that did not live to hear it."""
         if error.code != "INVALID_STATE":
             if not isinstance(error, PatienceOver):
                 self.image_id = None
             raise error
         record = self._retrier.call(lambda: self._client.image(image_id))
-        if record.get("state") == "uploading" and remembered:
-            # The store has joined the parts, and the gateway died before it wrote that down.
-            joined = NewUpload(image_id, remembered.upload_id, part_size=0)
-            record |= self._complete(joined, None) | {"state": "complete"}
         self._forget()
         if record.get("state") != "complete" or record.get("size") != self._facts.size:
             raise ClientError(

@@ -128,14 +128,17 @@ class Uploads:
         return SignedParts(urls, now + timedelta(seconds=self._rules.url_lifetime), now)
 
     def status(self, image_id: str, caller: str) -> UploadStatus:
-        """Return the plan and the parts that the store has; InvalidState when the upload is not open."""
+        """Return the plan and the parts that the store has; InvalidState when the upload is not open.
+
+        An upload that the store has finished without the record hearing of it is settled here.
+        """
         record = self._access.find(image_id, caller)
         _require_open(record)
         try:
             parts = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
         except UploadMissing as error:
-            text = "the store no longer knows this upload: complete it again, or create the image again"
-            raise InvalidState(text) from error
+            self.complete(image_id, caller, record.plan.upload_id, None)
+            raise InvalidState("the upload is not open: the image is complete") from error
         self._prolong(record)
         return UploadStatus(record, parts, self._now())
 

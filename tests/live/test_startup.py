@@ -94,7 +94,26 @@ def test_config_tells_every_mistake(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("serve", "dev", "demo", "config", "db", "bucket", "publish"))]
+    "command",
+    [
+        [],
+        *(
+            [name]
+            for name in (
+                "serve",
+                "dev",
+                "demo",
+                "config",
+                "db",
+                "bucket",
+                "publish",
+                "sweep",
+                "upload",
+                "download",
+                "images",
+            )
+        ),
+    ],
 )
 def test_help_shows_an_example(command: list[str]) -> None:
     shown = run_cli({}, *command, "--help")

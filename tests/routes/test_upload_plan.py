@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from image_gateway.protocol.parts import ClaimedPart
 from tests.support.world import MIB, World
 
 SIZE = 12 * MIB + 1
@@ -89,6 +90,19 @@ def test_the_stores_parts_are_listed(small_parts: World) -> None:
     body = status.get_json()
     assert {name: body[name] for name in plan} == plan
     assert [(part["partNumber"], part["size"]) for part in body["parts"]] == [(1, 5 * MIB), (3, 2 * MIB + 1)]
+
+
+def test_a_look_at_an_upload_that_the_store_has_finished_settles_it(small_parts: World) -> None:
+    plan = begin(small_parts)
+    etag = small_parts.put_part(plan["imageId"], plan["uploadId"], 1, b"data")
+    small_parts.store.complete_upload(
+        small_parts.key_of(plan["imageId"]), plan["uploadId"], [ClaimedPart(1, etag)]
+    )
+    path = f"/v1/images/{plan['imageId']}"
+    shown = small_parts.request("GET", f"{path}/upload")
+    assert (shown.status_code, shown.get_json()["error"]["code"]) == (409, "INVALID_STATE")
+    assert small_parts.request("GET", path).get_json()["state"] == "complete"
+    assert small_parts.request("GET", f"{path}/range").data == b"data"
 
 
 def test_complete_takes_the_stores_list(small_parts: World) -> None:
