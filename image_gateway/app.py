@@ -106,7 +106,7 @@ def open_catalog(settings: Settings) -> Catalog:
     A database that does not answer now is logged: requests will say 503 until it does.
     """
     try:
-        engine = open_engine(settings.database_url)
+        engine = open_engine(settings.database_url, pool_size=settings.web_threads)
         require_current(engine)
     except (DatabaseUrlError, SchemaOutdated) as error:
         raise SettingsError([f"DATABASE_URL: {error}"]) from error

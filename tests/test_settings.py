@@ -112,9 +112,7 @@ DIGITS_RULE = "must be a whole number in decimal digits"
 ENDPOINT_RULE = "must be an http(s) URL without a path, like http://127.0.0.1:9000"
 ORIGIN_RULE = "must be * or http(s) origins like https://app.example.com, comma-separated"
 PATH_RULE = "must be a URL path like /images: letters, digits, - _ ~ and inner dots between slashes"
-HTTP_MISTAKES = (
-    "http:// http://:9 http://@h http://u@h http://h? http://h# http://h?x http://h:99999 http://[::1"
-)
+HTTP_MISTAKES = "http:// http://:9 http://@h http://h? http://h# http://h?x http://h:99999 http://[::1"
 NUMBER_MISTAKES = "80x 8_0 +80 -1 8.0 1e3 0x50 \u0663 9999999999999999999"
 PATH_MISTAKES = "/../x /a/../b /.. /. /.a /a/./b /a?b /a#b /a* /%2e%2e /a\\b /\u00e9 http://h"
 MISTAKES = [
@@ -267,6 +265,27 @@ def test_the_private_key_is_not_shown() -> None:
     assert settings.cloudfront_private_key_pem == KEY
     assert dict(settings.masked())["CLOUDFRONT_PRIVATE_KEY_PEM"] == MASK
     assert "SECRET" not in shown_by(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://user:hunter2",
+        "postgresql+psycopg://u/x:hunter2@h",
+        "postgresql+psycopg:/u:hunter2@h",
+        "hunter2",
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_shown_either(url: str) -> None:
+    shown = dict(load(DATABASE_URL=url).masked())["DATABASE_URL"]
+    assert MASK in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("variable", ["S3_ENDPOINT", "CORS_ALLOW_ORIGIN"])
+def test_who_logs_in_to_a_url_is_not_shown(variable: str) -> None:
+    (line,) = problems(**{variable: "http://hunter2@h"})
+    assert line.startswith(f"{variable}=http://{MASK}@h ")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -18,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from image_gateway.errors import CatalogUnavailable
 
 BUSY_TIMEOUT_SECONDS = 15
+# Of each worker process, and as many again under load; SQLite's connections are only open files.
+POSTGRES_CONNECTIONS = 5
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -29,7 +30,7 @@ class SchemaOutdated(Exception):
     """The tables are missing or older than this program."""
 
 
-def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+def open_engine(database_url: str, *, pool_size: int = 32) -> Engine:
     """Make the engine; nothing is connected yet.
 
     SQLite gets WAL, a busy time-out and its folder made; PostgreSQL a pool that checks connections.
@@ -37,30 +38,38 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     """
     try:
         url = make_url(database_url)
-        if url.get_backend_name() == "sqlite":
-            return _open_sqlite(url)
-        if url.get_backend_name() != "postgresql":
-            raise DatabaseUrlError("must be a sqlite or postgresql URL")
-        return create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10,
-            hide_parameters=True, connect_args=_connect_arguments(url),
-        )  # fmt: skip
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from error
+        backend = url.get_backend_name()
+        if backend == "sqlite":
+            return _open_sqlite(url, pool_size)
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        # Their texts may quote the password.
+        raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
     except OSError as error:
         raise DatabaseUrlError(f"names a folder that cannot be made: {error.strerror}") from error
+    if backend != "postgresql":
+        raise DatabaseUrlError("must be a sqlite or postgresql URL")
+    try:
+        return create_engine(
+            url,
+            pool_size=min(pool_size, POSTGRES_CONNECTIONS),
+            max_overflow=POSTGRES_CONNECTIONS,
+            pool_pre_ping=True,
+            pool_timeout=10,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 5},
+        )
+    except (NoSuchModuleError, ValueError):
+        raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
     except ModuleNotFoundError as error:
         raise DatabaseUrlError(f"needs the driver {error.name}: install image-gateway[postgres]") from error
 
 
-def _connect_arguments(url: URL) -> dict[str, Any]:
-    return {"connect_timeout": 5} if url.get_backend_name() == "postgresql" else {}
-
-
-def _open_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL, pool_size: int) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True)
+    engine = create_engine(
+        url, pool_size=pool_size, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

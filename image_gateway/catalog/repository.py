@@ -39,9 +39,9 @@ class Catalog:
         self._transactions = Transactions(engine)
 
     def check_reachable(self) -> None:
-        """Return when the database answers."""
+        """Return when the database answers and has the tables."""
         with self._transactions.reading() as connection:
-            connection.execute(select(1))
+            connection.execute(select(ImageRow.image_id).limit(1))
 
     def add(self, record: ImageRecord, quota: Quota) -> None:
         """Insert a new image that is being uploaded and count it; QuotaExceeded changes nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from image_gateway.errors import CatalogUnavailable
@@ -36,6 +36,14 @@ class Transactions:
         try:
             with self._engine.execution_options(sqlite_begin=begin).begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            _log.error("the catalog cannot be used: %s", type(error).__name__)
+        except (IntegrityError, DataError):
+            raise
+        except (DBAPIError, PoolTimeout) as error:
+            _log.error("the catalog cannot be used: %s", _cause(error))
             raise CatalogUnavailable("the catalog of images does not answer; try again") from error
+
+
+def _cause(error: Exception) -> str:
+    """The driver's own first line: statements and their values are not in it."""
+    lines = str(getattr(error, "orig", None) or "no connection became free").splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from image_gateway.app import make_cdn
+from image_gateway.catalog.database import open_engine
 from image_gateway.serving.environment import read_settings
 from image_gateway.serving.startup import describe_endpoints
 
@@ -14,6 +15,7 @@ def config() -> None:
     """Print the effective settings, secrets masked; exit with 78 and every mistake when unusable."""
     settings = read_settings()
     make_cdn(settings)
+    open_engine(settings.database_url).dispose()
     for name, value in settings.masked():
         click.echo(f"{name}={value}")
     for line in describe_endpoints(settings):

@@ -32,7 +32,9 @@ def dev(data: Path, port: int) -> None:
     """
     if not is_free(port):
         raise StartFailed(f"port {port} is taken: stop what listens there, or choose another with --port")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A closed terminal must not leave store and gateway behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         with running_stack(data, os.environ, gateway_port=port, on_step=print_step, say=click.echo) as stack:
             click.echo(f"gateway: {stack.gateway.url}, log in {stack.gateway.process.log}")

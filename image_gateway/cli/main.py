@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from dotenv import load_dotenv
+from sqlalchemy.exc import SQLAlchemyError
 
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
 from image_gateway.cli.bucket import bucket
@@ -56,6 +57,11 @@ def main() -> None:
         _leave(str(error), EX_TEMPORARY if may_pass else EX_FAILED)
     except (GatewayError, ClientError, StartFailed, SchemaOutdated) as error:
         _leave(str(error), EX_FAILED)
+    except SQLAlchemyError as error:
+        # Its own text may hold the URL.
+        _leave(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
+    except OSError as error:
+        _leave(f"{error.strerror}: {error.filename}", EX_FAILED)
 
 
 def _leave(message: str, status: int) -> None:

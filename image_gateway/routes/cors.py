@@ -54,6 +54,9 @@ def _add_origin(response: Response, origins: tuple[str, ...]) -> None:
         response.vary.add("Origin")
         origin = request.headers.get("Origin", "")
         if origin.lower() not in origins:
+            for name in ("Methods", "Headers"):
+                response.headers.remove(f"Access-Control-Allow-{name}")
+            response.headers.remove("Access-Control-Max-Age")
             return
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Credentials"] = "true"

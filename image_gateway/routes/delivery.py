@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from image_gateway.routes.identity import current_caller
+from image_gateway.routes.origin import own_root
 from image_gateway.routes.responses import json_response, timestamp
 from image_gateway.services.access import Access
 from image_gateway.services.delivery import Delivery, StreamUrl
@@ -24,14 +25,14 @@ def make_delivery_blueprint(access: Access, delivery: Delivery) -> Blueprint:
                 "size": disk.size,
                 "etag": disk.etag,
                 "lastModified": timestamp(disk.last_modified),
-                "url": delivery.stable_url(record, request.url_root),
+                "url": delivery.stable_url(record, own_root()),
             }
         )
 
     @blueprint.get("/stream-url")
     def stream_url(image_id: str) -> Response:
         record, disk = access.find_readable(image_id, current_caller())
-        stream = delivery.stream_url(record, request.url_root)
+        stream = delivery.stream_url(record, own_root())
         document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
         if stream.manifest_url:
             document["chunked"] = {"delivery": "chunked", "manifestUrl": stream.manifest_url}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, g
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from image_gateway.errors import GatewayError
@@ -26,6 +27,7 @@ def install_error_handlers(app: Flask) -> None:
     """Give the app its one shape of error."""
     app.register_error_handler(GatewayError, _answer_gateway_error)
     app.register_error_handler(HTTPException, _answer_framework_error)
+    app.register_error_handler(ParseException, _answer_malformed_body)
     app.register_error_handler(Exception, _answer_surprise)
 
 
@@ -50,6 +52,11 @@ def _answer_framework_error(error: HTTPException) -> Response:
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def _answer_malformed_body(_: ParseException) -> Response:
+    """What the server finds wrong with a chunked body only while it is being read."""
+    return json_response(error_document("BAD_REQUEST", "the body is not valid HTTP"), 400, secret=True)
 
 
 def _answer_surprise(error: Exception) -> Response:

@@ -35,7 +35,8 @@ class Access:
 
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""
-        return self._catalog.find(image_id) if _UUID.fullmatch(image_id) else None
+        canonical = image_id.lower()
+        return self._catalog.find(canonical) if _UUID.fullmatch(canonical) else None
 
     def find_readable(self, image_id: str, caller: str) -> tuple[ImageRecord, DiskFacts]:
         """Return the caller's image and its disk; InvalidState while it is not complete."""

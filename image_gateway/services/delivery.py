@@ -75,4 +75,4 @@ class Delivery:
 
 
 def _gateway_image(record: ImageRecord, gateway_root: str) -> str:
-    return f"{gateway_root.rstrip('/')}/v1/images/{record.image_id}"
+    return f"{gateway_root}/v1/images/{record.image_id}"

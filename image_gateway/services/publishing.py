@@ -80,6 +80,7 @@ class Publishing:
     ) -> Published:
         """Cut a complete image into chunks and make `stream-url` offer them.
 
+        Publishing again changes nothing, and mends a version whose objects vanished or were written later.
         Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run
         that died is continued: chunks whose size and MD5 are right already are not sent again. Raises
         NotFound, InvalidState, BadRequest (the size cannot be cut so, or the image is not raw).
@@ -87,7 +88,8 @@ class Publishing:
         record, disk = self._find(image_id)
         if record.chunked is not None and chunk_size in (None, record.chunked.chunk_size):
             geometry = ChunkGeometry(disk.size, record.chunked.chunk_size)
-            return Published(geometry, record.chunked.disk_sha256, sent=0, kept=geometry.count)
+            if self._is_whole(record, record.chunked, geometry):
+                return Published(geometry, record.chunked.disk_sha256, sent=0, kept=geometry.count)
         geometry = self._claim(record, disk, chunk_size)
         self._refuse_containers(record, disk)
         return self._cut(record, disk, geometry, parallel, on_bytes)
@@ -117,6 +119,19 @@ class Publishing:
                 f"chunks of {claimed} bytes were begun for this image; their size cannot change"
             )
         return ChunkGeometry(disk.size, claimed)
+
+    def _is_whole(self, record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry) -> bool:
+        """Whether every object of a published version is there, of its size, and not younger than it."""
+        sizes = {
+            item.key: item.size
+            for item in self._store.list_objects(record.location.prefix)
+            if item.last_modified <= chunked.published_at
+        }
+        chunks = (
+            sizes.get(record.location.chunk_key(index, chunked.index_width)) == geometry.size_of(index)
+            for index in range(geometry.count)
+        )
+        return sizes.get(record.location.manifest_key) == chunked.manifest_size and all(chunks)
 
     def _refuse_containers(self, record: ImageRecord, disk: DiskFacts) -> None:
         name = find_container_format(self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size))))

@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord
-from image_gateway.errors import NotFound, ObjectChanged, ObjectMissing, PreconditionFailed, StoreError
+from image_gateway.errors import (
+    NotFound,
+    ObjectChanged,
+    ObjectMissing,
+    PreconditionFailed,
+    StoreError,
+    StoreUnavailable,
+)
 from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
-from image_gateway.storage.body import ObjectBody
+from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.objects import ObjectInfo, ObjectStore, Pin
 
 _log = logging.getLogger(__name__)
@@ -143,7 +150,7 @@ class Streaming:
 
     def _head(self, target: Representation) -> Answer:
         info = self._store.head(target.key)
-        if target.pin.etag not in (None, info.etag):
+        if not target.pin.holds_for(info):
             raise ObjectChanged(target.key)
         self._check_size(target, info)
         return Answer(200, _with_cache_control(target, info))
@@ -155,6 +162,7 @@ class Streaming:
         except StoreError:
             opened.body.close()
             raise
+        _begin(opened.body)
         status = 206 if part else 200
         return Answer(status, _with_cache_control(target, opened.info), part, opened.body)
 
@@ -177,7 +185,15 @@ class Streaming:
         if isinstance(bodiless, Answer) or request.head:
             opened.body.close()
             return bodiless if isinstance(bodiless, Answer) else Answer(200, new)
+        _begin(opened.body)
         return Answer(200, new, None, opened.body)
+
+
+def _begin(body: ObjectBody) -> None:
+    try:
+        body.begin()
+    except BodyBroken as error:
+        raise StoreUnavailable("the store broke off before the first byte; try again") from error
 
 
 def _with_cache_control(target: Representation, info: ObjectInfo) -> Representation:

@@ -11,6 +11,8 @@ from dotenv import load_dotenv
 
 from image_gateway.settings import Settings, SettingsError, load_settings
 
+EX_CONFIG = 78
+
 
 def read_settings() -> Settings:
     """Read `.env` of the working directory (the real environment wins), then the settings."""
@@ -26,7 +28,7 @@ def read_settings_or_exit() -> Settings:
         exit_with(error)
 
 
-def exit_with(error: SettingsError) -> NoReturn:
+def exit_with(error: SettingsError, status: int = EX_CONFIG) -> NoReturn:
     """Print the mistakes and leave."""
     print(f"image-gateway: {error}", file=sys.stderr)  # noqa: T201  # logging is not set up yet
-    sys.exit(78)
+    sys.exit(status)

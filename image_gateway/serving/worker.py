@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
@@ -25,6 +26,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     """
 
     allow_any_origin = False
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Close instead of answering twice when a body that was not read turns out to be malformed."""
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except ParseException as error:
+            self.log.warning("closed after a malformed body: %s", type(error).__name__)
+            return False
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer a request that failed outside the app; the text tells nothing of its content."""
@@ -57,6 +66,7 @@ def _render(status: int, code: str, message: str, *, allow_any_origin: bool) -> 
         "Connection: close\r\n"
         "Content-Type: application/json\r\n"
         "Cache-Control: no-store\r\n"
+        f"X-Request-Id: {uuid.uuid4().hex}\r\n"
         f"{cors}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )

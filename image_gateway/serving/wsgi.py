@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging.config
+import os
 
 from flask import Flask
 
 from image_gateway.app import create_app
-from image_gateway.serving.environment import exit_with, read_settings_or_exit
+from image_gateway.serving.environment import EX_CONFIG, exit_with, read_settings_or_exit
 from image_gateway.serving.logs import logging_config
 from image_gateway.settings import SettingsError
+
+BOOT_ERROR = 3
 
 
 def make_app() -> Flask:
@@ -19,4 +22,7 @@ def make_app() -> Flask:
     try:
         return create_app(settings)
     except SettingsError as error:
-        exit_with(error)
+        # gunicorn starts a worker that exited for ever again, but stops when one cannot boot.
+        exit_with(
+            error, status=BOOT_ERROR if "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") else EX_CONFIG
+        )

@@ -29,12 +29,19 @@ class Origins(fields.String):
             raise ValidationError(
                 "must be * or http(s) origins like https://app.example.com, comma-separated"
             )
-        return tuple(dict.fromkeys(origin.lower() for origin in origins))
+        return tuple(dict.fromkeys(_as_browsers_say(origin) for origin in origins))
+
+
+def _as_browsers_say(origin: str) -> str:
+    """Browsers send origins in lower case and without the scheme's own port."""
+    lower = origin.lower()
+    own_port = {"https": ":443", "http": ":80"}.get(lower.partition("://")[0], "")
+    return lower.removesuffix(own_port) if own_port else lower
 
 
 def is_origin(text: str) -> bool:
     """Whether this is `http(s)://host[:port]` and nothing more."""
-    if _NOT_IN_ORIGINS.search(text):
+    if _NOT_IN_ORIGINS.search(text) or not text.isascii():
         return False
     try:
         parts = urlsplit(text)

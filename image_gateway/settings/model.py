@@ -14,7 +14,10 @@ from image_gateway.settings.schema import CACHE_CONTROL, SettingsSchema
 
 MASK = "********"
 LONGEST_SHOWN = 200
-_USER_PASSWORD = re.compile(r"(://[^:/?#]*):.*@", re.DOTALL)
+_DATABASE = re.compile(
+    r"([a-z0-9+]+://)(.*@)?([A-Za-z0-9._-]+(?::[0-9]{1,5})?/[A-Za-z0-9._-]*)(\?.*)?", re.ASCII | re.DOTALL
+)
+_USER_INFO = re.compile(r"(:/+)[^/].*@", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
@@ -74,7 +77,7 @@ class Settings:
         """Yield each variable's name and effective value, secrets replaced by asterisks."""
         values = asdict(self)
         for name, field in SettingsSchema().fields.items():
-            yield field.data_key or name, _shown(values[name], secret="secret" in field.metadata)
+            yield field.data_key or name, _shown_of(field, values[name])
 
     @property
     def cache_control(self) -> str:
@@ -113,12 +116,18 @@ def _explain_one(variable: str, texts: list[str], field: fields.Field[Any], valu
     rule = "; ".join(texts)
     if value is None:
         return f"{variable} {'is required: ' + field.metadata['doc'] if field.required else rule}"
-    return f"{variable}={_shown(value, secret=field.metadata.get('secret', False))} {rule}"
+    return f"{variable}={_shown_of(field, value)} {rule}"
 
 
-def _shown(value: Any, *, secret: bool) -> str:
+def _shown_of(field: fields.Field[Any], value: Any) -> str:
+    return _shown(value, secret="secret" in field.metadata, database="database" in field.metadata)
+
+
+def _shown(value: Any, *, secret: bool, database: bool = False) -> str:
     if value is None:
         return ""
+    if database and not str(value).startswith("sqlite:///"):
+        return _shown_database(str(value))
     if secret:
         return MASK
     if isinstance(value, bool):
@@ -126,11 +135,20 @@ def _shown(value: Any, *, secret: bool) -> str:
     return _without_passwords(",".join(value) if isinstance(value, tuple) else str(value))
 
 
+def _shown_database(url: str) -> str:
+    """Scheme, host and name; whatever else there is may be a password in the wrong place."""
+    match = _DATABASE.fullmatch(url)
+    if match is None:
+        return MASK
+    scheme, user, place, query = match.groups()
+    return f"{scheme}{f'{MASK}@' if user else ''}{place}{f'?{MASK}' if query else ''}"
+
+
 def _without_passwords(text: str) -> str:
     """One line of at most 200 characters, without what may be a secret in any variable."""
     if "-----BEGIN" in text:
         return MASK
-    hidden = _QUERY_PASSWORD.sub(rf"\1{MASK}", _USER_PASSWORD.sub(rf"\1:{MASK}@", text))
+    hidden = _QUERY_PASSWORD.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", text))
     line = "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in hidden
     )

@@ -14,7 +14,7 @@ from image_gateway.settings.fields import Origins, boolean, check_endpoint, choi
 SEVEN_DAYS = 604_800
 CLOUDFRONT_TRIO = ("CLOUDFRONT_DOMAIN", "CLOUDFRONT_KEY_PAIR_ID", "CLOUDFRONT_PRIVATE_KEY_PEM")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", re.ASCII)
-_BASE_PATH = re.compile(r"/*([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,254}(/+|$))*", re.ASCII)
+_BASE_PATH = re.compile(r"(?=.{0,512}\Z)/*([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,254}(/+|$))*", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 CACHE_CONTROL = {
     "private-no-store": "private, no-store, no-transform",
@@ -74,7 +74,7 @@ class SettingsSchema(Schema):
         data_key="DATABASE_URL",
         load_default="sqlite:///.image-gateway/catalog.db",
         metadata=doc(
-            "Image records: sqlite:///file or postgresql+psycopg://user:password@host/name", url_password=True
+            "Image records: sqlite:///file or postgresql+psycopg://user:password@host/name", database=True
         ),
     )
     auth_mode = choice(

@@ -35,16 +35,27 @@ class ObjectBody:
         self._stream = stream
         self._length = length
         self._sent = 0
+        self._first: bytes | None = None
+
+    def begin(self) -> None:
+        """Read the first block ahead, so that a store that breaks at once can still be answered for."""
+        if self._length:
+            self._first = self._next_block()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        left = self._length - self._sent
-        if left == 0:
+        if self._first is not None:
+            block, self._first = self._first, None
+            return block
+        if self._sent == self._length:
             self.close()
             raise StopIteration
-        block = self._read(min(BLOCK_SIZE, left))
+        return self._next_block()
+
+    def _next_block(self) -> bytes:
+        block = self._read(min(BLOCK_SIZE, self._length - self._sent))
         if not block:
             raise self._broken("the store ended it early")
         self._sent += len(block)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 from image_gateway.errors import (
     GatewayError,
@@ -66,6 +67,12 @@ class Pin:
     etag: str | None = None
     unmodified_since: datetime | None = None
 
+    def holds_for(self, info: ObjectInfo) -> bool:
+        """Whether an object with these facts is the pinned version."""
+        if self.unmodified_since is not None and info.last_modified > self.unmodified_since:
+            return False
+        return self.etag in (None, info.etag)
+
     def as_arguments(self) -> dict[str, Any]:
         named = {"IfMatch": self.etag, "IfUnmodifiedSince": self.unmodified_since}
         return {name: value for name, value in named.items() if value is not None}
@@ -81,11 +88,12 @@ class OpenObject:
 
 @dataclass(frozen=True)
 class ListedObject:
-    """A line of a listing."""
+    """A line of a listing; the date is aware UTC of whole seconds."""
 
     key: str
     size: int
     etag: str
+    last_modified: datetime
 
 
 @dataclass(frozen=True)
@@ -176,8 +184,8 @@ class ObjectStore:
         """Return the facts of an object; raises ObjectMissing."""
         with _named_facts("HeadObject"):
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
-        _check_encoding(answer)
-        return _info(answer, answer["ContentLength"])
+            _check_encoding(answer)
+            return _info(answer, answer["ContentLength"])
 
     def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
         """Begin to read an object, or one part of it, of the pinned version.
@@ -190,13 +198,14 @@ class ObjectStore:
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=key, **arguments, **(pin or Pin()).as_arguments()
             )
-        body = ObjectBody(answer["Body"], answer["ContentLength"])
         try:
-            _check_encoding(answer)
-            size = _check_range(answer, part) if part else answer["ContentLength"]
-            return OpenObject(_info(answer, size), body)
+            with _named_facts("GetObject"):
+                _check_encoding(answer)
+                size = _check_range(answer, part) if part else answer["ContentLength"]
+                body = ObjectBody(answer["Body"], answer["ContentLength"])
+                return OpenObject(_info(answer, size), body)
         except BaseException:
-            body.close()
+            answer["Body"].close()
             raise
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
@@ -217,7 +226,9 @@ class ObjectStore:
         with _named_facts("ListObjectsV2"):
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield ListedObject(item["Key"], item["Size"], quoted(item["ETag"]))
+                    yield ListedObject(
+                        item["Key"], item["Size"], quoted(item["ETag"]), _whole_seconds(item["LastModified"])
+                    )
 
     def list_uploads(self, prefix: str) -> Iterator[OpenUpload]:
         """Yield every open multipart upload under a prefix, page by page."""
@@ -258,6 +269,9 @@ def _named_facts(
     except NoCredentialsError as error:
         _log.error("%s: there are no credentials for the store", operation)
         raise StoreError("the gateway has no credentials for the store") from error
+    except (KeyError, ValueError, ResponseParserError) as error:
+        _log.error("%s: the store's answer cannot be read: %s", operation, type(error).__name__)
+        raise StoreError("the store's answer cannot be read") from error
     except (HTTPClientError, BotoCoreError) as error:
         _log.warning("%s failed: %s", operation, type(error).__name__)
         raise StoreUnavailable("the store did not answer; try again") from error
@@ -296,12 +310,16 @@ def _check_range(answer: Mapping[str, Any], part: Part) -> int:
     """Return the object's size from Content-Range; StoreError unless exactly `part` was answered."""
     unit, _, size = str(answer.get("ContentRange", "")).partition("/")
     expected, _, _ = part.as_content_range(0).partition("/")
-    if unit != expected or not size.isdigit() or answer["ContentLength"] != part.length:
+    if unit != expected or not (size.isascii() and size.isdigit()) or answer["ContentLength"] != part.length:
         _log.error("asked for %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
         raise StoreError("the store did not answer the range that was asked for")
     return int(size)
 
 
 def _info(answer: Mapping[str, Any], size: int) -> ObjectInfo:
-    modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
+    modified = _whole_seconds(answer["LastModified"])
     return ObjectInfo(size, quoted(answer["ETag"]), modified, answer.get("CacheControl"))
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)

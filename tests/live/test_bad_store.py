@@ -57,7 +57,7 @@ def image_id(database_url: str) -> str:
     return record.image_id
 
 
-def cut_body(handler: BaseHTTPRequestHandler) -> None:
+def cut_body(handler: BaseHTTPRequestHandler, sent: int = 1000) -> None:
     handler.send_response(200)
     for name, value in {
         "Content-Length": str(SIZE),
@@ -66,7 +66,7 @@ def cut_body(handler: BaseHTTPRequestHandler) -> None:
     }.items():
         handler.send_header(name, value)
     handler.end_headers()
-    handler.wfile.write(b"x" * 1000)
+    handler.wfile.write(b"x" * sent)
     handler.close_connection = True
 
 
@@ -80,6 +80,19 @@ def test_a_body_that_the_store_cuts_is_cut_visibly(start: StartGateway, image_id
     assert f"Content-Length: {SIZE}".encode() in head
     assert body == b"x" * 1000
     assert "body broken after 1000 of 1000000 bytes" in gateway.process.log.read_text()
+
+
+def test_a_body_that_the_store_never_begins_is_answered_for(start: StartGateway, image_id: str) -> None:
+    def no_body(handler: BaseHTTPRequestHandler) -> None:
+        cut_body(handler, sent=0)
+
+    with bad_store(no_body) as endpoint:
+        gateway = start(S3_ENDPOINT=endpoint)
+        with urllib3.PoolManager(retries=False) as http:
+            answer = http.request(
+                "GET", f"{gateway.url}/v1/images/{image_id}/range", headers={"X-User-Id": "me"}
+            )
+    assert (answer.status, json.loads(answer.data)["error"]["code"]) == (503, "S3_UNAVAILABLE")
 
 
 def test_a_silent_store_is_given_up(start: StartGateway, image_id: str) -> None:

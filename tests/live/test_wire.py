@@ -116,6 +116,19 @@ def test_forwarded_headers_of_a_local_client_are_not_believed(client: GatewayCli
     assert json.loads(body)["url"] == f"http://gateway.test{image_path}/range"
 
 
+@pytest.mark.parametrize("target", ["GET /healthz", "GET /nope", "POST /v1/images"])
+def test_a_malformed_chunked_body_gets_one_answer(client: GatewayClient, target: str) -> None:
+    head = f"{target} HTTP/1.1\r\nHost: x\r\nX-User-Id: me\r\nContent-Type: application/json\r\n"
+    answer = exchange(client.base_url, f"{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n".encode())
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert split(answer)[0] == {"GET /healthz": 200, "GET /nope": 404, "POST /v1/images": 400}[target]
+
+
+def test_a_request_without_a_host_is_refused(client: GatewayClient) -> None:
+    status, _, body = split(exchange(client.base_url, b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n"))
+    assert (status, json.loads(body)["error"]["code"]) == (400, "BAD_REQUEST")
+
+
 def test_a_cut_json_body_changes_nothing(client: GatewayClient, image_path: str) -> None:
     status, _, body = ask(
         client, "POST", f"{image_path}/complete", "Content-Type: application/json", "Content-Length: 0"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +140,28 @@ def test_objects_lie_beside_the_disk_with_their_headers(world: World, published:
 def test_publishing_again_sends_nothing(world: World, published: Image) -> None:
     again = world.publish(published, CHUNK)
     assert (again.sent, again.kept) == (0, 3)
+
+
+@pytest.mark.parametrize("damage", ["lost chunk", "lost manifest", "written later"])
+def test_publishing_again_mends_what_was_damaged(world: World, published: Image, damage: str) -> None:
+    record = world.catalog.find(published.image_id)
+    assert record is not None
+    assert record.chunked is not None
+    if damage == "lost chunk":
+        world.store.delete(record.location.chunk_key(1, 8))
+    elif damage == "lost manifest":
+        world.store.delete(record.location.manifest_key)
+    else:
+        early = record.chunked.published_at - timedelta(seconds=60)
+        world.catalog.publish(record.image_id, replace(record.chunked, published_at=early), early)
+        head = world.request("HEAD", published.path("chunked/chunks/1"))
+        whole = world.request("GET", published.path("chunked/chunks/1"), headers={"Range": "bytes=0-1"})
+        assert (whole.status_code, head.headers["ETag"]) == (200, whole.headers["ETag"])
+    result = world.publish(published, CHUNK)
+    assert (result.sent, result.kept) == ((1, 2) if damage == "lost chunk" else (0, 3))
+    ranged = world.request("GET", published.path("chunked/chunks/1"), headers={"Range": "bytes=0-1"})
+    assert (ranged.status_code, ranged.data) == (206, DATA[CHUNK : CHUNK + 2])
+    assert world.request("GET", published.path("chunked/manifest")).status_code == 200
 
 
 def test_a_publish_that_died_is_continued(

@@ -55,6 +55,17 @@ def test_a_body_that_ends_early_raises_and_closes(answers: list[bytes | Exceptio
     assert stream.closed == 1
 
 
+def test_the_first_block_can_be_read_ahead() -> None:
+    stream = Stream(b"x" * BLOCK_SIZE, b"y")
+    body = ObjectBody(stream, BLOCK_SIZE + 1)
+    body.begin()
+    assert stream.asked == [BLOCK_SIZE]
+    assert b"".join(body) == b"x" * BLOCK_SIZE + b"y"
+    with pytest.raises(BodyBroken):
+        ObjectBody(Stream(), 4).begin()
+    ObjectBody(Stream(), 0).begin()
+
+
 def test_an_empty_body_ends_at_once() -> None:
     stream = Stream()
     assert list(ObjectBody(stream, 0)) == []
