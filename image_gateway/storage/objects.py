@@ -4,50 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
-from botocore.parsers import ResponseParserError
-
-from image_gateway.errors import (
-    GatewayError,
-    ObjectChanged,
-    ObjectMissing,
-    PartsRejected,
-    StoreError,
-    StoreUnavailable,
-    UploadMissing,
-)
+from image_gateway.errors import ObjectMissing, StoreError, StoreUnavailable, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart, quoted
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage.body import ObjectBody
 from image_gateway.storage.client import StoreClients
+from image_gateway.storage.facts import named_facts
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
 _log = logging.getLogger(__name__)
-
-_FACTS: Mapping[str, type[Exception]] = {
-    "NoSuchKey": ObjectMissing,
-    "404": ObjectMissing,
-    "PreconditionFailed": ObjectChanged,
-    "412": ObjectChanged,
-    "NoSuchUpload": UploadMissing,
-}
-_PART_FAULTS = {
-    "InvalidPart": "the store does not have one of the parts, or its etag is another",
-    "InvalidPartOrder": "the parts are not in ascending order",
-    "EntityTooSmall": "a part other than the last is below the store's least size",
-    "EntityTooLarge": "the parts together are larger than the store allows",
-    "InvalidRequest": "the store refuses this list of parts",
-    "MalformedXML": "the store refuses this list of parts",
-}
-_PASSING = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "503", "500"}
 
 
 @dataclass(frozen=True)
@@ -120,14 +92,14 @@ class ObjectStore:
     def check_reachable(self) -> None:
         """Ask for the bucket; StoreUnavailable, whatever the reason, when it cannot be used."""
         try:
-            with _named_facts("HeadBucket"):
+            with named_facts("HeadBucket"):
                 self._client.head_bucket(Bucket=self._bucket)
         except (ObjectMissing, StoreError) as error:
             raise StoreUnavailable("the bucket is missing or refuses this gateway") from error
 
     def create_upload(self, key: str, *, cache_control: str) -> str:
         """Begin a multipart upload of a disk image and return its upload id."""
-        with _named_facts("CreateMultipartUpload"):
+        with named_facts("CreateMultipartUpload"):
             answer = self._client.create_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
@@ -147,7 +119,7 @@ class ObjectStore:
         arguments = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
         if length is not None:
             arguments["ContentLength"] = length
-        with _named_facts("presign UploadPart"):
+        with named_facts("presign UploadPart"):
             return self._clients.signing.generate_presigned_url("upload_part", arguments, ExpiresIn=lifetime)
 
     def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
@@ -155,7 +127,7 @@ class ObjectStore:
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=key, UploadId=upload_id
         )
-        with _named_facts("ListParts", missing=UploadMissing):
+        with named_facts("ListParts", missing=UploadMissing):
             return [
                 StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"])
                 for page in pages
@@ -167,7 +139,7 @@ class ObjectStore:
         listed: list[CompletedPartTypeDef] = [
             {"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts
         ]
-        with _named_facts("CompleteMultipartUpload", missing=UploadMissing, parts=True):
+        with named_facts("CompleteMultipartUpload", missing=UploadMissing, parts=True):
             self._client.complete_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}
             )
@@ -175,14 +147,14 @@ class ObjectStore:
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Throw an upload and its parts away; one that is gone already is no error."""
         try:
-            with _named_facts("AbortMultipartUpload", missing=UploadMissing):
+            with named_facts("AbortMultipartUpload", missing=UploadMissing):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
         except UploadMissing:
             _log.info("the upload to abort was gone already")
 
     def head(self, key: str) -> ObjectInfo:
         """Return the facts of an object; raises ObjectMissing."""
-        with _named_facts("HeadObject"):
+        with named_facts("HeadObject"):
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
             _check_encoding(answer)
             return _info(answer, answer["ContentLength"])
@@ -194,12 +166,12 @@ class ObjectStore:
         answer without the right Content-Range, or with an encoding, is a StoreError.
         """
         arguments: dict[str, Any] = {"Range": part.as_request()} if part else {}
-        with _named_facts("GetObject"):
+        with named_facts("GetObject"):
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=key, **arguments, **(pin or Pin()).as_arguments()
             )
         try:
-            with _named_facts("GetObject"):
+            with named_facts("GetObject"):
                 _check_encoding(answer)
                 size = _check_range(answer, part) if part else answer["ContentLength"]
                 body = ObjectBody(answer["Body"], answer["ContentLength"])
@@ -210,7 +182,7 @@ class ObjectStore:
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
         """Write a whole object."""
-        with _named_facts("PutObject"):
+        with named_facts("PutObject"):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
@@ -223,7 +195,7 @@ class ObjectStore:
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object under a prefix, page by page."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with _named_facts("ListObjectsV2"):
+        with named_facts("ListObjectsV2"):
             for page in pages:
                 for item in page.get("Contents", []):
                     yield ListedObject(
@@ -235,7 +207,7 @@ class ObjectStore:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket, Prefix=prefix
         )
-        with _named_facts("ListMultipartUploads"):
+        with named_facts("ListMultipartUploads"):
             for page in pages:
                 for item in page.get("Uploads", []):
                     yield OpenUpload(item["Key"], item["UploadId"], item["Initiated"].astimezone(UTC))
@@ -243,7 +215,7 @@ class ObjectStore:
     def delete_many(self, keys: Sequence[str]) -> None:
         """Remove up to 1,000 objects in one call; StoreError when the store kept one of them."""
         listed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
-        with _named_facts("DeleteObjects"):
+        with named_facts("DeleteObjects"):
             answer = self._client.delete_objects(
                 Bucket=self._bucket, Delete={"Objects": listed, "Quiet": True}
             )
@@ -253,50 +225,8 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is gone already is no error."""
-        with _named_facts("DeleteObject"):
+        with named_facts("DeleteObject"):
             self._client.delete_object(Bucket=self._bucket, Key=key)
-
-
-@contextmanager
-def _named_facts(
-    operation: str, *, missing: type[Exception] | None = None, parts: bool = False
-) -> Iterator[None]:
-    """Turn botocore's errors into facts; `missing` is what a bare 404 means to this operation."""
-    try:
-        yield
-    except ClientError as error:
-        raise _fact_of(operation, error, missing, parts=parts) from error
-    except NoCredentialsError as error:
-        _log.error("%s: there are no credentials for the store", operation)
-        raise StoreError("the gateway has no credentials for the store") from error
-    except (KeyError, ValueError, ResponseParserError) as error:
-        _log.error("%s: the store's answer cannot be read: %s", operation, type(error).__name__)
-        raise StoreError("the store's answer cannot be read") from error
-    except (HTTPClientError, BotoCoreError) as error:
-        _log.warning("%s failed: %s", operation, type(error).__name__)
-        raise StoreUnavailable("the store did not answer; try again") from error
-
-
-def _fact_of(
-    operation: str, error: ClientError, missing: type[Exception] | None, *, parts: bool
-) -> Exception:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    fact = _FACTS.get(code)
-    if fact is ObjectMissing and missing is not None:
-        fact = missing
-    if fact is not None:
-        return fact(f"{operation}: {code}")
-    if parts and code in _PART_FAULTS:
-        return PartsRejected(_PART_FAULTS[code])
-    return _unexpected(operation, code, status)
-
-
-def _unexpected(operation: str, code: str, status: int) -> GatewayError:
-    _log.warning("%s: the store answered %s %s", operation, status, code)
-    if code in _PASSING or status in (429, 500, 503):
-        return StoreUnavailable("the store cannot answer now; try again")
-    return StoreError(f"the store refused {operation}")
 
 
 def _check_encoding(answer: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from image_gateway.catalog.database import open_engine
+from image_gateway.catalog.records import ImageState
+from image_gateway.catalog.repository import Catalog
+from image_gateway.storage.client import StoreAddress, StoreClients
+from image_gateway.storage.objects import ObjectStore
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "image-gateway"
@@ -27,6 +34,25 @@ def run_cli(
         timeout=seconds,
         check=False,
     )
+
+
+def unknown_to_the_catalog(
+    environment: Mapping[str, str], address: StoreAddress, database_url: str
+) -> list[str]:
+    """Sweep, and return what the bucket still holds that no record in use knows."""
+    swept = run_cli(environment, "sweep", "--older-than", "0s", "--json")
+    assert json.loads(swept.stdout)["left_for_later"] == 0, swept.stderr
+    store, engine = ObjectStore(StoreClients(address)), open_engine(database_url)
+    catalog = Catalog(engine)
+    kept = [(upload.key, ImageState.UPLOADING) for upload in store.list_uploads("images/")]
+    kept += [(item.key, ImageState.COMPLETE) for item in store.list_objects("images/")]
+    unknown = []
+    for key, state in kept:
+        record = catalog.find(key.split("/")[2])
+        if record is None or record.state is not state:
+            unknown.append(key)
+    engine.dispose()
+    return unknown
 
 
 def exchange(url: str, request: bytes) -> bytes:

@@ -20,7 +20,7 @@ from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
-from tests.live.support import run_cli
+from tests.live.support import run_cli, unknown_to_the_catalog
 from tests.support.proxy import watching_proxy
 
 MIB = 1024 * 1024
@@ -64,7 +64,7 @@ def complete(api: Api, plan: dict[str, Any]) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("moment", ["before the store", "after the store", "after the record"])
 def test_a_gateway_killed_while_completing(
-    start: StartGateway, store: LocalStore, database_url: str, moment: str
+    start: StartGateway, store: LocalStore, environment: dict[str, str], database_url: str, moment: str
 ) -> None:
     killed = threading.Event()
     victim: list[LocalGateway] = []
@@ -109,6 +109,7 @@ def test_a_gateway_killed_while_completing(
     assert answers[0] == answers[1]
     assert answers[0][1]["size"] == 6 * MIB
     assert first in (None, answers[0][1])
+    assert unknown_to_the_catalog(environment, store.address, database_url) == []
 
 
 def test_twelve_hundred_parts(gateway: LocalGateway) -> None:

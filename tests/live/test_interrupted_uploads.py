@@ -22,7 +22,7 @@ from image_gateway.local.processes import ManagedProcess
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
-from tests.live.support import COMMAND
+from tests.live.support import COMMAND, unknown_to_the_catalog
 
 MIB = 1024 * 1024
 SIZE, PARTS = 300 * MIB, 60
@@ -146,7 +146,14 @@ def log_of(process: ManagedProcess) -> str:
     return process.log.read_text()
 
 
-def test_ten_cuts_and_no_part_twice(bench: Bench, disk: Path, tmp_path: Path) -> None:
+def test_ten_cuts_and_no_part_twice(
+    bench: Bench,
+    disk: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    store: LocalStore,
+    database_url: str,
+) -> None:
     choice = random.Random(SEED)
     kinds = itertools.islice(itertools.cycle(["client", "both", "gateway"]), CUTS)
     journey, cuts, images = Journey(bench), 0, []
@@ -166,3 +173,4 @@ def test_ten_cuts_and_no_part_twice(bench: Bench, disk: Path, tmp_path: Path) ->
         client = GatewayClient(bench.gateway.url, USER)
         done = Downloading(client, image["imageId"], tmp_path / "back", retrier=Retrier(30), parallel=2).run()
         assert done.sha256 == expected
+    assert unknown_to_the_catalog(environment, store.address, database_url) == []

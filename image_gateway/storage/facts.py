@@ -1,0 +1,81 @@
+"""botocore's errors as named facts: what each code of a store means to the gateway."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
+
+from image_gateway.errors import (
+    GatewayError,
+    ObjectChanged,
+    ObjectMissing,
+    PartsRejected,
+    StoreError,
+    StoreUnavailable,
+    UploadMissing,
+)
+
+_log = logging.getLogger(__name__)
+
+_FACTS: Mapping[str, type[Exception]] = {
+    "NoSuchKey": ObjectMissing,
+    "404": ObjectMissing,
+    "PreconditionFailed": ObjectChanged,
+    "412": ObjectChanged,
+    "NoSuchUpload": UploadMissing,
+}
+_PART_FAULTS = {
+    "InvalidPart": "the store does not have one of the parts, or its etag is another",
+    "InvalidPartOrder": "the parts are not in ascending order",
+    "EntityTooSmall": "a part other than the last is below the store's least size",
+    "EntityTooLarge": "the parts together are larger than the store allows",
+    "InvalidRequest": "the store refuses this list of parts",
+    "MalformedXML": "the store refuses this list of parts",
+}
+_PASSING = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "503", "500"}
+
+
+@contextmanager
+def named_facts(
+    operation: str, *, missing: type[Exception] | None = None, parts: bool = False
+) -> Iterator[None]:
+    """Turn botocore's errors into facts; `missing` is what a bare 404 means to this operation."""
+    try:
+        yield
+    except ClientError as error:
+        raise _fact_of(operation, error, missing, parts=parts) from error
+    except NoCredentialsError as error:
+        _log.error("%s: there are no credentials for the store", operation)
+        raise StoreError("the gateway has no credentials for the store") from error
+    except (KeyError, ValueError, ResponseParserError) as error:
+        _log.error("%s: the store's answer cannot be read: %s", operation, type(error).__name__)
+        raise StoreError("the store's answer cannot be read") from error
+    except (HTTPClientError, BotoCoreError) as error:
+        _log.warning("%s failed: %s", operation, type(error).__name__)
+        raise StoreUnavailable("the store did not answer; try again") from error
+
+
+def _fact_of(
+    operation: str, error: ClientError, missing: type[Exception] | None, *, parts: bool
+) -> Exception:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    fact = _FACTS.get(code)
+    if fact is ObjectMissing and missing is not None:
+        fact = missing
+    if fact is not None:
+        return fact(f"{operation}: {code}")
+    if parts and code in _PART_FAULTS:
+        return PartsRejected(_PART_FAULTS[code])
+    return _unexpected(operation, code, status)
+
+
+def _unexpected(operation: str, code: str, status: int) -> GatewayError:
+    _log.warning("%s: the store answered %s %s", operation, status, code)
+    if code in _PASSING or status in (429, 500, 503):
+        return StoreUnavailable("the store cannot answer now; try again")
+    return StoreError(f"the store refused {operation}")
