@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,12 @@ from tests.support.databases import Databases, PostgresDatabases, SqliteDatabase
 from tests.support.world import World, make_world
 
 ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
+
+
+def pytest_configure() -> None:
+    """Let child processes be interrupted: a shell's background job inherits SIGINT as ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
