@@ -37,6 +37,14 @@ def database_url(databases: Databases) -> Iterator[str]:
     databases.drop(url)
 
 
+@pytest.fixture
+def own_database(databases: Databases) -> Iterator[str]:
+    """A catalog for a test that uses another bucket: a catalog describes one."""
+    url = databases.make_migrated()
+    yield url
+    databases.drop(url)
+
+
 @pytest.fixture(scope="session")
 def environment(store: LocalStore, database_url: str) -> dict[str, str]:
     """The variables of a gateway over the shared store and catalog."""

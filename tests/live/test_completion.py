@@ -139,10 +139,10 @@ def test_the_store_refuses_a_part_of_another_length(gateway: LocalGateway) -> No
 
 
 def test_after_the_sweeper_the_bucket_holds_only_what_a_record_knows(
-    gateway: LocalGateway, store: LocalStore, environment: dict[str, str]
+    store: LocalStore, environment: dict[str, str], own_database: str
 ) -> None:
     name = f"sweep-{uuid.uuid4()}"
-    changed = {**environment, "S3_BUCKET": name}
+    changed = {**environment, "S3_BUCKET": name, "DATABASE_URL": own_database}
     assert run_cli(changed, "bucket", "init").returncode == 0
     s3 = StoreClients(store.address).requests
     key = f"images/{'0' * 40}/00000000-0000-4000-8000-000000000000/{'0' * 16}/disk.img"

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import random
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,24 @@ class Journey:
         self.upload_id = bench.remembered()["upload_id"]
         self.seen: Listing = {}
         self.resumed_from = 0
+        self.deadline = time.monotonic() + 240
 
     def look(self) -> Listing | None:
         """List the store's parts and hold them against all that were there before."""
         listing = self.bench.listing(self.upload_id)
+        while listing is not None and not listing.keys() >= self.seen.keys():
+            # Parts only go when the store joins them, and with them the upload.
+            self._check_unchanged(listing)
+            assert time.monotonic() < self.deadline, "parts vanished from an upload that is still open"
+            listing = self.bench.listing(self.upload_id)
         if listing is not None:
-            assert {number: listing.get(number) for number in self.seen} == self.seen
+            self._check_unchanged(listing)
             self.seen = listing
         return listing
+
+    def _check_unchanged(self, listing: Listing) -> None:
+        there = {number: part for number, part in listing.items() if number in self.seen}
+        assert there == {number: self.seen[number] for number in there}
 
     def reaches(self, count: int) -> bool:
         """Wait until the store has `count` parts; False when the upload ended before."""

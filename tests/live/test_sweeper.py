@@ -11,8 +11,11 @@ from image_gateway.local.processes import ManagedProcess
 from tests.live.support import COMMAND, run_cli
 
 
-def test_it_sweeps_again_and_again_until_it_is_stopped(environment: dict[str, str], tmp_path: Path) -> None:
-    changed = {**os.environ, **environment, "S3_BUCKET": f"every-{uuid.uuid4()}"}
+def test_it_sweeps_again_and_again_until_it_is_stopped(
+    environment: dict[str, str], tmp_path: Path, own_database: str
+) -> None:
+    bucket = f"every-{uuid.uuid4()}"
+    changed = {**os.environ, **environment, "S3_BUCKET": bucket, "DATABASE_URL": own_database}
     assert run_cli(changed, "bucket", "init").returncode == 0
     command = [str(COMMAND), "sweep", "--every", "1s", "--json"]
     process = ManagedProcess("sweeper", command, env=changed, log=tmp_path / "log")
