@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,10 @@ OLD_IMAGE = {
 
 
 @pytest.fixture
-def engine(empty_database_url: str) -> Engine:
-    return open_engine(empty_database_url)
+def engine(empty_database_url: str) -> Iterator[Engine]:
+    engine = open_engine(empty_database_url)
+    yield engine
+    engine.dispose()
 
 
 def test_upgrade_from_nothing_and_again(engine: Engine) -> None:

@@ -50,10 +50,12 @@ def bad_store(answer_get: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[
 
 @pytest.fixture
 def image_id(database_url: str) -> str:
-    catalog = Catalog(open_engine(database_url))
+    engine = open_engine(database_url)
+    catalog = Catalog(engine)
     record = make_record(str(uuid.uuid4()), owner="me")
     catalog.add(record, FREE)
     catalog.complete(record.image_id, "u1", DiskFacts(SIZE, '"e"', NOW, None), NOW)
+    engine.dispose()
     return record.image_id
 
 
