@@ -8,12 +8,11 @@ from flask import Blueprint, Response, request
 from werkzeug.http import parse_etags
 
 from image_gateway.catalog.records import ImageRecord, ListQuery, Quota, Usage
-from image_gateway.errors import PreconditionFailed
 from image_gateway.routes.cursors import decode_cursor, encode_cursor
 from image_gateway.routes.identity import current_caller
 from image_gateway.routes.responses import json_response, timestamp
 from image_gateway.routes.schemas import DescribeImage, ListImages, load_json, load_query
-from image_gateway.services.images import Images
+from image_gateway.services.images import Images, stale_revision
 
 
 def make_images_blueprint(images: Images) -> Blueprint:
@@ -63,10 +62,7 @@ def make_images_blueprint(images: Images) -> Blueprint:
             return None
         record = images.find(image_id, caller)
         if not parse_etags(header).contains(str(record.revision)):
-            raise PreconditionFailed(
-                "the image was changed by someone else: read it again",
-                headers={"ETag": f'"{record.revision}"'},
-            )
+            raise stale_revision(record)
         return record.revision
 
     return blueprint

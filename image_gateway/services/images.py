@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from image_gateway.catalog.records import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
@@ -41,9 +41,7 @@ class Images:
 
     def list(self, query: ListQuery) -> Page:
         """Return a page of the owner's images, newest first."""
-        found = self._catalog.list(
-            ListQuery(query.owner, query.limit + 1, query.state, query.name, query.after)
-        )
+        found = self._catalog.list(replace(query, limit=query.limit + 1))
         images = found[: query.limit]
         more = len(found) > query.limit
         return Page(images, (images[-1].created_at, images[-1].image_id) if more else None)
@@ -72,7 +70,7 @@ class Images:
         )
         record = self._access.find(image_id, caller)
         if not changed:
-            raise _stale(record)
+            raise stale_revision(record)
         return record
 
     def delete(self, image_id: str, caller: str, *, revision: int | None) -> None:
@@ -85,7 +83,7 @@ class Images:
         if record.state is not ImageState.DELETED:
             deleted = self._catalog.delete(image_id, self._now(), revision=revision)
             if not deleted and revision is not None:
-                raise _stale(record)
+                raise stale_revision(record)
         elif record.purged_at is not None:
             return
         try:
@@ -98,6 +96,7 @@ class Images:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _stale(record: ImageRecord) -> PreconditionFailed:
+def stale_revision(record: ImageRecord) -> PreconditionFailed:
+    """The refusal of a change that names another revision than the record's."""
     etag = f'"{record.revision}"'
     return PreconditionFailed("the image was changed by someone else: read it again", headers={"ETag": etag})
