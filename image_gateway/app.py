@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 
@@ -22,19 +23,30 @@ from image_gateway.cdn.cookies import CookieRules
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import CloudFrontSigner
 from image_gateway.errors import CatalogUnavailable
+from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
+from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
 from image_gateway.routes.bounds import install_bounds
 from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.cors import install_cors
 from image_gateway.routes.delivery import make_delivery_blueprint
 from image_gateway.routes.error_handlers import install_error_handlers
 from image_gateway.routes.health import make_health_blueprint
+from image_gateway.routes.identity import Authenticator, install_identity
 from image_gateway.routes.images import make_images_blueprint
+from image_gateway.routes.leased import make_leased_blueprint
+from image_gateway.routes.leases import make_leases_blueprint
+from image_gateway.routes.limits import LimitRules, Limits
+from image_gateway.routes.reading import Reading
+from image_gateway.routes.request_log import install_request_log
+from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
 from image_gateway.services.completion import Completion
-from image_gateway.services.delivery import Cdn, Delivery
+from image_gateway.services.delivery import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.images import Images
+from image_gateway.services.leases import LeaseRules, Leases
+from image_gateway.services.sharing import Sharing
 from image_gateway.services.streaming import Streaming
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -58,26 +70,34 @@ def create_app(
     """
     store = store or open_store(settings)
     catalog = catalog or open_catalog(settings)
-    delivery = Delivery(make_cdn(settings, sign=sign, clock=clock))
-    access = Access(catalog)
-    streaming = Streaming(store)
+    access = Access(catalog, catalog.grants, hide_foreign=settings.hide_foreign_images, clock=clock)
+    leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock)
+    delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
+    reading = Reading(access, Streaming(store), settings.cross_origin_resource_policy)
+    sharing = Sharing(catalog.grants, access, leases, clock)
     rules = _upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
     uploads = Uploads(catalog, store, access, rules, completion, clock)
     images = Images(catalog, store, access, rules.quota, clock)
-    policy = settings.cross_origin_resource_policy
 
     app = Flask("image_gateway", static_folder=None)
-    app.config["GATEWAY_AUTH_MODE"] = settings.auth_mode
+    install_request_log(app)
     install_bounds(app)
     install_cors(app, settings.cors_allow_origin)
     install_error_handlers(app)
     app.register_blueprint(make_health_blueprint([catalog.check_reachable, store.check_reachable]))
-    app.register_blueprint(make_uploads_blueprint(uploads))
+    limits = Limits(app, _limit_rules(settings))
+    verifier = _make_verifier(settings, clock)
+    install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
+    app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
-    app.register_blueprint(make_delivery_blueprint(access, delivery))
-    app.register_blueprint(make_stream_blueprint(access, streaming, policy))
-    app.register_blueprint(make_chunked_blueprint(access, streaming, delivery, policy))
+    app.register_blueprint(make_delivery_blueprint(access, reading, delivery))
+    app.register_blueprint(make_stream_blueprint(reading))
+    app.register_blueprint(make_chunked_blueprint(reading, delivery))
+    app.register_blueprint(make_leased_blueprint(reading))
+    app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
+    app.register_blueprint(make_shares_blueprint(sharing))
+    app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
     _trust_proxies(app, settings.trusted_proxy_hops)
     return app
 
@@ -135,6 +155,57 @@ def make_cdn(
         domain=settings.cloudfront_cookie_domain,
     )
     return Cdn(domain, settings.cloudfront_auth_mode == "url", signer, cookies)
+
+
+def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Delivery:
+    rules = CookieRules(settings.lease_cookie_samesite, settings.lease_cookie_partitioned, domain=None)
+    carrier = LeaseCarrier(settings.gateway_auth_mode == "cookie", rules)
+    return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
+
+
+def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:
+    """Checks the provider's tokens where AUTH_MODE=oidc; nothing is fetched yet."""
+    if settings.auth_mode != "oidc" or settings.oidc_issuer is None:
+        return None
+    rules = OidcRules(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        jwks_url=settings.oidc_jwks_url,
+        user_claim=settings.oidc_user_claim,
+        admin_claim=settings.oidc_admin_claim,
+        leeway=settings.oidc_leeway_seconds,
+    )
+    try:
+        return OidcVerifier(rules, clock)
+    except OidcUnusable as error:
+        raise SettingsError([f"AUTH_MODE=oidc {error}"]) from error
+
+
+def _lease_tokens(settings: Settings) -> LeaseTokens:
+    """The keys of leases; without any in the settings one that ends with this process."""
+    given = settings.lease_keys or (("once", secrets.token_hex(32)),)
+    return LeaseTokens([LeaseKey(key_id, secret) for key_id, secret in given])
+
+
+def _lease_rules(settings: Settings) -> LeaseRules:
+    return LeaseRules(
+        ttl=settings.lease_ttl_seconds,
+        max_ttl=settings.lease_max_ttl_seconds,
+        session=settings.lease_session_seconds,
+        grace=settings.lease_grace_seconds,
+    )
+
+
+def _limit_rules(settings: Settings) -> LimitRules:
+    return LimitRules(
+        enabled=settings.rate_limits,
+        storage_url=settings.rate_limit_storage_url,
+        create=settings.rate_limit_create,
+        leases=settings.rate_limit_leases,
+        redeem=settings.rate_limit_redeem,
+        failed_auth=settings.rate_limit_failed_auth,
+        per_address=settings.rate_limit_per_address,
+    )
 
 
 def _upload_rules(settings: Settings) -> UploadRules:

@@ -34,6 +34,34 @@ class Forbidden(GatewayError):
     code, status = "FORBIDDEN", 403
 
 
+class LeaseExpired(Unauthenticated):
+    """The lease is over and cannot be renewed any more."""
+
+    code = "LEASE_EXPIRED"
+
+
+class LeaseRevoked(Forbidden):
+    """The lease, or what it stood on, was taken back."""
+
+    code = "LEASE_REVOKED"
+
+
+class LeaseLapsed(GatewayError):
+    """The lease waits for its renewal; a reader that tries again goes on when that has come."""
+
+    code, status = "LEASE_LAPSED", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})
+
+
+class TooManyRequests(GatewayError):
+    code, status = "TOO_MANY_REQUESTS", 429
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
 class QuotaExceeded(GatewayError):
     """The owner's limit would be passed; the text names limit and use."""
 
@@ -83,6 +111,15 @@ class CatalogUnavailable(GatewayError):
     """The database of image records cannot be used now; trying again may help."""
 
     code, status = "CATALOG_UNAVAILABLE", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})
+
+
+class IdentityUnavailable(GatewayError):
+    """The identity provider's keys were never obtained; trying again may help."""
+
+    code, status = "IDENTITY_UNAVAILABLE", 503
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers={"Retry-After": "2"})

@@ -27,9 +27,10 @@ def test_the_readme_says_what_the_schema_says(field) -> None:
     default, meaning = table_rows()[field.data_key]
     assert meaning == field.metadata["doc"]
     assert (default == "**required**") == field.required
-    if not field.required and field.load_default is not None:
+    if not field.required and field.load_default not in (None, ()):
         values = field.load_default if isinstance(field.load_default, tuple) else [field.load_default]
-        assert default == "`" + ",".join(str(value) for value in values).replace("False", "false") + "`"
+        text = ",".join(str(value) for value in values).replace("False", "false").replace("True", "true")
+        assert default == f"`{text}`"
 
 
 def test_links_lead_somewhere() -> None:

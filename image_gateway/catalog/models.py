@@ -1,4 +1,4 @@
-"""The table of images."""
+"""The tables."""
 
 from __future__ import annotations
 
@@ -112,3 +112,60 @@ class ImageRow(Base):
     chunked_manifest_etag: Mapped[str | None] = mapped_column(String(256))
     chunked_published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     chunked_cache_control: Mapped[str | None] = mapped_column(String(512))
+
+
+class ShareRow(Base):
+    """A user whom an image's owner lets read, or write to, the image."""
+
+    __tablename__ = "shares"
+    __table_args__ = (
+        CheckConstraint("permission IN ('read', 'write')", name="permission"),
+        # What is shared with a user.
+        Index("ix_shares_user", "user_id", "image_id"),
+    )
+
+    image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(256), primary_key=True)
+    permission: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ShareLinkRow(Base):
+    """A link that lets whoever has it read an image; of its token only the SHA-256 is kept."""
+
+    __tablename__ = "share_links"
+    __table_args__ = (
+        Index("uq_share_links_token_sha256", "token_sha256", unique=True),
+        Index("ix_share_links_image", "image_id", "created_at", "link_id"),
+    )
+
+    link_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(36))
+    token_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    max_uses: Mapped[int | None] = mapped_column(BigInteger)
+    uses: Mapped[int] = mapped_column(BigInteger)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LeaseRow(Base):
+    """A lease that was handed out; its token names it, this row says whether and how long it holds."""
+
+    __tablename__ = "leases"
+    __table_args__ = (
+        # What stream-url looks for before it makes another one.
+        Index("ix_leases_holder", "image_id", "holder", "created_at"),
+        Index("ix_leases_session", "session_ends_at", "lease_id"),
+    )
+
+    lease_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(36))
+    version: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(128))
+    holder: Mapped[str] = mapped_column(String(300))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ttl_seconds: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    session_ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

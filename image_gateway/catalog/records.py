@@ -143,10 +143,14 @@ class Quota:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which of an owner's images to list: at most `limit`, newest first, after `after` (created at, id)."""
+    """Which images to list: a user's own, or with `shared` what others share with the user.
 
-    owner: str
+    At most `limit`, newest first, after `after` (created at, id).
+    """
+
+    user: str
     limit: int
     state: ImageState | None = None
     name: str | None = None
     after: tuple[datetime, str] | None = None
+    shared: bool = False

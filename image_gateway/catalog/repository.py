@@ -6,11 +6,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Update, and_, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Update,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import Row
 
+from image_gateway.catalog.grants import Grants
+from image_gateway.catalog.leases import LeaseBook
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
-from image_gateway.catalog.models import ImageRow
+from image_gateway.catalog.models import ImageRow, ShareRow
 from image_gateway.catalog.records import (
     ChunkedFacts,
     DiskFacts,
@@ -32,11 +46,14 @@ _NOT_DELETED = text("state <> 'deleted'")
 class Catalog:
     """Image records and what their owners use, in SQL. A database that cannot be used is CatalogUnavailable.
 
-    Each call is one short transaction: no connection is held when it returns.
+    Each call is one short transaction: no connection is held when it returns. `grants` and `leases` are the
+    rooms for those whom owners let in.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
+        self.grants = Grants(engine)
+        self.leases = LeaseBook(engine)
 
     def check_reachable(self) -> None:
         """Return when the database answers and has the tables."""
@@ -56,8 +73,9 @@ class Catalog:
         return record_of(row._mapping) if row else None
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
-        """Return one page of an owner's images, newest first; deleted ones only when asked for."""
-        statement = select(*_COLUMNS).where(ImageRow.owner == query.owner)
+        """Return one page of a user's images, newest first; deleted ones only when asked for."""
+        whose = _shared_with(query.user) if query.shared else ImageRow.owner == query.user
+        statement = select(*_COLUMNS).where(whose)
         if query.state is None:
             statement = statement.where(_NOT_DELETED)
         else:
@@ -213,6 +231,11 @@ class Catalog:
             if counted:
                 give_back(connection, row.owner, row.reserved_bytes)
             return True
+
+
+def _shared_with(user: str) -> ColumnElement[bool]:
+    shared = select(ShareRow.image_id).where(ShareRow.user_id == user)
+    return and_(ImageRow.visibility != Visibility.PRIVATE.value, ImageRow.image_id.in_(shared))
 
 
 def _find(connection: Connection, image_id: str, *, lock: bool = False) -> Row[Any] | None:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-conte
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from werkzeug.http import http_date
 
@@ -36,12 +37,17 @@ class SignedCookie:
 
 def make_cookies(grant: Grant, path: str, rules: CookieRules) -> tuple[SignedCookie, ...]:
     """The cookies that carry a grant to the URLs under `path`, which ends with a slash."""
-    attributes = [f"Path={path}", "Secure", "HttpOnly", f"SameSite={rules.same_site}"]
+    attributes = cookie_attributes(path, grant.expires_at, rules, secure=True)
+    return tuple(SignedCookie(name, value, attributes) for name, value in grant.cookie_values().items())
+
+
+def cookie_attributes(
+    path: str, expires_at: datetime, rules: CookieRules, *, secure: bool
+) -> tuple[str, ...]:
+    """The attributes of a cookie for the URLs under `path`, as they stand in Set-Cookie."""
+    attributes = [f"Path={path}", *(["Secure"] if secure else []), "HttpOnly", f"SameSite={rules.same_site}"]
     if rules.partitioned:
         attributes.append("Partitioned")
     if rules.domain:
         attributes.append(f"Domain={rules.domain}")
-    attributes.append(f"Expires={http_date(grant.expires_at)}")
-    return tuple(
-        SignedCookie(name, value, tuple(attributes)) for name, value in grant.cookie_values().items()
-    )
+    return (*attributes, f"Expires={http_date(expires_at)}")

@@ -100,6 +100,7 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"{would}aborted: {report.orphaned_uploads} uploads without a record\n"
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
+        f"{would}forgotten: {report.forgotten_leases} leases whose session is over\n"
         f"left for later: {report.left_for_later}"
     )
     for image_id in report.vanished:

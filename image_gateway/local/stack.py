@@ -88,4 +88,5 @@ def _defaults(folder: Path) -> dict[str, str]:
         "S3_BUCKET": DEFAULT_BUCKET,
         "AWS_REGION": "us-east-1",
         "DATABASE_URL": f"sqlite:///{folder.resolve()}/catalog.db",
+        "LOG_FORMAT": "text",
     }

@@ -6,20 +6,22 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from image_gateway.routes.identity import current_caller
+from image_gateway.routes.identity import current_visitor
 from image_gateway.routes.origin import own_root
+from image_gateway.routes.reading import Reading
 from image_gateway.routes.responses import json_response, timestamp
 from image_gateway.services.access import Access
 from image_gateway.services.delivery import Delivery, StreamUrl
+from image_gateway.services.permissions import Action
 
 
-def make_delivery_blueprint(access: Access, delivery: Delivery) -> Blueprint:
+def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery) -> Blueprint:
     """Routes `metadata` and `stream-url`."""
     blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
 
     @blueprint.get("/metadata")
     def metadata(image_id: str) -> Response:
-        record, disk = access.find_readable(image_id, current_caller())
+        record, disk, _ = reading.find(image_id)
         return json_response(
             {
                 "size": disk.size,
@@ -31,23 +33,31 @@ def make_delivery_blueprint(access: Access, delivery: Delivery) -> Blueprint:
 
     @blueprint.get("/stream-url")
     def stream_url(image_id: str) -> Response:
-        record, disk = access.find_readable(image_id, current_caller())
-        stream = delivery.stream_url(record, own_root())
+        caller = current_visitor()
+        record, disk = access.find_readable(image_id, caller, Action.LEASE)
+        stream = delivery.stream_url(record, caller, own_root())
         document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
         if stream.manifest_url:
             document["chunked"] = {"delivery": "chunked", "manifestUrl": stream.manifest_url}
         response = json_response(document, secret=True)
-        for cookie in stream.cookies:
-            response.headers.add("Set-Cookie", cookie.as_header())
-        return response
+        return with_cookies(response, stream)
 
     return blueprint
+
+
+def with_cookies(response: Response, stream: StreamUrl) -> Response:
+    """The response with the cookies that a URL needs."""
+    for cookie in stream.cookies:
+        response.headers.add("Set-Cookie", cookie.as_header())
+    return response
 
 
 def _auth(stream: StreamUrl) -> dict[str, Any]:
     auth: dict[str, Any] = {"type": stream.auth_type}
     if stream.expires_at is not None:
         auth["expiresAt"] = timestamp(stream.expires_at)
+    if stream.lease_id is not None:
+        auth["leaseId"] = stream.lease_id
     if stream.cookies:
         auth["cookies"] = [
             {"name": cookie.name, "value": cookie.value, "attributes": list(cookie.attributes)}

@@ -25,7 +25,7 @@ _FRAMEWORK_CODES = {
 
 def install_error_handlers(app: Flask) -> None:
     """Give the app its one shape of error."""
-    app.register_error_handler(GatewayError, _answer_gateway_error)
+    app.register_error_handler(GatewayError, answer_gateway_error)
     app.register_error_handler(HTTPException, _answer_framework_error)
     app.register_error_handler(ParseException, _answer_malformed_body)
     app.register_error_handler(Exception, _answer_surprise)
@@ -36,9 +36,10 @@ def error_document(code: str, message: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message}}
 
 
-def _answer_gateway_error(error: GatewayError) -> Response:
+def answer_gateway_error(error: GatewayError) -> Response:
+    """The error in its one shape, with its headers; the log hears of what is our fault."""
     if error.status >= 500:
-        _log.warning("request %s: %s %s", g.get("request_id"), error.code, error.message)
+        _log.warning("%s", error.message, extra={"code": error.code})
     response = json_response(error_document(error.code, error.message), error.status, secret=True)
     response.headers.extend(error.headers)
     return response
@@ -60,6 +61,6 @@ def _answer_malformed_body(_: ParseException) -> Response:
 
 
 def _answer_surprise(error: Exception) -> Response:
-    _log.error("request %s failed", g.get("request_id"), exc_info=error)
+    _log.error("the request failed", exc_info=error)
     text = f"the gateway failed; the log has it under request {g.get('request_id')}"
     return json_response(error_document("INTERNAL", text), 500, secret=True)

@@ -1,20 +1,163 @@
-"""Who is asking."""
+"""Who is asking: by the configured mode, by a lease, or nobody."""
 
 from __future__ import annotations
 
-from flask import current_app, request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from image_gateway.errors import BadRequest, Unauthenticated
+from flask import Flask, current_app, g, request
+
+from image_gateway.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
+from image_gateway.identity.lease_tokens import looks_like_lease
+from image_gateway.identity.oidc import Identity
+from image_gateway.routes.request_log import note
+from image_gateway.services.callers import NOBODY, Caller
+from image_gateway.services.delivery import LEASE_COOKIE
+from image_gateway.services.leases import Leases
 
 PUBLIC = "public"
 MAX_USER_ID = 256
+_EXTENSION = "image_gateway.identity"
+_Found = TypeVar("_Found")
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def current_caller() -> str:
-    """Return the caller's user id by the configured mode; Unauthenticated when there is none."""
-    if current_app.config["GATEWAY_AUTH_MODE"] == "none":
-        return PUBLIC
-    return _read_user_id(request.headers.get("X-User-Id", ""))
+class Verifier(Protocol):
+    """Checks a bearer JWT; raises Unauthenticated."""
+
+    def verify(self, token: str) -> Identity: ...
+
+
+@dataclass(frozen=True)
+class Authenticator:
+    """How callers are known: `mode` is dev, oidc (with a verifier) or none.
+
+    `on_refused` hears of each credential that was refused, and may raise TooManyRequests.
+    """
+
+    mode: str
+    leases: Leases
+    verifier: Verifier | None = None
+    on_refused: Callable[[], None] = lambda: None
+
+
+def install_identity(app: Flask, authenticator: Authenticator) -> None:
+    """Make the functions below answer by this authenticator."""
+    app.extensions[_EXTENSION] = authenticator
+
+
+def current_caller() -> Caller:
+    """The caller with an identity of its own, once for each request; Unauthenticated when there is none."""
+    caller = current_visitor()
+    if caller.is_nobody:
+        raise Unauthenticated(_how_to_sign_in(), headers=_CHALLENGE)
+    return caller
+
+
+def current_user() -> str:
+    """The id of the signed-in user; Forbidden for a lease, which is nobody's identity."""
+    caller = current_caller()
+    if caller.user is None:
+        raise Forbidden("a lease only reads bytes: this needs an identity")
+    return caller.user
+
+
+def current_visitor() -> Caller:
+    """The caller by identity or by a lease in the Authorization header; nobody when neither is sent.
+
+    What is sent and wrong is Unauthenticated, also where nothing would be needed.
+    """
+    if "caller" not in g:
+        try:
+            g.caller = _refusing(_identify)
+        except GatewayError as refusal:
+            g.caller = refusal
+    if isinstance(g.caller, GatewayError):
+        raise g.caller
+    caller: Caller = g.caller
+    return caller
+
+
+def lease_cookie() -> str | None:
+    """The lease that a browser sends along by itself."""
+    return request.cookies.get(LEASE_COOKIE)
+
+
+def leased_caller(token: str) -> Caller:
+    """Whoever has this lease, which came in the path or as a cookie; raises when it does not hold."""
+    return _refusing(lambda: _leased(token))
+
+
+def lease_holder() -> Caller:
+    """Who renews or revokes: an identity, or a lease as bearer token, lapsed or not."""
+    token = _bearer()
+    if token is not None and looks_like_lease(token):
+        return Caller(lease=_refusing(lambda: _authenticator().leases.identify(token)))
+    return current_caller()
+
+
+def peek_caller() -> Caller:
+    """The caller as far as it is known, nobody when it was refused; for counting requests."""
+    try:
+        return current_visitor()
+    except GatewayError:
+        return NOBODY
+
+
+def _authenticator() -> Authenticator:
+    authenticator: Authenticator = current_app.extensions[_EXTENSION]
+    return authenticator
+
+
+def _identify() -> Caller:
+    authenticator = _authenticator()
+    token = _bearer()
+    if token is not None and looks_like_lease(token):
+        return _leased(token)
+    if authenticator.mode == "none":
+        return _known(Caller(PUBLIC))
+    if authenticator.verifier is None:
+        return _by_header(request.headers.get("X-User-Id"))
+    if token is None:
+        return NOBODY
+    identity = authenticator.verifier.verify(token)
+    return _known(Caller(identity.user, identity.admin))
+
+
+def _by_header(header: str | None) -> Caller:
+    return NOBODY if header is None else _known(Caller(_read_user_id(header)))
+
+
+def _leased(token: str) -> Caller:
+    lease = _authenticator().leases.admit(token)
+    note(lease=lease.lease_id)
+    return Caller(lease=lease)
+
+
+def _known(caller: Caller) -> Caller:
+    note(user=caller.user)
+    return caller
+
+
+def _refusing(find: Callable[[], _Found]) -> _Found:
+    try:
+        return find()
+    except Unauthenticated:
+        _authenticator().on_refused()
+        raise
+
+
+def _bearer() -> str | None:
+    """The token of `Authorization: Bearer`, None without one (RFC 6750 §2.1)."""
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _how_to_sign_in() -> str:
+    if _authenticator().verifier is None:
+        return "send who you are in the X-User-Id header"
+    return "send a token of the identity provider as Authorization: Bearer"
 
 
 def _read_user_id(header: str) -> str:
@@ -23,7 +166,7 @@ def _read_user_id(header: str) -> str:
     except UnicodeError as error:
         raise BadRequest("X-User-Id must be UTF-8") from error
     if not user_id:
-        raise Unauthenticated("send who you are in the X-User-Id header")
+        raise Unauthenticated("send who you are in the X-User-Id header", headers=_CHALLENGE)
     if len(user_id) > MAX_USER_ID or not user_id.isprintable():
         raise BadRequest(f"X-User-Id must be 1 to {MAX_USER_ID} printable characters")
     return user_id

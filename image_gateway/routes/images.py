@@ -9,9 +9,10 @@ from werkzeug.http import parse_etags
 
 from image_gateway.catalog.records import ImageRecord, ListQuery, Quota, Usage
 from image_gateway.routes.cursors import decode_cursor, encode_cursor
-from image_gateway.routes.identity import current_caller
+from image_gateway.routes.identity import current_caller, current_user, current_visitor
 from image_gateway.routes.responses import json_response, timestamp
 from image_gateway.routes.schemas import DescribeImage, ListImages, load_json, load_query
+from image_gateway.services.callers import Caller
 from image_gateway.services.images import Images, stale_revision
 
 
@@ -21,10 +22,11 @@ def make_images_blueprint(images: Images) -> Blueprint:
 
     @blueprint.get("/images")
     def list_images() -> Response:
-        caller = current_caller()
+        user = current_user()
         query = load_query(ListImages, request)
         after = decode_cursor(query["cursor"]) if query["cursor"] else None
-        page = images.list(ListQuery(caller, query["limit"], query["state"], query["name"], after))
+        wanted = ListQuery(user, query["limit"], query["state"], query["name"], after, query["shared"])
+        page = images.list(wanted)
         document: dict[str, Any] = {"images": [image_document(record) for record in page.images]}
         if page.next:
             document["nextCursor"] = encode_cursor(page.next)
@@ -32,7 +34,7 @@ def make_images_blueprint(images: Images) -> Blueprint:
 
     @blueprint.get("/images/<image_id>")
     def show_image(image_id: str) -> Response:
-        return _answer(images.find(image_id, current_caller()))
+        return _answer(images.find(image_id, current_visitor()))
 
     @blueprint.patch("/images/<image_id>")
     def describe_image(image_id: str) -> Response:
@@ -53,9 +55,9 @@ def make_images_blueprint(images: Images) -> Blueprint:
 
     @blueprint.get("/usage")
     def show_usage() -> Response:
-        return json_response(_usage_document(*images.usage(current_caller())))
+        return json_response(_usage_document(*images.usage(current_user())))
 
-    def _required_revision(image_id: str, caller: str) -> int | None:
+    def _required_revision(image_id: str, caller: Caller) -> int | None:
         """The revision that If-Match demands, None where it demands none; PreconditionFailed already here."""
         header = request.headers.get("If-Match")
         if header is None or header.strip() == "*":

@@ -14,6 +14,7 @@ from werkzeug.http import http_date
 from image_gateway.services.streaming import Answer, Representation
 
 NO_STORE = "no-store"
+PUBLIC = "public, max-age=300, no-transform"
 
 
 class BytesResponse(Response):
@@ -47,9 +48,14 @@ def redirect_to(url: str) -> Response:
     return response
 
 
-def bytes_response(answer: Answer, resource_policy: str) -> Response:
-    """Render an answer of the streaming service; the server closes the body on every path."""
+def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False) -> Response:
+    """Render an answer of the streaming service; the server closes the body on every path.
+
+    Bytes of a `public` image may be kept by caches, for as long as taking that back may take.
+    """
     headers = Headers(_common_headers(answer.representation, resource_policy))
+    if public and "public" not in headers["Cache-Control"]:
+        headers["Cache-Control"] = PUBLIC
     size = answer.representation.size
     if answer.status == 416:
         headers["Content-Range"] = f"bytes */{size}"

@@ -10,6 +10,7 @@ from flask import Request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 from werkzeug.exceptions import BadRequest as MalformedJson
 
+from image_gateway.catalog.grant_records import Permission, Scope
 from image_gateway.catalog.records import ImageState, Kind, Visibility
 from image_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from image_gateway.protocol.parts import MAX_PARTS, ClaimedPart
@@ -18,6 +19,7 @@ from image_gateway.services.uploads import NewImage
 MAX_UPLOAD_ID = 1024
 MAX_ETAG = 4096
 MAX_URLS = 1000
+MAX_SECONDS = 10 * 366 * 86_400
 _PART_RANGE = validate.Range(1, MAX_PARTS, error=f"must be 1 to {MAX_PARTS}")
 
 
@@ -57,8 +59,35 @@ class _QueryInteger(fields.Integer):
         return super()._validated(value)
 
 
+class _QueryBoolean(fields.Boolean):
+    """`true` or `false` of a query string, and nothing else."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            truthy={"true"},
+            falsy={"false"},
+            error_messages={"invalid": "must be true or false"},
+            **options,
+        )
+
+
 def _part_number() -> fields.Integer:
     return _JsonInteger(data_key="partNumber", required=True, strict=True, validate=_PART_RANGE)
+
+
+def _seconds(name: str) -> fields.Integer:
+    return _JsonInteger(
+        data_key=name,
+        load_default=None,
+        allow_none=True,
+        strict=True,
+        validate=validate.Range(1, MAX_SECONDS, error=f"must be 1 to {MAX_SECONDS} seconds"),
+    )
+
+
+def _not_blank(text: str) -> None:
+    if text != text.strip():
+        raise ValidationError("must not begin or end with blanks")
 
 
 def _length(most: int) -> validate.Length:
@@ -129,6 +158,7 @@ class ListImages(_RequestSchema):
     state = _choice(ImageState)
     name = fields.String(load_default=None, validate=[_length(255), _printable])
     cursor = fields.String(load_default=None, validate=_length(512))
+    shared = _QueryBoolean(load_default=False)
 
 
 class UploadUrl(_RequestSchema):
@@ -158,6 +188,50 @@ class Part(_RequestSchema):
 class CompleteUpload(_RequestSchema):
     upload_id = _upload_id()
     parts = _ShortList(fields.Nested(Part), MAX_PARTS, load_default=None, allow_none=True)
+
+
+class MakeLease(_RequestSchema):
+    image_id = fields.String(data_key="imageId", required=True, validate=[_length(64), _printable])
+    scopes = fields.List(
+        fields.Enum(Scope, by_value=True, error_messages={"unknown": f"must be one of {', '.join(Scope)}"}),
+        load_default=lambda: [Scope.DISK_READ],
+        validate=validate.Length(1, len(Scope), error="must name disk:read, disk:write or both"),
+    )
+    ttl = _seconds("ttlSeconds")
+
+
+class MakeShare(_RequestSchema):
+    user = fields.String(required=True, validate=[_length(256), _printable, _not_blank])
+    permission = fields.Enum(
+        Permission,
+        by_value=True,
+        load_default=Permission.READ,
+        error_messages={"unknown": f"must be one of {', '.join(Permission)}"},
+    )
+
+
+class RemoveShare(_RequestSchema):
+    user = fields.String(required=True, validate=_length(256))
+
+
+class ListGrants(_RequestSchema):
+    limit = _QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
+    cursor = fields.String(load_default=None, validate=_length(512))
+
+
+class MakeShareLink(_RequestSchema):
+    ttl = _seconds("ttlSeconds")
+    max_uses = _JsonInteger(
+        data_key="maxUses",
+        load_default=None,
+        allow_none=True,
+        strict=True,
+        validate=validate.Range(1, 10**9, error="must be 1 to 1000000000"),
+    )
+
+
+class RedeemShareLink(_RequestSchema):
+    token = fields.String(required=True, validate=[_length(256), _printable])
 
 
 def load_query(schema: type[Schema], request: Request) -> dict[str, Any]:

@@ -8,21 +8,23 @@ from flask import Blueprint, Response, request
 
 from image_gateway.catalog.records import ImageRecord
 from image_gateway.protocol.parts import count_parts
-from image_gateway.routes.identity import current_caller
+from image_gateway.routes.identity import current_caller, current_user
+from image_gateway.routes.limits import Limits
 from image_gateway.routes.responses import json_response, timestamp
 from image_gateway.routes.schemas import CompleteUpload, CreateImage, UploadUrl, UploadUrls, load_json
 from image_gateway.services.uploads import Uploads
 
 
-def make_uploads_blueprint(uploads: Uploads) -> Blueprint:
+def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
     """Routes `POST /v1/images`, `upload-url`, `upload-urls`, `upload` and `complete`."""
     blueprint = Blueprint("uploads", __name__, url_prefix="/v1/images")
 
     @blueprint.post("")
+    @limits.create
     def create() -> Response:
-        caller = current_caller()
+        owner = current_user()
         body = load_json(CreateImage, request, optional=True)
-        record = uploads.begin(caller, body["new"])
+        record = uploads.begin(owner, body["new"])
         return json_response({"imageId": record.image_id, **_plan_document(record)}, secret=True)
 
     @blueprint.post("/<image_id>/upload-url")

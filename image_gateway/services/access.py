@@ -1,46 +1,142 @@
-"""Who may do what with an image."""
+"""Finds an image for a caller who may do what is asked, by the one table of permissions."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState
+from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Permission, Scope
+from image_gateway.catalog.grants import Grants
+from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Visibility
 from image_gateway.catalog.repository import Catalog
-from image_gateway.errors import Forbidden, InvalidState, NotFound
+from image_gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidState,
+    LeaseRevoked,
+    NotFound,
+    Unauthenticated,
+)
+from image_gateway.services.audit import audit
+from image_gateway.services.callers import NOBODY, Caller
+from image_gateway.services.clock import now_of
+from image_gateway.services.permissions import PERMISSIONS, Action, Role
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class Access:
-    """Finds an image for a caller; the owner alone may read or change it."""
+    """Lets callers have images; with `hide_foreign` an image of others looks like none."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(
+        self, catalog: Catalog, grants: Grants, *, hide_foreign: bool, clock: Callable[[], float]
+    ) -> None:
         self._catalog = catalog
+        self._grants = grants
+        self._hide_foreign = hide_foreign
+        self._clock = clock
 
-    def find(self, image_id: str, caller: str) -> ImageRecord:
-        """Return the caller's image; NotFound when there is none, Forbidden when it is someone else's."""
+    def find(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
+        """Return an image with which the caller may do this.
+
+        NotFound when there is none; Unauthenticated when nobody asks; Forbidden when others may do it, or
+        the caller's lease is for something else.
+        """
+        if caller.lease is not None:
+            return self._find_leased(image_id, caller.lease, action)
         record = self.look_up(image_id)
         if record is None or record.state is ImageState.DELETED:
-            raise NotFound("there is no such image")
-        if record.owner != caller:
-            raise Forbidden("this image belongs to someone else")
+            raise self._not_signed_in() if caller.is_nobody else NotFound("there is no such image")
+        role = self.role_of(caller, record)
+        if action not in PERMISSIONS[role]:
+            raise self._refusal(caller, role)
+        if role is Role.ADMIN:
+            audit("admin act", user=caller.user, image=record.image_id, action=action.value)
         return record
 
-    def find_even_deleted(self, image_id: str, caller: str) -> ImageRecord:
-        """As `find`, but a deleted image of the caller is found."""
+    def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
+        """As `find`, but a deleted image is found by its owner and by admins."""
         record = self.look_up(image_id)
-        if record is not None and record.state is ImageState.DELETED and record.owner == caller:
+        deleted = record is not None and record.state is ImageState.DELETED
+        if record is not None and deleted and (caller.user == record.owner or caller.admin):
             return record
-        return self.find(image_id, caller)
+        return self.find(image_id, caller, action)
+
+    def find_readable(
+        self, image_id: str, caller: Caller, action: Action = Action.READ
+    ) -> tuple[ImageRecord, DiskFacts]:
+        """Return an image as `find`, and its disk; InvalidState while it is not complete."""
+        record = self.find(image_id, caller, action)
+        return record, disk_of(record)
 
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""
         canonical = image_id.lower()
         return self._catalog.find(canonical) if _UUID.fullmatch(canonical) else None
 
-    def find_readable(self, image_id: str, caller: str) -> tuple[ImageRecord, DiskFacts]:
-        """Return the caller's image and its disk; InvalidState while it is not complete."""
-        record = self.find(image_id, caller)
-        if record.state is not ImageState.COMPLETE or record.disk is None:
-            raise InvalidState(f"the image is not readable: its state is {record.state.value}")
-        return record, record.disk
+    def role_of(self, caller: Caller, record: ImageRecord) -> Role:
+        """What a caller without a lease is to an image. Shares hold unless the image is private."""
+        if caller.user is not None and caller.user == record.owner:
+            return Role.OWNER
+        if caller.admin:
+            return Role.ADMIN
+        shared = None
+        if caller.user is not None and record.visibility is not Visibility.PRIVATE:
+            shared = self._grants.find_permission(record.image_id, caller.user)
+        if shared is not None:
+            return Role.WRITER if shared is Permission.WRITE else Role.READER
+        return Role.ANYONE if record.visibility is Visibility.PUBLIC else Role.STRANGER
+
+    def role_of_holder(self, holder: Holder, record: ImageRecord) -> Role:
+        """What the holder of a lease is to an image now; links hold unless the image is private."""
+        if holder.kind is not HolderKind.LINK:
+            return self.role_of(_caller_of(holder), record)
+        link = self._grants.find_link(holder.name)
+        stands = link is not None and link.image_id == record.image_id and link.holds(now_of(self._clock))
+        return Role.READER if stands and record.visibility is not Visibility.PRIVATE else Role.STRANGER
+
+    def _find_leased(self, image_id: str, lease: Lease, action: Action) -> ImageRecord:
+        if image_id.lower() != lease.image_id:
+            raise Forbidden("the lease is for another image")
+        if action is not Action.READ or Scope.DISK_READ not in lease.scopes:
+            raise Forbidden(f"the lease is not for this, only for {' and '.join(sorted(lease.scopes))}")
+        record = self.look_up(image_id)
+        if record is None or record.state is ImageState.DELETED:
+            raise NotFound("there is no such image")
+        if record.version != lease.version:
+            raise Forbidden("the lease is for another version of the image")
+        if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
+            raise LeaseRevoked("what the lease was made by has been taken back")
+        return record
+
+    def _refusal(self, caller: Caller, role: Role) -> GatewayError:
+        if role is not Role.STRANGER:
+            return Forbidden("only the image's owner may do this")
+        if caller.is_nobody:
+            return self._not_signed_in()
+        if self._hide_foreign:
+            return NotFound("there is no such image")
+        return Forbidden("this image belongs to someone else")
+
+    def _not_signed_in(self) -> Unauthenticated:
+        return Unauthenticated("say who you are: this needs an identity or a lease")
+
+
+def disk_of(record: ImageRecord) -> DiskFacts:
+    """The disk of a complete image; InvalidState while it is not complete."""
+    if record.state is not ImageState.COMPLETE or record.disk is None:
+        raise InvalidState(f"the image is not readable: its state is {record.state.value}")
+    return record.disk
+
+
+def holder_of(caller: Caller, role: Role) -> Holder:
+    """On whose behalf a lease of this caller holds."""
+    if caller.user is None:
+        return Holder(HolderKind.ANYONE)
+    return Holder(HolderKind.ADMIN if role is Role.ADMIN else HolderKind.USER, caller.user)
+
+
+def _caller_of(holder: Holder) -> Caller:
+    if holder.kind is HolderKind.ANYONE:
+        return NOBODY
+    return Caller(holder.name, admin=holder.kind is HolderKind.ADMIN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from image_gateway.catalog.records import DiskFacts, ImageRecord, Quota
 from image_gateway.catalog.repository import Catalog
@@ -28,6 +27,7 @@ from image_gateway.protocol.parts import (
     find_plan_problem,
     find_store_problem,
 )
+from image_gateway.services.clock import now_of
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.objects import ObjectStore, Pin
 
@@ -147,6 +147,6 @@ class Completion:
         return digest.hexdigest()
 
     def _refuse(self, record: ImageRecord, reason: str) -> None:
-        now = datetime.fromtimestamp(self._clock(), UTC)
+        now = now_of(self._clock)
         self._catalog.fail(record.image_id, record.plan.upload_id, now)
         raise InvalidState(f"{reason}: the image has failed, create it again")

@@ -7,8 +7,12 @@ from datetime import datetime
 from typing import Literal
 
 from image_gateway.catalog.records import ImageRecord
-from image_gateway.cdn.cookies import CookieRules, SignedCookie, make_cookies
+from image_gateway.cdn.cookies import CookieRules, SignedCookie, cookie_attributes, make_cookies
 from image_gateway.cdn.signer import CloudFrontSigner, Grant
+from image_gateway.services.callers import Caller
+from image_gateway.services.leases import GrantedLease, Leases
+
+LEASE_COOKIE = "ImageLease"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,26 @@ class Cdn:
 
 
 @dataclass(frozen=True)
+class LeaseCarrier:
+    """How the gateway's own URLs carry leases: by a cookie beside the token, or by the path alone."""
+
+    by_cookie: bool
+    cookie_rules: CookieRules
+
+    def cookies(self, granted: GrantedLease, gateway_root: str) -> tuple[SignedCookie, ...]:
+        """The cookie of a lease where cookies are used; its Path keeps two images apart."""
+        if not self.by_cookie:
+            return ()
+        attributes = cookie_attributes(
+            f"/v1/images/{granted.lease.image_id}/",
+            granted.lease.session_ends_at,
+            self.cookie_rules,
+            secure=gateway_root.startswith("https:") or self.cookie_rules.same_site == "None",
+        )
+        return (SignedCookie(LEASE_COOKIE, granted.token, attributes),)
+
+
+@dataclass(frozen=True)
 class StreamUrl:
     """The answer to stream-url; `url` is a secret when `auth_type` is "url"."""
 
@@ -36,14 +60,20 @@ class StreamUrl:
     auth_type: Literal["cookie", "url", "none"]
     expires_at: datetime | None = None
     cookies: tuple[SignedCookie, ...] = ()
-    manifest_url: str | None = None
+    manifest_url: str | None = field(default=None, repr=False)
+    lease_id: str | None = None
 
 
 class Delivery:
-    """Makes URLs of images; `cdn` is None where the gateway itself serves the bytes."""
+    """Makes URLs of images; `cdn` is None where the gateway itself serves the bytes.
 
-    def __init__(self, cdn: Cdn | None) -> None:
+    Its own URLs carry leases, unless `leases` is None: where everyone is the same user nobody needs one.
+    """
+
+    def __init__(self, cdn: Cdn | None, leases: Leases | None, carrier: LeaseCarrier) -> None:
         self._cdn = cdn
+        self._leases = leases
+        self._carrier = carrier
 
     def stable_url(self, record: ImageRecord, gateway_root: str) -> str:
         """The image's URL without any authority in it."""
@@ -51,20 +81,14 @@ class Delivery:
             return f"{_gateway_image(record, gateway_root)}/range"
         return self._cdn.url(record.location.disk_key)
 
-    def stream_url(self, record: ImageRecord, gateway_root: str) -> StreamUrl:
+    def stream_url(self, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
         """The URL to stream from with what a browser needs to be let in."""
-        url = self.stable_url(record, gateway_root)
-        # Query strings do not survive relative resolution, so in URL mode too the manifest is the
-        # gateway's, which redirects each chunk to its own signed URL.
-        manifest = f"{_gateway_image(record, gateway_root)}/chunked/manifest" if record.chunked else None
-        if self._cdn is None:
-            return StreamUrl(url, "none", manifest_url=manifest)
-        grant = self._cdn.grant(record)
-        if self._cdn.signs_urls:
-            return StreamUrl(grant.sign_url(url), "url", grant.expires_at, manifest_url=manifest)
-        cookies = make_cookies(grant, f"{record.location.path}/", self._cdn.cookie_rules)
-        cdn_manifest = self._cdn.url(record.location.manifest_key) if record.chunked else None
-        return StreamUrl(url, "cookie", grant.expires_at, cookies, cdn_manifest)
+        if self._cdn is not None:
+            return self._cdn_url(self._cdn, record, gateway_root)
+        if self._leases is None:
+            manifest = _gateway_manifest(record, gateway_root)
+            return StreamUrl(self.stable_url(record, gateway_root), "none", manifest_url=manifest)
+        return self._leased_url(self._leases.make_for_session(record, caller), gateway_root)
 
     def redirect_url(self, record: ImageRecord, key: str) -> str | None:
         """Where to send a reader of one of the image's objects; None when the gateway serves it."""
@@ -73,6 +97,47 @@ class Delivery:
         url = self._cdn.url(key)
         return self._cdn.grant(record).sign_url(url) if self._cdn.signs_urls else url
 
+    def lease_urls(self, granted: GrantedLease, gateway_root: str) -> StreamUrl:
+        """The URLs that carry a lease in their path, and its cookie where cookies are used."""
+        root = f"{gateway_root}/v1/l/{granted.token}"
+        return StreamUrl(
+            url=f"{root}/disk.img",
+            auth_type="url",
+            expires_at=granted.lease.expires_at,
+            cookies=self._carrier.cookies(granted, gateway_root),
+            manifest_url=f"{root}/manifest.json" if granted.record.chunked else None,
+            lease_id=granted.lease.lease_id,
+        )
+
+    def _leased_url(self, granted: GrantedLease, gateway_root: str) -> StreamUrl:
+        urls = self.lease_urls(granted, gateway_root)
+        if not urls.cookies:
+            return urls
+        record = granted.record
+        return StreamUrl(
+            url=self.stable_url(record, gateway_root),
+            auth_type="cookie",
+            expires_at=urls.expires_at,
+            cookies=urls.cookies,
+            manifest_url=_gateway_manifest(record, gateway_root),
+            lease_id=urls.lease_id,
+        )
+
+    def _cdn_url(self, cdn: Cdn, record: ImageRecord, gateway_root: str) -> StreamUrl:
+        url, grant = cdn.url(record.location.disk_key), cdn.grant(record)
+        if cdn.signs_urls:
+            # Query strings do not survive relative resolution, so the manifest is the gateway's, which
+            # redirects each chunk to its own signed URL.
+            manifest = _gateway_manifest(record, gateway_root)
+            return StreamUrl(grant.sign_url(url), "url", grant.expires_at, manifest_url=manifest)
+        cookies = make_cookies(grant, f"{record.location.path}/", cdn.cookie_rules)
+        cdn_manifest = cdn.url(record.location.manifest_key) if record.chunked else None
+        return StreamUrl(url, "cookie", grant.expires_at, cookies, cdn_manifest)
+
 
 def _gateway_image(record: ImageRecord, gateway_root: str) -> str:
     return f"{gateway_root}/v1/images/{record.image_id}"
+
+
+def _gateway_manifest(record: ImageRecord, gateway_root: str) -> str | None:
+    return f"{_gateway_image(record, gateway_root)}/chunked/manifest" if record.chunked else None

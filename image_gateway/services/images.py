@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from image_gateway.catalog.records import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import GatewayError, PreconditionFailed
 from image_gateway.services.access import Access
+from image_gateway.services.callers import Caller
+from image_gateway.services.clock import now_of
+from image_gateway.services.permissions import Action
 from image_gateway.services.purging import purge
 from image_gateway.storage.objects import ObjectStore
 
@@ -46,9 +49,9 @@ class Images:
         more = len(found) > query.limit
         return Page(images, (images[-1].created_at, images[-1].image_id) if more else None)
 
-    def find(self, image_id: str, caller: str) -> ImageRecord:
-        """Return the caller's image in any state but deleted."""
-        return self._access.find(image_id, caller)
+    def find(self, image_id: str, caller: Caller) -> ImageRecord:
+        """Return an image that the caller may see, in any state but deleted."""
+        return self._access.find(image_id, caller, Action.SHOW)
 
     def usage(self, owner: str) -> tuple[Usage, Quota]:
         """Return what the owner's images count for, and the limits."""
@@ -57,43 +60,40 @@ class Images:
     def describe(
         self,
         image_id: str,
-        caller: str,
+        caller: Caller,
         *,
         name: str | None,
         visibility: Visibility | None,
         revision: int | None,
     ) -> ImageRecord:
         """Change name or visibility; PreconditionFailed when `revision` is given and not the current one."""
-        self._access.find(image_id, caller)
+        self._access.find(image_id, caller, Action.DESCRIBE)
         changed = self._catalog.describe(
-            image_id, name=name, visibility=visibility, revision=revision, now=self._now()
+            image_id, name=name, visibility=visibility, revision=revision, now=now_of(self._clock)
         )
-        record = self._access.find(image_id, caller)
+        record = self._access.find(image_id, caller, Action.DESCRIBE)
         if not changed:
             raise stale_revision(record)
         return record
 
-    def delete(self, image_id: str, caller: str, *, revision: int | None) -> None:
+    def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
         """Delete an image for good; repeating it is no error.
 
         The record and the owner's use change at once. What the store refuses now, or is too much for one
         request, is left to the sweeper. PreconditionFailed as for `describe`.
         """
-        record = self._access.find_even_deleted(image_id, caller)
+        record = self._access.find_even_deleted(image_id, caller, Action.DELETE)
         if record.state is not ImageState.DELETED:
-            deleted = self._catalog.delete(image_id, self._now(), revision=revision)
+            deleted = self._catalog.delete(image_id, now_of(self._clock), revision=revision)
             if not deleted and revision is not None:
                 raise stale_revision(record)
         elif record.purged_at is not None:
             return
         try:
             if purge(self._store, record, at_most=PURGED_AT_ONCE):
-                self._catalog.mark_purged(image_id, self._now())
+                self._catalog.mark_purged(image_id, now_of(self._clock))
         except GatewayError as error:
             _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:

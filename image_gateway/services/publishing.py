@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
@@ -32,6 +31,7 @@ from image_gateway.protocol.manifest import (
 )
 from image_gateway.protocol.ordered import in_order
 from image_gateway.protocol.ranges import Part
+from image_gateway.services.clock import now_of
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.objects import ObjectStore, Pin
 
@@ -221,11 +221,9 @@ class Publishing:
             published_at=info.last_modified,
             cache_control=self._cache_control,
         )
-        if info.size != len(manifest) or not self._catalog.publish(record.image_id, chunked, self._now()):
+        published = self._catalog.publish(record.image_id, chunked, now_of(self._clock))
+        if not published or info.size != len(manifest):
             raise InvalidState("the image changed while it was being published")
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         self._store.put(key, data, content_type=content_type, cache_control=self._cache_control)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from image_gateway.catalog.records import ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of
+from image_gateway.services.clock import now_of
 from image_gateway.services.purging import purge
 from image_gateway.storage.objects import ObjectStore, OpenUpload
 
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 PAGE = 500
 # A create opens the upload before its record is written; a younger upload may be one of these.
 YOUNGEST_ORPHAN = timedelta(hours=1)
+# Until then a lease that is over is told apart from one that never was.
+LEASES_KEPT = timedelta(days=1)
 
 
 @dataclass
@@ -30,6 +33,7 @@ class SweepReport:
     checked_images: int = 0
     vanished: list[str] = field(default_factory=list)
     left_for_later: int = 0
+    forgotten_leases: int = 0
 
 
 class Sweeper:
@@ -68,21 +72,23 @@ class Sweeper:
         self._purge_ended(report, dry_run)
         on_step("images whose object vanished")
         self._check_complete(report)
+        on_step("leases whose session is over")
+        self._forget_leases(report, dry_run)
         return report
 
     def _end_expired(self, report: SweepReport, dry_run: bool) -> None:
-        now = self._now()
+        now = now_of(self._clock)
         after: tuple[datetime, str] | None = None
         while page := self._catalog.find_expired(now, after=after, limit=PAGE):
             for record in page:
                 ended = dry_run or self._catalog.fail(
-                    record.image_id, record.plan.upload_id, self._now(), expired_by=now
+                    record.image_id, record.plan.upload_id, now_of(self._clock), expired_by=now
                 )
                 report.expired_uploads += ended
             after = (page[-1].plan.expires_at, page[-1].image_id)
 
     def _abort_orphans(self, report: SweepReport, age: timedelta, dry_run: bool) -> None:
-        youngest = self._now() - age
+        youngest = now_of(self._clock) - age
         for upload in list(self._store.list_uploads(self._prefix)):
             if upload.initiated <= youngest and not self._is_known(upload):
                 report.orphaned_uploads += self._abort(upload, report, dry_run)
@@ -118,7 +124,7 @@ class Sweeper:
                 report.left_for_later += 1
                 continue
             if not dry_run:
-                self._catalog.mark_purged(record.image_id, self._now())
+                self._catalog.mark_purged(record.image_id, now_of(self._clock))
 
     def _check_complete(self, report: SweepReport) -> None:
         for record in self._by_id(self._catalog.find_complete):
@@ -132,6 +138,14 @@ class Sweeper:
             except GatewayError:
                 report.left_for_later += 1
 
+    def _forget_leases(self, report: SweepReport, dry_run: bool) -> None:
+        over = now_of(self._clock) - LEASES_KEPT
+        if dry_run:
+            report.forgotten_leases = self._catalog.leases.count_old(over)
+            return
+        while forgotten := self._catalog.leases.forget(over, limit=PAGE):
+            report.forgotten_leases += forgotten
+
     def _is_still_complete(self, record: ImageRecord) -> bool:
         current = self._catalog.find(record.image_id)
         return current is not None and current.state is ImageState.COMPLETE
@@ -141,6 +155,3 @@ class Sweeper:
         while page := find(after=after, limit=PAGE):
             yield from page
             after = page[-1].image_id
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)

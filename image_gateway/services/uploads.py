@@ -7,7 +7,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from image_gateway.catalog.records import (
     DiskFacts,
@@ -30,7 +30,10 @@ from image_gateway.protocol.parts import (
     name_parts,
 )
 from image_gateway.services.access import Access
+from image_gateway.services.callers import Caller
+from image_gateway.services.clock import now_of
 from image_gateway.services.completion import Completion
+from image_gateway.services.permissions import Action
 from image_gateway.services.purging import purge
 from image_gateway.storage.objects import ObjectStore
 
@@ -114,7 +117,9 @@ class Uploads:
             raise
         return record
 
-    def sign_parts(self, image_id: str, caller: str, upload_id: str, numbers: Sequence[int]) -> SignedParts:
+    def sign_parts(
+        self, image_id: str, caller: Caller, upload_id: str, numbers: Sequence[int]
+    ) -> SignedParts:
         """Return the URLs that upload these parts of an open upload.
 
         With a declared size, numbers beyond the plan are BadRequest and each URL takes exactly its part's
@@ -124,15 +129,15 @@ class Uploads:
         self._check_in_plan(record.plan, numbers)
         self._prolong(record)
         urls = {number: self._sign(record, number) for number in numbers}
-        now = self._now()
+        now = now_of(self._clock)
         return SignedParts(urls, now + timedelta(seconds=self._rules.url_lifetime), now)
 
-    def status(self, image_id: str, caller: str) -> UploadStatus:
+    def status(self, image_id: str, caller: Caller) -> UploadStatus:
         """Return the plan and the parts that the store has; InvalidState when the upload is not open.
 
         An upload that the store has finished without the record hearing of it is settled here.
         """
-        record = self._access.find(image_id, caller)
+        record = self._access.find(image_id, caller, Action.UPLOAD)
         _require_open(record)
         try:
             parts = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
@@ -140,25 +145,25 @@ class Uploads:
             self.complete(image_id, caller, record.plan.upload_id, None)
             raise InvalidState("the upload is not open: the image is complete") from error
         self._prolong(record)
-        return UploadStatus(record, parts, self._now())
+        return UploadStatus(record, parts, now_of(self._clock))
 
-    def abort(self, image_id: str, caller: str) -> None:
+    def abort(self, image_id: str, caller: Caller) -> None:
         """Throw an open upload and its parts away; repeating it is no error.
 
         What the store refuses now is left to the sweeper. InvalidState when the image is complete.
         """
-        record = self._access.find(image_id, caller)
+        record = self._access.find(image_id, caller, Action.UPLOAD)
         if record.state is ImageState.COMPLETE:
             raise InvalidState("the image is complete: delete it instead")
-        self._catalog.fail(image_id, record.plan.upload_id, self._now())
+        self._catalog.fail(image_id, record.plan.upload_id, now_of(self._clock))
         try:
             if purge(self._store, record):
-                self._catalog.mark_purged(image_id, self._now())
+                self._catalog.mark_purged(image_id, now_of(self._clock))
         except GatewayError as error:
             _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
 
     def complete(
-        self, image_id: str, caller: str, upload_id: str, parts: Sequence[ClaimedPart] | None
+        self, image_id: str, caller: Caller, upload_id: str, parts: Sequence[ClaimedPart] | None
     ) -> DiskFacts:
         """Join the parts and make the image readable; repeating it answers the same.
 
@@ -170,13 +175,13 @@ class Uploads:
             return record.disk
         _require_open(record)
         disk = self._completion.join(record, parts)
-        if not self._catalog.complete(image_id, upload_id, disk, self._now()):
+        if not self._catalog.complete(image_id, upload_id, disk, now_of(self._clock)):
             _, disk = self._access.find_readable(image_id, caller)
         _log.info("image %s is complete: %d bytes", image_id, disk.size)
         return disk
 
     def _record(self, owner: str, location: ImageLocation, upload_id: str, new: NewImage) -> ImageRecord:
-        now = self._now()
+        now = now_of(self._clock)
         plan = UploadPlan(
             upload_id=upload_id,
             part_size=choose_part_size(new.size, self._rules.part_size),
@@ -199,13 +204,13 @@ class Uploads:
             reserved_bytes=new.size or 0,
         )
 
-    def _find(self, image_id: str, caller: str, upload_id: str) -> ImageRecord:
-        record = self._access.find(image_id, caller)
+    def _find(self, image_id: str, caller: Caller, upload_id: str) -> ImageRecord:
+        record = self._access.find(image_id, caller, Action.UPLOAD)
         if record.plan.upload_id != upload_id:
             raise BadRequest("uploadId is not the one of this image")
         return record
 
-    def _find_open(self, image_id: str, caller: str, upload_id: str) -> ImageRecord:
+    def _find_open(self, image_id: str, caller: Caller, upload_id: str) -> ImageRecord:
         record = self._find(image_id, caller, upload_id)
         _require_open(record)
         return record
@@ -229,17 +234,14 @@ class Uploads:
     def _prolong(self, record: ImageRecord) -> None:
         """Somebody works on it, so it is not left alone; written only when half of its time is over."""
         lifetime = timedelta(seconds=self._rules.upload_lifetime)
-        if record.plan.expires_at - self._now() < lifetime / 2:
-            self._catalog.prolong_upload(record.image_id, self._now() + lifetime)
+        if record.plan.expires_at - now_of(self._clock) < lifetime / 2:
+            self._catalog.prolong_upload(record.image_id, now_of(self._clock) + lifetime)
 
     def _abandon(self, key: str, upload_id: str) -> None:
         try:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
             _log.error("an upload without a record is left for the sweeper: %s (%s)", key, error.code)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
 
 
 def _require_open(record: ImageRecord) -> None:

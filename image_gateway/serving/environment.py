@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +27,12 @@ def read_settings_or_exit() -> Settings:
         return read_settings()
     except SettingsError as error:
         exit_with(error)
+
+
+def share_lease_key(settings: Settings) -> None:
+    """Without LEASE_KEYS, make a key that all workers of this process have, also after a reload."""
+    if not settings.lease_keys:
+        os.environ["LEASE_KEYS"] = f"once:{secrets.token_hex(32)}"
 
 
 def exit_with(error: SettingsError, status: int = EX_CONFIG) -> NoReturn:

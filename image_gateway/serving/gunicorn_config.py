@@ -6,12 +6,13 @@ import logging
 import sys
 from typing import Any
 
-from image_gateway.serving.environment import read_settings_or_exit
+from image_gateway.serving.environment import read_settings_or_exit, share_lease_key
 from image_gateway.serving.logs import logging_config
-from image_gateway.serving.startup import check_startup, describe_endpoints
+from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev
 from image_gateway.serving.worker import GatewayWorker
 
 _settings = read_settings_or_exit()
+share_lease_key(_settings)
 
 bind = [
     f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
@@ -33,8 +34,10 @@ limit_request_field_size = 65_536
 # X-Forwarded-* is believed only by TRUSTED_PROXY_HOPS; gunicorn's default trusts every local client.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
+# The app writes a line for each request; --access-logfile adds gunicorn's own.
 accesslog = None
-logconfig_dict = logging_config(_settings.log_level)
+logger_class = "image_gateway.serving.access_log.AccessLogger"
+logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
 def on_starting(server: Any) -> None:
@@ -42,6 +45,7 @@ def on_starting(server: Any) -> None:
     if server.cfg.worker_class_str == "sync":
         server.log.error("the sync worker cuts long bodies off: leave worker_class as it is")
         sys.exit(78)
+    refuse_open_dev(_settings, [address[0] for address in server.cfg.address if isinstance(address, tuple)])
     check_startup(_settings)
 
 

@@ -2,22 +2,109 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import logging.config
+from datetime import UTC, datetime
 from typing import Any
 
+from structlog.contextvars import merge_contextvars
+from structlog.processors import JSONRenderer, StackInfoRenderer, format_exc_info
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.typing import EventDict
 
-def logging_config(level: str) -> dict[str, Any]:
+from image_gateway.protocol.masking import mask_fields
+
+# What another formatter leaves on a record that it was given first.
+_LEFT_BEHIND = ("message", "asctime")
+
+
+def logging_config(level: str, shape: str) -> dict[str, Any]:
     """A logging.config dictionary: one line each on stderr, libraries from warning up."""
     handler = {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
     ours = {"level": level.upper()}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
+        "formatters": {"line": {"()": make_formatter, "shape": shape}},
         "handlers": {"stderr": handler},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "image_gateway": ours,
+            # What is kept as evidence is written at every level.
+            "image_gateway.audit": {"level": "DEBUG" if level == "debug" else "INFO"},
             "gunicorn.error": {**ours, "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },
     }
+
+
+def configure_logging(level: str, shape: str) -> None:
+    """Set logging up, unless gunicorn has done so by our configuration: its access log would end."""
+    if not any(isinstance(handler.formatter, ProcessorFormatter) for handler in logging.root.handlers):
+        logging.config.dictConfig(logging_config(level, shape))
+
+
+def make_formatter(shape: str) -> ProcessorFormatter:
+    """Records of any logger as `json` or as `text`, with their extras and context, secrets masked."""
+    return ProcessorFormatter(
+        processors=[
+            _describe,
+            ExtraAdder(),
+            merge_contextvars,
+            StackInfoRenderer(),
+            format_exc_info,
+            _in_order,
+            _without_secrets,
+            JSONRenderer() if shape == "json" else _as_text,
+        ]
+    )
+
+
+def _describe(_: Any, __: str, fields: EventDict) -> EventDict:
+    record: logging.LogRecord = fields["_record"]
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    fields["_always"] = {
+        "time": moment.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "pid": record.process,
+        "event": fields["event"],
+    }
+    return fields
+
+
+def _in_order(_: Any, __: str, fields: EventDict) -> EventDict:
+    """What every line has, first; no extra takes its place."""
+    always = fields["_always"]
+    extras = {
+        name: value
+        for name, value in fields.items()
+        if name not in always and name not in _LEFT_BEHIND and not name.startswith("_")
+    }
+    return {**always, **extras}
+
+
+def _without_secrets(_: Any, __: str, fields: EventDict) -> EventDict:
+    return mask_fields(fields)
+
+
+def _as_text(_: Any, __: str, fields: EventDict) -> str:
+    """One line for people, and tracebacks as they are used to them."""
+    blocks = [str(fields.pop(name)) for name in ("exception", "stack") if name in fields]
+    time, level, logger, pid, event = (
+        fields.pop(name) for name in ("time", "level", "logger", "pid", "event")
+    )
+    line = f"{time} {level.upper()} {pid} {logger}: {_on_one_line(event)}"
+    extras = [f" {name}={_word(value)}" for name, value in fields.items()]
+    return "\n".join(["".join([line, *extras]), *blocks])
+
+
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and value and value.isprintable() and not set(value) & set(' "='):
+        return value
+    return json.dumps(value, ensure_ascii=False)

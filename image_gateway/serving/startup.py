@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from image_gateway.app import make_cdn, open_catalog
 from image_gateway.serving.environment import exit_with
-from image_gateway.settings import Settings, SettingsError
+from image_gateway.settings import Settings, SettingsError, is_loopback
 
 
 def check_startup(settings: Settings) -> None:
@@ -19,6 +20,19 @@ def check_startup(settings: Settings) -> None:
         open_catalog(settings)
     except SettingsError as error:
         exit_with(error)
+
+
+def refuse_open_dev(settings: Settings, hosts: Iterable[str]) -> None:
+    """Leave when AUTH_MODE=dev would listen where others can reach it, unless that is allowed."""
+    if settings.auth_mode != "dev" or settings.allow_insecure_dev_auth:
+        return
+    for host in hosts:
+        if not is_loopback(host):
+            text = (
+                f"AUTH_MODE=dev believes anyone who reaches {host}: use AUTH_MODE=oidc, listen on 127.0.0.1, "
+                "or set ALLOW_INSECURE_DEV_AUTH=true"
+            )
+            exit_with(SettingsError([text]))
 
 
 def describe_endpoints(settings: Settings) -> list[str]:

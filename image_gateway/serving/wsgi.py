@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging.config
 import os
 
+import click
 from flask import Flask
 
 from image_gateway.app import create_app
 from image_gateway.serving.environment import EX_CONFIG, exit_with, read_settings_or_exit
-from image_gateway.serving.logs import logging_config
+from image_gateway.serving.logs import configure_logging
+from image_gateway.serving.startup import refuse_open_dev
 from image_gateway.settings import SettingsError
 
 BOOT_ERROR = 3
@@ -18,7 +19,8 @@ BOOT_ERROR = 3
 def make_app() -> Flask:
     """Create the app from the environment, or print what is wrong with it and exit."""
     settings = read_settings_or_exit()
-    logging.config.dictConfig(logging_config(settings.log_level))
+    configure_logging(settings.log_level, settings.log_format)
+    refuse_open_dev(settings, _hosts_of_flask_run())
     try:
         return create_app(settings)
     except SettingsError as error:
@@ -26,3 +28,10 @@ def make_app() -> Flask:
         exit_with(
             error, status=BOOT_ERROR if "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") else EX_CONFIG
         )
+
+
+def _hosts_of_flask_run() -> list[str]:
+    """Where `flask run` is going to listen; other servers check for themselves."""
+    context = click.get_current_context(silent=True)
+    host = context.params.get("host") if context is not None else None
+    return [host] if isinstance(host, str) else []

@@ -1,6 +1,7 @@
 """The settings; each variable is a field of `SettingsSchema`."""
 
+from image_gateway.settings.fields import is_loopback
 from image_gateway.settings.model import MASK, Settings, SettingsError, load_settings
 from image_gateway.settings.schema import SettingsSchema
 
-__all__ = ["MASK", "Settings", "SettingsError", "SettingsSchema", "load_settings"]
+__all__ = ["MASK", "Settings", "SettingsError", "SettingsSchema", "is_loopback", "load_settings"]

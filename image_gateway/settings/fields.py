@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
+_LEASE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([!-+\--~]{32,256})", re.ASCII)
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", re.ASCII)
 _NOT_IN_ORIGINS = re.compile(r"[\s*\\?#]")
 
 
@@ -50,6 +53,57 @@ def is_origin(text: str) -> bool:
         return False
     extras = parts.path or parts.query or parts.fragment or "@" in parts.netloc or port == 0
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not extras
+
+
+class Words(fields.String):
+    """Texts separated by commas, into a tuple."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        words = tuple(word.strip() for word in str(value).split(","))
+        if not all(words):
+            raise ValidationError("must be texts separated by commas, none of them empty")
+        return words
+
+
+class LeaseKeys(fields.String):
+    """`id:secret` pairs separated by commas, into a tuple of pairs; the first is the one that signs."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = [_LEASE_KEY.fullmatch(text.strip()) for text in str(value).split(",")]
+        if not all(pairs):
+            raise ValidationError(
+                "must be id:secret pairs, comma-separated: ids of 1 to 32 letters, digits, - and _, "
+                "secrets of 32 to 256 characters without commas or blanks: openssl rand -hex 32"
+            )
+        keys = tuple((pair[1], pair[2]) for pair in pairs if pair)
+        if len({key_id for key_id, _ in keys}) < len(keys):
+            raise ValidationError("must not give one id to two keys")
+        return keys
+
+
+class RateLimit(fields.String):
+    """`60/minute`, in the notation of the library that counts."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _RATE.fullmatch(str(value)):
+            raise ValidationError("must be a number per time, like 60/minute or 1000/hour")
+        return str(value)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on this host reaches this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(text: str) -> None:
+    parts = urlsplit(text)
+    if not is_origin(f"{parts.scheme}://{parts.netloc}") or parts.query or parts.fragment:
+        raise ValidationError("must be an http(s) URL without a query, like https://id.example.com/realm")
 
 
 def check_endpoint(text: str) -> None:

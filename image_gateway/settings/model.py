@@ -41,7 +41,6 @@ class Settings:
     s3_connect_timeout_seconds: int
     s3_read_timeout_seconds: int
     database_url: str
-    auth_mode: str
     host: str
     port: int
     trusted_proxy_hops: int
@@ -49,6 +48,7 @@ class Settings:
     web_threads: int
     graceful_timeout_seconds: int
     log_level: str
+    log_format: str
     image_base_path: str
     multipart_part_size_bytes: int
     s3_max_object_bytes: int
@@ -69,6 +69,30 @@ class Settings:
     cloudfront_cookie_samesite: str
     cloudfront_cookie_partitioned: bool
     cloudfront_signed_ttl_seconds: int
+    auth_mode: str
+    allow_insecure_dev_auth: bool
+    oidc_issuer: str | None
+    oidc_audience: tuple[str, ...]
+    oidc_jwks_url: str | None
+    oidc_user_claim: str
+    oidc_admin_claim: str | None
+    oidc_leeway_seconds: int
+    hide_foreign_images: bool
+    gateway_auth_mode: str
+    lease_keys: tuple[tuple[str, str], ...]
+    lease_ttl_seconds: int
+    lease_max_ttl_seconds: int
+    lease_session_seconds: int
+    lease_grace_seconds: int
+    lease_cookie_samesite: str
+    lease_cookie_partitioned: bool
+    rate_limits: bool
+    rate_limit_storage_url: str
+    rate_limit_create: str
+    rate_limit_leases: str
+    rate_limit_redeem: str
+    rate_limit_failed_auth: str
+    rate_limit_per_address: str
 
     def __repr__(self) -> str:
         return f"Settings({dict(self.masked())})"
@@ -120,6 +144,8 @@ def _explain_one(variable: str, texts: list[str], field: fields.Field[Any], valu
 
 
 def _shown_of(field: fields.Field[Any], value: Any) -> str:
+    if value == field.load_default:
+        return _shown(value, secret=False)
     return _shown(value, secret="secret" in field.metadata, database="database" in field.metadata)
 
 

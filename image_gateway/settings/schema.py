@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
+from image_gateway.settings.access_schema import AccessSchema
 from image_gateway.settings.fields import Origins, boolean, check_endpoint, choice, doc, matching, number
 
 SEVEN_DAYS = 604_800
@@ -22,8 +23,8 @@ CACHE_CONTROL = {
 }
 
 
-class SettingsSchema(Schema):
-    """Every variable: its rule, default and meaning."""
+class ServiceSchema(Schema):
+    """The store, the service itself, uploads and CloudFront."""
 
     s3_bucket = matching(
         _BUCKET,
@@ -77,13 +78,6 @@ class SettingsSchema(Schema):
             "Image records: sqlite:///file or postgresql+psycopg://user:password@host/name", database=True
         ),
     )
-    auth_mode = choice(
-        "dev",
-        "none",
-        data_key="AUTH_MODE",
-        load_default="dev",
-        metadata=doc("Who the caller is: dev believes X-User-Id, none makes everyone `public`"),
-    )
     host = matching(
         re.compile(r"[A-Za-z0-9.:-]{1,255}"),
         "must be an address or host name",
@@ -124,6 +118,13 @@ class SettingsSchema(Schema):
         data_key="LOG_LEVEL",
         load_default="info",
         metadata=doc("Least severe log lines to write"),
+    )
+    log_format = choice(
+        "json",
+        "text",
+        data_key="LOG_FORMAT",
+        load_default="json",
+        metadata=doc("Shape of log lines: json, or text for people"),
     )
     image_base_path = matching(
         _BASE_PATH,
@@ -284,3 +285,7 @@ class SettingsSchema(Schema):
         if data["cloudfront_cookie_partitioned"] and data["cloudfront_cookie_samesite"] != "None":
             text = "must not be true unless CLOUDFRONT_COOKIE_SAMESITE=None"
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
+
+
+class SettingsSchema(AccessSchema, ServiceSchema):
+    """Every variable: its rule, default and meaning."""

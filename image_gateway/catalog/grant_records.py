@@ -1,0 +1,93 @@
+"""What the catalog knows of those whom an owner lets in, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a share allows; `write` includes `read`."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Scope(StrEnum):
+    """What a lease is for; neither includes the other."""
+
+    DISK_READ = "disk:read"
+    DISK_WRITE = "disk:write"
+
+
+class HolderKind(StrEnum):
+    """On whose behalf a lease holds: it ends with what its holder was allowed."""
+
+    USER = "user"
+    ADMIN = "admin"
+    LINK = "link"
+    ANYONE = "anyone"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """For whom a lease was made: a user or admin by id, a share link by id, anyone (of a public image)."""
+
+    kind: HolderKind
+    name: str = ""
+
+    def as_text(self) -> str:
+        return f"{self.kind.value}:{self.name}"
+
+    @staticmethod
+    def of_text(text: str) -> Holder:
+        kind, _, name = text.partition(":")
+        return Holder(HolderKind(kind), name)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A user who may read, or write to, an image."""
+
+    image_id: str
+    user: str
+    permission: Permission
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ShareLink:
+    """A link to an image; None is no limit. Its token is known to those who were given it."""
+
+    link_id: str
+    image_id: str
+    created_at: datetime
+    expires_at: datetime | None
+    max_uses: int | None
+    uses: int = 0
+    revoked_at: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether leases made by it still hold; uses limit redemptions, not leases."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def is_redeemable(self, now: datetime) -> bool:
+        return self.holds(now) and (self.max_uses is None or self.uses < self.max_uses)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease as it stands: renewals move `expires_at`, up to `session_ends_at`."""
+
+    lease_id: str
+    image_id: str
+    version: str
+    scopes: Collection[Scope]
+    holder: Holder
+    created_at: datetime
+    ttl_seconds: int
+    expires_at: datetime
+    session_ends_at: datetime
+    revoked_at: datetime | None = None

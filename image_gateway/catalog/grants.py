@@ -1,0 +1,139 @@
+"""The catalog's verbs for shares and share links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Update, and_, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Row
+
+from image_gateway.catalog.grant_records import Permission, Share, ShareLink
+from image_gateway.catalog.models import ImageRow, ShareLinkRow, ShareRow
+from image_gateway.catalog.records import ImageState, Visibility
+from image_gateway.catalog.transaction import Transactions
+
+_LINK = [column for column in ShareLinkRow.__table__.columns if column.name != "token_sha256"]
+
+
+class Grants:
+    """Whom owners let in, in SQL; each call is one short transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._transactions = Transactions(engine)
+
+    def find_permission(self, image_id: str, user: str) -> Permission | None:
+        """Return what a share allows this user, or None."""
+        chosen = select(ShareRow.permission).where(ShareRow.image_id == image_id, ShareRow.user_id == user)
+        with self._transactions.reading() as connection:
+            found = connection.execute(chosen).scalar()
+        return Permission(found) if found else None
+
+    def share(self, share: Share) -> None:
+        """Let a user in, or change what one may do; a private image becomes a shared one."""
+        values = {
+            "image_id": share.image_id,
+            "user_id": share.user,
+            "permission": share.permission.value,
+            "created_at": share.created_at,
+        }
+        with self._transactions.writing() as connection:
+            upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            statement = upsert(ShareRow).values(**values)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["image_id", "user_id"], set_={"permission": share.permission.value}
+                )
+            )
+            connection.execute(_sharing(share.image_id, share.created_at))
+
+    def unshare(self, image_id: str, user: str) -> bool:
+        """Let a user in no longer; False when there was no such share."""
+        statement = delete(ShareRow).where(ShareRow.image_id == image_id, ShareRow.user_id == user)
+        with self._transactions.writing() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def list_shares(self, image_id: str, *, after: str, limit: int) -> Sequence[Share]:
+        """Return an image's shares by user id."""
+        statement = select(*ShareRow.__table__.columns).where(ShareRow.image_id == image_id)
+        statement = statement.where(ShareRow.user_id > after).order_by(ShareRow.user_id).limit(limit)
+        with self._transactions.reading() as connection:
+            rows = connection.execute(statement).all()
+        return [Share(row.image_id, row.user_id, Permission(row.permission), row.created_at) for row in rows]
+
+    def add_link(self, link: ShareLink, token_sha256: str) -> None:
+        """Keep a new link; a private image becomes a shared one."""
+        statement = insert(ShareLinkRow).values(
+            link_id=link.link_id,
+            image_id=link.image_id,
+            token_sha256=token_sha256,
+            created_at=link.created_at,
+            expires_at=link.expires_at,
+            max_uses=link.max_uses,
+            uses=0,
+        )
+        with self._transactions.writing() as connection:
+            connection.execute(statement)
+            connection.execute(_sharing(link.image_id, link.created_at))
+
+    def find_link(self, link_id: str) -> ShareLink | None:
+        """Return a link, revoked ones included, or None."""
+        statement = select(*_LINK).where(ShareLinkRow.link_id == link_id)
+        with self._transactions.reading() as connection:
+            row = connection.execute(statement).first()
+        return _link_of(row) if row else None
+
+    def list_links(
+        self, image_id: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ShareLink]:
+        """Return an image's links that are not revoked, oldest first, after (created at, link id)."""
+        row = ShareLinkRow
+        statement = select(*_LINK).where(row.image_id == image_id, row.revoked_at.is_(None))
+        if after:
+            created_at, link_id = after
+            same_moment = and_(row.created_at == created_at, row.link_id > link_id)
+            statement = statement.where(or_(row.created_at > created_at, same_moment))
+        statement = statement.order_by(row.created_at, row.link_id).limit(limit)
+        with self._transactions.reading() as connection:
+            return [_link_of(found) for found in connection.execute(statement)]
+
+    def revoke_link(self, link_id: str, now: datetime) -> bool:
+        """Take a link back; False when it was revoked before."""
+        statement = update(ShareLinkRow).where(
+            ShareLinkRow.link_id == link_id, ShareLinkRow.revoked_at.is_(None)
+        )
+        with self._transactions.writing() as connection:
+            return connection.execute(statement.values(revoked_at=now)).rowcount == 1
+
+    def find_link_by_token(self, token_sha256: str) -> ShareLink | None:
+        """Return the link whose token has this SHA-256 (hex), or None."""
+        statement = select(*_LINK).where(ShareLinkRow.token_sha256 == token_sha256)
+        with self._transactions.reading() as connection:
+            row = connection.execute(statement).first()
+        return _link_of(row) if row else None
+
+    def use_link(self, link_id: str, now: datetime) -> bool:
+        """Count one redemption; False when it is revoked, expired or used up."""
+        row = ShareLinkRow
+        statement = update(row).where(row.link_id == link_id, row.revoked_at.is_(None))
+        statement = statement.where(or_(row.expires_at.is_(None), row.expires_at > now))
+        statement = statement.where(or_(row.max_uses.is_(None), row.uses < row.max_uses))
+        with self._transactions.writing() as connection:
+            return connection.execute(statement.values(uses=row.uses + 1)).rowcount == 1
+
+
+def _sharing(image_id: str, now: datetime) -> Update:
+    statement = update(ImageRow).where(
+        ImageRow.image_id == image_id,
+        ImageRow.visibility == Visibility.PRIVATE.value,
+        ImageRow.state != ImageState.DELETED.value,
+    )
+    return statement.values(
+        visibility=Visibility.SHARED.value, revision=ImageRow.revision + 1, updated_at=now
+    )
+
+
+def _link_of(row: Row[Any]) -> ShareLink:
+    return ShareLink(**row._mapping)

@@ -1,0 +1,100 @@
+"""The catalog's verbs for leases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from image_gateway.catalog.grant_records import Holder, Lease, Scope
+from image_gateway.catalog.models import LeaseRow
+from image_gateway.catalog.transaction import Transactions
+
+_COLUMNS = LeaseRow.__table__.columns
+
+
+class LeaseBook:
+    """The leases that were handed out, in SQL; each call is one short transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._transactions = Transactions(engine)
+
+    def add(self, lease: Lease) -> None:
+        """Keep a new lease."""
+        with self._transactions.writing() as connection:
+            connection.execute(
+                insert(LeaseRow).values(
+                    lease_id=lease.lease_id,
+                    image_id=lease.image_id,
+                    version=lease.version,
+                    scopes=" ".join(sorted(lease.scopes)),
+                    holder=lease.holder.as_text(),
+                    created_at=lease.created_at,
+                    ttl_seconds=lease.ttl_seconds,
+                    expires_at=lease.expires_at,
+                    session_ends_at=lease.session_ends_at,
+                )
+            )
+
+    def find(self, lease_id: str) -> Lease | None:
+        """Return a lease, revoked and lapsed ones included, or None."""
+        statement = select(*_COLUMNS).where(LeaseRow.lease_id == lease_id)
+        with self._transactions.reading() as connection:
+            row = connection.execute(statement).first()
+        return _lease_of(row) if row else None
+
+    def find_alike(self, lease: Lease, *, made_after: datetime) -> Lease | None:
+        """Return the newest lease that gives the same to the same holder, made since then and not revoked."""
+        row = LeaseRow
+        statement = select(*_COLUMNS).where(
+            row.image_id == lease.image_id,
+            row.holder == lease.holder.as_text(),
+            row.created_at > made_after,
+            row.version == lease.version,
+            row.scopes == " ".join(sorted(lease.scopes)),
+            row.ttl_seconds == lease.ttl_seconds,
+            row.revoked_at.is_(None),
+        )
+        with self._transactions.reading() as connection:
+            found = connection.execute(statement.order_by(row.created_at.desc()).limit(1)).first()
+        return _lease_of(found) if found else None
+
+    def prolong(self, lease_id: str, expires_at: datetime) -> bool:
+        """Move a lease's end, never backwards; False when it was revoked meanwhile."""
+        statement = update(LeaseRow).where(LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None))
+        later = statement.where(LeaseRow.expires_at < expires_at).values(expires_at=expires_at)
+        with self._transactions.writing() as connection:
+            connection.execute(later)
+            holds = select(LeaseRow.lease_id).where(
+                LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None)
+            )
+            return connection.execute(holds).first() is not None
+
+    def revoke(self, lease_id: str, now: datetime) -> bool:
+        """End a lease for good; False when it was revoked before."""
+        statement = update(LeaseRow).where(LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None))
+        return self._changes(statement.values(revoked_at=now)) == 1
+
+    def forget(self, ended_before: datetime, *, limit: int) -> int:
+        """Remove up to `limit` leases whose session was over by then; returns how many."""
+        old = select(LeaseRow.lease_id).where(LeaseRow.session_ends_at < ended_before)
+        chosen = old.order_by(LeaseRow.session_ends_at).limit(limit)
+        return self._changes(delete(LeaseRow).where(LeaseRow.lease_id.in_(chosen)))
+
+    def count_old(self, ended_before: datetime) -> int:
+        """How many leases `forget` would remove."""
+        statement = select(func.count()).where(LeaseRow.session_ends_at < ended_before)
+        with self._transactions.reading() as connection:
+            return connection.execute(statement).scalar() or 0
+
+    def _changes(self, statement: Any) -> int:
+        with self._transactions.writing() as connection:
+            return connection.execute(statement).rowcount
+
+
+def _lease_of(row: Row[Any]) -> Lease:
+    values = dict(row._mapping)
+    scopes = frozenset(Scope(scope) for scope in values["scopes"].split())
+    return Lease(**values | {"scopes": scopes, "holder": Holder.of_text(values["holder"])})

@@ -1,0 +1,66 @@
+"""Bearer JWTs of an OpenID Connect issuer → who is calling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from image_gateway.errors import Unauthenticated
+from image_gateway.identity.oidc_claims import read_identity
+from image_gateway.identity.oidc_errors import OidcUnusable
+from image_gateway.identity.oidc_fetch import fetch_key_set
+from image_gateway.identity.oidc_keys import KeyCache
+from image_gateway.identity.oidc_rules import DEFAULT_ALGORITHMS, Identity, OidcRules
+
+if TYPE_CHECKING:
+    from image_gateway.identity.jwks import KeySet
+    from image_gateway.identity.oidc_tokens import Header, Tokens
+
+__all__ = ["DEFAULT_ALGORITHMS", "Identity", "OidcRules", "OidcUnusable", "OidcVerifier"]
+
+
+class OidcVerifier:
+    """Verifies tokens by the issuer's published keys; shared by all threads.
+
+    The keys are fetched with the first token, never at construction. Raises OidcUnusable when the libraries
+    for it are not installed.
+    """
+
+    def __init__(self, rules: OidcRules, clock: Callable[[], float] = time.time) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._tokens, fetch = _use_libraries(rules)
+        self._keys = KeyCache(fetch, clock)
+
+    def verify(self, token: str) -> Identity:
+        """Return who the token speaks for.
+
+        Raises Unauthenticated for a bad token, and IdentityUnavailable when no key was ever obtained.
+        """
+        header = self._tokens.read_header(token)
+        return read_identity(self._open(token, header), self._rules, self._clock())
+
+    def _open(self, token: str, header: Header) -> bytes:
+        keys = self._keys.get()
+        try:
+            return self._tokens.read_payload(token, header, keys)
+        except Unauthenticated:
+            # The issuer may have changed its keys, perhaps under the same id.
+            newer = self._keys.get_newer(keys)
+            if newer is None:
+                raise
+        return self._tokens.read_payload(token, header, newer)
+
+
+def _use_libraries(rules: OidcRules) -> tuple[Tokens, Callable[[], KeySet]]:
+    try:
+        from image_gateway.identity.jwks import read_key_set
+        from image_gateway.identity.oidc_tokens import Tokens
+    except ModuleNotFoundError:
+        raise OidcUnusable("needs image-gateway[oidc]") from None
+
+    def fetch() -> KeySet:
+        return read_key_set(fetch_key_set(rules.issuer, rules.jwks_url), rules.algorithms)
+
+    return Tokens(rules.algorithms), fetch

@@ -1,0 +1,83 @@
+"""The issuer's keys in memory: refreshed by one thread at a time, kept while the issuer is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from image_gateway.errors import IdentityUnavailable
+from image_gateway.identity.oidc_errors import KeysUnobtainable
+
+if TYPE_CHECKING:
+    from image_gateway.identity.jwks import KeySet
+
+LIFETIME_SECONDS = 600
+COOLDOWN_SECONDS = 5
+FIRST_WAIT_SECONDS = 10
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Held:
+    keys: KeySet
+    since: float
+
+
+class KeyCache:
+    """Keeps what `fetch` returned for ten minutes, and then for as long as `fetch` raises KeysUnobtainable.
+
+    Between the end of an attempt and the next there is a cooldown, whatever asks for it. The attempt is made
+    by the thread that asks; others wait for it only while there are no keys at all.
+    """
+
+    def __init__(self, fetch: Callable[[], KeySet], clock: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._attempt = threading.Lock()
+        self._held: _Held | None = None
+        self._tried_at: float | None = None
+
+    def get(self) -> KeySet:
+        """Return the newest keys; raises IdentityUnavailable when there never were any."""
+        held = self._held
+        if held is None or not self._is_within(held.since, LIFETIME_SECONDS):
+            held = self._refresh()
+        if held is None:
+            raise IdentityUnavailable("the identity provider's keys could not be obtained; try again")
+        return held.keys
+
+    def get_newer(self, keys: KeySet) -> KeySet | None:
+        """Return keys fetched after `keys`, or None; for a token that `keys` do not vouch for."""
+        held = self._held
+        if held is None or held.keys is keys:
+            held = self._refresh()
+        return held.keys if held is not None and held.keys is not keys else None
+
+    def _refresh(self) -> _Held | None:
+        wait = FIRST_WAIT_SECONDS if self._held is None else 0
+        if not self._is_cooling() and self._attempt.acquire(timeout=wait):
+            try:
+                # Another thread may have finished its attempt just now.
+                if not self._is_cooling():
+                    self._try_fetch()
+            finally:
+                self._attempt.release()
+        return self._held
+
+    def _try_fetch(self) -> None:
+        try:
+            self._held = _Held(self._fetch(), self._clock())
+        except KeysUnobtainable as error:
+            _log.warning("the identity provider's keys could not be obtained: %s", error)
+        finally:
+            self._tried_at = self._clock()
+
+    def _is_cooling(self) -> bool:
+        return self._tried_at is not None and self._is_within(self._tried_at, COOLDOWN_SECONDS)
+
+    def _is_within(self, start: float, seconds: float) -> bool:
+        # A clock that was set back must not stop the refreshes.
+        return 0 <= self._clock() - start < seconds

@@ -1,0 +1,36 @@
+"""Bytes by a lease in the path, for readers that can send neither a header nor a cookie.
+
+Names relative to each other stay below the token, and the token holds no dot: a manifest's chunks, and names
+that a client derives, carry the same authority. The bytes come through the gateway also where there is a
+CDN, so that what is taken back ends at once.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from image_gateway.routes.reading import Reading
+from image_gateway.services.chunks import find_chunk, find_manifest
+from image_gateway.services.streaming import represent_disk
+
+
+def make_leased_blueprint(reading: Reading) -> Blueprint:
+    """Routes `/v1/l/{token}/disk.img`, `manifest.json` and `chunks/{index}`."""
+    blueprint = Blueprint("leased", __name__, url_prefix="/v1/l/<token>")
+
+    @blueprint.get("/disk.img")
+    def disk(token: str) -> Response:
+        found = reading.find_leased(token)
+        return reading.answer(found.record, represent_disk(found.record, found.disk))
+
+    @blueprint.get("/manifest.json")
+    def manifest(token: str) -> Response:
+        found = reading.find_leased(token)
+        return reading.answer(found.record, find_manifest(found.record))
+
+    @blueprint.get("/chunks/<chunk_index>")
+    def chunk(token: str, chunk_index: str) -> Response:
+        found = reading.find_leased(token)
+        return reading.answer(found.record, find_chunk(found.record, found.disk, chunk_index))
+
+    return blueprint

@@ -1,0 +1,60 @@
+"""Leases: made, renewed and taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from image_gateway.routes.delivery import with_cookies
+from image_gateway.routes.identity import current_caller, lease_holder
+from image_gateway.routes.limits import Limits
+from image_gateway.routes.origin import own_root
+from image_gateway.routes.request_log import note
+from image_gateway.routes.responses import json_response, timestamp
+from image_gateway.routes.schemas import MakeLease, load_json
+from image_gateway.services.delivery import Delivery
+from image_gateway.services.leases import GrantedLease, Leases
+
+
+def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) -> Blueprint:
+    """Routes `POST /v1/leases`, `POST /v1/leases/{id}/renew` and `DELETE /v1/leases/{id}`."""
+    blueprint = Blueprint("leases", __name__, url_prefix="/v1/leases")
+
+    @blueprint.post("")
+    @limits.leases
+    def make() -> Response:
+        caller = current_caller()
+        body = load_json(MakeLease, request)
+        return lease_response(leases.make(body["image_id"], caller, body["scopes"], body["ttl"]), delivery)
+
+    @blueprint.post("/<lease_id>/renew")
+    @limits.leases
+    def renew(lease_id: str) -> Response:
+        return lease_response(leases.renew(lease_id, lease_holder()), delivery)
+
+    @blueprint.delete("/<lease_id>")
+    def revoke(lease_id: str) -> Response:
+        leases.revoke(lease_id, lease_holder())
+        return json_response({"ok": True})
+
+    return blueprint
+
+
+def lease_response(granted: GrantedLease, delivery: Delivery, **more: Any) -> Response:
+    """A lease with the URLs that carry it."""
+    urls, lease = delivery.lease_urls(granted, own_root()), granted.lease
+    note(image=lease.image_id, lease=lease.lease_id)
+    document: dict[str, Any] = {
+        "leaseId": lease.lease_id,
+        "imageId": lease.image_id,
+        "scopes": sorted(lease.scopes),
+        "url": urls.url,
+        "token": granted.token,
+        "expiresAt": timestamp(lease.expires_at),
+        "sessionEndsAt": timestamp(lease.session_ends_at),
+        **more,
+    }
+    if urls.manifest_url is not None:
+        document["manifestUrl"] = urls.manifest_url
+    return with_cookies(json_response(document, secret=True), urls)

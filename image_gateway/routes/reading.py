@@ -1,0 +1,83 @@
+"""What routes that read bytes share: who may, what the request asks, and the answer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Request, Response, request
+
+from image_gateway.catalog.records import DiskFacts, ImageRecord, Visibility
+from image_gateway.errors import Forbidden, LeaseLapsed, Unauthenticated
+from image_gateway.protocol.preconditions import Conditions
+from image_gateway.routes.identity import current_visitor, lease_cookie, leased_caller
+from image_gateway.routes.request_log import note
+from image_gateway.routes.responses import bytes_response
+from image_gateway.services.access import Access
+from image_gateway.services.callers import NOBODY, Caller
+from image_gateway.services.streaming import ReadRequest, Representation, Streaming
+
+
+class Found(NamedTuple):
+    """A readable image, and whether it is read by a lease, which can be taken back at once."""
+
+    record: ImageRecord
+    disk: DiskFacts
+    by_lease: bool
+
+
+class Reading:
+    """Reads representations for the request at hand."""
+
+    def __init__(self, access: Access, streaming: Streaming, resource_policy: str) -> None:
+        self._access = access
+        self._streaming = streaming
+        self._resource_policy = resource_policy
+
+    def find(self, image_id: str) -> Found:
+        """The image and its disk for a caller by identity or lease; raises as `Access.find_readable`.
+
+        A browser sends the lease cookie along by itself, so one that holds no longer does not keep anybody
+        from a public image.
+        """
+        caller, cookie = current_visitor(), lease_cookie()
+        if not caller.is_nobody or cookie is None:
+            return self._found(image_id, caller)
+        try:
+            return self._found(image_id, leased_caller(cookie))
+        except (Unauthenticated, Forbidden, LeaseLapsed) as refusal:
+            try:
+                return self._found(image_id, NOBODY)
+            except Unauthenticated:
+                raise refusal from None
+
+    def find_leased(self, token: str) -> Found:
+        """The image and its disk for whoever has the lease that stands in the path."""
+        caller = leased_caller(token)
+        return self._found(caller.lease.image_id if caller.lease else "", caller)
+
+    def _found(self, image_id: str, caller: Caller) -> Found:
+        record, disk = self._access.find_readable(image_id, caller)
+        note(image=record.image_id)
+        return Found(record, disk, by_lease=caller.lease is not None)
+
+    def answer(self, record: ImageRecord, target: Representation) -> Response:
+        """Read what the request asks of a representation of this image."""
+        answer = self._streaming.read(target, read_request(request))
+        public = record.visibility is Visibility.PUBLIC
+        return bytes_response(answer, self._resource_policy, public=public)
+
+
+def read_request(http: Request) -> ReadRequest:
+    """The raw headers that decide a read; werkzeug's parsed forms lose what is malformed."""
+    headers = http.headers
+    return ReadRequest(
+        range_header=headers.get("Range"),
+        conditions=Conditions(
+            if_match=headers.get("If-Match"),
+            if_none_match=headers.get("If-None-Match"),
+            if_modified_since=headers.get("If-Modified-Since"),
+            if_unmodified_since=headers.get("If-Unmodified-Since"),
+            if_range=headers.get("If-Range"),
+        ),
+        head=http.method == "HEAD",
+    )

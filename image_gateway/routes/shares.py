@@ -1,0 +1,112 @@
+"""Sharing: users by name, and links for whoever has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from image_gateway.catalog.grant_records import Share, ShareLink
+from image_gateway.routes.cursors import decode_cursor, encode_cursor
+from image_gateway.routes.identity import current_caller
+from image_gateway.routes.leases import lease_response
+from image_gateway.routes.limits import Limits
+from image_gateway.routes.responses import json_response, timestamp
+from image_gateway.routes.schemas import (
+    ListGrants,
+    MakeShare,
+    MakeShareLink,
+    RedeemShareLink,
+    RemoveShare,
+    load_json,
+    load_query,
+)
+from image_gateway.services.delivery import Delivery
+from image_gateway.services.sharing import Sharing
+
+
+def make_shares_blueprint(sharing: Sharing) -> Blueprint:
+    """Routes `shares` of an image: POST, GET, and DELETE with `?user=`."""
+    blueprint = Blueprint("shares", __name__, url_prefix="/v1/images/<image_id>/shares")
+
+    @blueprint.post("")
+    def make_share(image_id: str) -> Response:
+        caller = current_caller()
+        body = load_json(MakeShare, request)
+        share = sharing.share(image_id, caller, body["user"], body["permission"])
+        return json_response(_share_document(share))
+
+    @blueprint.get("")
+    def list_shares(image_id: str) -> Response:
+        caller = current_caller()
+        query = load_query(ListGrants, request)
+        limit = query["limit"]
+        found = sharing.shares(image_id, caller, after=query["cursor"] or "", limit=limit + 1)
+        document: dict[str, Any] = {"shares": [_share_document(share) for share in found[:limit]]}
+        if len(found) > limit:
+            document["nextCursor"] = found[limit - 1].user
+        return json_response(document)
+
+    @blueprint.delete("")
+    def unshare(image_id: str) -> Response:
+        caller = current_caller()
+        sharing.unshare(image_id, caller, load_query(RemoveShare, request)["user"])
+        return json_response({"ok": True})
+
+    return blueprint
+
+
+def make_share_links_blueprint(sharing: Sharing, delivery: Delivery, limits: Limits) -> Blueprint:
+    """Routes `share-links` of an image, and `POST /v1/share-links/redeem`."""
+    blueprint = Blueprint("share_links", __name__, url_prefix="/v1")
+
+    @blueprint.post("/images/<image_id>/share-links")
+    def make_link(image_id: str) -> Response:
+        caller = current_caller()
+        body = load_json(MakeShareLink, request, optional=True)
+        new = sharing.make_link(image_id, caller, ttl=body["ttl"], max_uses=body["max_uses"])
+        return json_response({**_link_document(new.link), "token": new.token}, secret=True)
+
+    @blueprint.get("/images/<image_id>/share-links")
+    def list_links(image_id: str) -> Response:
+        caller = current_caller()
+        query = load_query(ListGrants, request)
+        limit, after = query["limit"], decode_cursor(query["cursor"]) if query["cursor"] else None
+        found = sharing.links(image_id, caller, after=after, limit=limit + 1)
+        document: dict[str, Any] = {"shareLinks": [_link_document(link) for link in found[:limit]]}
+        if len(found) > limit:
+            last = found[limit - 1]
+            document["nextCursor"] = encode_cursor((last.created_at, last.link_id))
+        return json_response(document)
+
+    @blueprint.delete("/images/<image_id>/share-links/<link_id>")
+    def revoke_link(image_id: str, link_id: str) -> Response:
+        sharing.revoke_link(image_id, current_caller(), link_id)
+        return json_response({"ok": True})
+
+    @blueprint.post("/share-links/redeem")
+    @limits.redeem
+    def redeem() -> Response:
+        granted = sharing.redeem(load_json(RedeemShareLink, request)["token"])
+        record, disk = granted.record, granted.record.disk
+        return lease_response(granted, delivery, name=record.name, size=disk.size if disk else None)
+
+    return blueprint
+
+
+def _share_document(share: Share) -> dict[str, Any]:
+    return {
+        "user": share.user,
+        "permission": share.permission.value,
+        "created": timestamp(share.created_at),
+    }
+
+
+def _link_document(link: ShareLink) -> dict[str, Any]:
+    return {
+        "linkId": link.link_id,
+        "created": timestamp(link.created_at),
+        "expiresAt": timestamp(link.expires_at) if link.expires_at else None,
+        "maxUses": link.max_uses,
+        "uses": link.uses,
+    }

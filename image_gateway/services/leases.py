@@ -1,0 +1,212 @@
+"""Leases: short permissions to read one version of one image, which can be renewed and taken back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Scope
+from image_gateway.catalog.leases import LeaseBook
+from image_gateway.catalog.records import ImageRecord
+from image_gateway.errors import LeaseExpired, LeaseLapsed, LeaseRevoked, NotFound, Unauthenticated
+from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
+from image_gateway.services.access import Access, disk_of, holder_of
+from image_gateway.services.audit import audit
+from image_gateway.services.callers import Caller
+from image_gateway.services.clock import now_of
+from image_gateway.services.permissions import PERMISSIONS, Action
+
+READ_ONLY = frozenset({Scope.DISK_READ})
+# A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.
+REUSED_FOR = 12
+
+
+@dataclass(frozen=True)
+class LeaseRules:
+    """Lifetimes in seconds: by default, at most, of all renewals together, and of waiting for a renewal."""
+
+    ttl: int
+    max_ttl: int
+    session: int
+    grace: int
+
+
+@dataclass(frozen=True)
+class GrantedLease:
+    """A lease with its image, and the token that carries it."""
+
+    lease: Lease
+    record: ImageRecord
+    token: str = field(repr=False)
+
+
+class Leases:
+    """Makes leases, lets their holders in, renews and revokes them.
+
+    A token is bound to image, version and scopes; how long it holds is in the catalog, so that a renewal
+    keeps the URL and a revocation is seen by the next request on every worker.
+    """
+
+    def __init__(
+        self,
+        book: LeaseBook,
+        access: Access,
+        tokens: LeaseTokens,
+        rules: LeaseRules,
+        clock: Callable[[], float],
+    ) -> None:
+        self._book = book
+        self._access = access
+        self._tokens = tokens
+        self._rules = rules
+        self._clock = clock
+
+    def make(self, image_id: str, caller: Caller, scopes: Collection[Scope], ttl: int | None) -> GrantedLease:
+        """Make a lease of at most the longest lifetime; raises as `Access.find_readable`."""
+        record, _ = self._access.find_readable(image_id, caller, Action.LEASE)
+        if Scope.DISK_WRITE in scopes:
+            self._access.find(image_id, caller, Action.WRITE)
+        holder = holder_of(caller, self._access.role_of(caller, record))
+        granted = self._add(
+            self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl)), record
+        )
+        audit("lease made", user=caller.user, image=record.image_id, lease=granted.lease.lease_id)
+        return granted
+
+    def make_for_session(self, record: ImageRecord, caller: Caller) -> GrantedLease:
+        """Return a lease for a whole session: one of the same holder that is new enough, or another one."""
+        holder = holder_of(caller, self._access.role_of(caller, record))
+        draft = self._draft(record, holder, READ_ONLY, self._rules.session)
+        new_enough = draft.created_at - timedelta(seconds=self._rules.session / REUSED_FOR)
+        alike = self._book.find_alike(draft, made_after=new_enough)
+        if alike is not None:
+            return self._granted(alike, record)
+        audit("lease made", user=caller.user, image=record.image_id, lease=draft.lease_id)
+        return self._add(draft, record)
+
+    def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> GrantedLease:
+        """Make a lease for whoever redeemed a share link; it ends with the link at the latest."""
+        disk_of(record)
+        draft = self._draft(record, Holder(HolderKind.LINK, link_id), READ_ONLY, self._rules.ttl, until)
+        audit("lease made", link=link_id, image=record.image_id, lease=draft.lease_id)
+        return self._add(draft, record)
+
+    def identify(self, token: str) -> Lease:
+        """Return the lease that a token names, lapsed or not; Unauthenticated when it is none of ours."""
+        try:
+            claims = self._tokens.verify(token)
+        except BadToken:
+            raise Unauthenticated("the lease is not one that this gateway gave") from None
+        lease = self._book.find(claims.lease_id)
+        if lease is None or _claims_of(lease) != claims:
+            raise LeaseExpired("the lease is over: make another one")
+        return lease
+
+    def admit(self, token: str) -> Lease:
+        """Return the lease that a token names while it holds.
+
+        LeaseRevoked when it was taken back, LeaseLapsed while a renewal is waited for, LeaseExpired after.
+        """
+        lease = self.identify(token)
+        if lease.revoked_at is not None:
+            raise LeaseRevoked("the lease was revoked")
+        now = now_of(self._clock)
+        if now < lease.expires_at:
+            return lease
+        if now < min(lease.expires_at + timedelta(seconds=self._rules.grace), lease.session_ends_at):
+            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+        raise LeaseExpired("the lease is over: make another one")
+
+    def renew(self, lease_id: str, caller: Caller) -> GrantedLease:
+        """Move a lease's end by its lifetime, up to the session's end; its token and URLs stay.
+
+        For its holder, by identity or by the lease itself. LeaseExpired after the session, LeaseRevoked when
+        it, or what it stands on, was taken back; NotFound when it is somebody else's.
+        """
+        lease = self._book.find(lease_id)
+        if lease is None or not _is_holder(lease, caller):
+            raise NotFound("there is no such lease")
+        record = self._still_readable(lease)
+        now = now_of(self._clock)
+        if now >= lease.session_ends_at:
+            raise LeaseExpired("the lease's session is over: make another one")
+        until = min(now + timedelta(seconds=lease.ttl_seconds), lease.session_ends_at)
+        if lease.revoked_at is not None or not self._book.prolong(lease_id, until):
+            raise LeaseRevoked("the lease was revoked")
+        renewed = self._book.find(lease_id)
+        return self._granted(renewed or lease, record)
+
+    def revoke(self, lease_id: str, caller: Caller) -> None:
+        """End a lease for good, for its holder, the image's owner or an admin; repeating it is no error."""
+        lease = self._book.find(lease_id)
+        if lease is None or not (_is_holder(lease, caller) or self._may_take_back(lease, caller)):
+            raise NotFound("there is no such lease")
+        if self._book.revoke(lease_id, now_of(self._clock)):
+            audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease_id)
+
+    def _draft(
+        self,
+        record: ImageRecord,
+        holder: Holder,
+        scopes: Collection[Scope],
+        ttl: int,
+        until: datetime | None = None,
+    ) -> Lease:
+        # Whole seconds, as they are told to clients and stand in tokens.
+        now = now_of(self._clock).replace(microsecond=0)
+        session_end = now + timedelta(seconds=self._rules.session)
+        session_end = min(session_end, until) if until else session_end
+        return Lease(
+            lease_id=str(uuid.uuid4()),
+            image_id=record.image_id,
+            version=record.version,
+            scopes=frozenset(scopes),
+            holder=holder,
+            created_at=now,
+            ttl_seconds=ttl,
+            expires_at=min(now + timedelta(seconds=ttl), session_end),
+            session_ends_at=session_end,
+        )
+
+    def _add(self, draft: Lease, record: ImageRecord) -> GrantedLease:
+        self._book.add(draft)
+        return self._granted(draft, record)
+
+    def _granted(self, lease: Lease, record: ImageRecord) -> GrantedLease:
+        return GrantedLease(lease, record, self._tokens.sign(_claims_of(lease)))
+
+    def _still_readable(self, lease: Lease) -> ImageRecord:
+        record = self._access.look_up(lease.image_id)
+        if record is None or record.version != lease.version or record.disk is None:
+            raise NotFound("there is no such image")
+        disk_of(record)
+        if Action.READ not in PERMISSIONS[self._access.role_of_holder(lease.holder, record)]:
+            raise LeaseRevoked("what the lease was made by has been taken back")
+        return record
+
+    def _may_take_back(self, lease: Lease, caller: Caller) -> bool:
+        record = self._access.look_up(lease.image_id)
+        if record is None or caller.user is None:
+            return False
+        if caller.admin and caller.user != record.owner:
+            audit("admin act", user=caller.user, image=record.image_id, action="revoke lease")
+        return caller.admin or caller.user == record.owner
+
+
+def _claims_of(lease: Lease) -> LeaseClaims:
+    return LeaseClaims(
+        lease.lease_id,
+        lease.image_id,
+        lease.version,
+        tuple(sorted(scope.value for scope in lease.scopes)),
+        int(lease.session_ends_at.timestamp()),
+    )
+
+
+def _is_holder(lease: Lease, caller: Caller) -> bool:
+    if caller.lease is not None:
+        return caller.lease.lease_id == lease.lease_id
+    by_name = lease.holder.kind in (HolderKind.USER, HolderKind.ADMIN)
+    return by_name and caller.user == lease.holder.name

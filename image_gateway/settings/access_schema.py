@@ -1,0 +1,201 @@
+"""The variables about who may do what: identity, leases and limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
+
+from image_gateway.settings.fields import (
+    LeaseKeys,
+    RateLimit,
+    Words,
+    boolean,
+    check_url,
+    choice,
+    doc,
+    matching,
+    number,
+)
+
+DAY = 86_400
+_CLAIM = re.compile(r"[A-Za-z0-9_.:/-]{1,128}", re.ASCII)
+_ADMIN_CLAIM = re.compile(_CLAIM.pattern + r"(=[!-~]{1,128})?", re.ASCII)
+
+
+class AccessSchema(Schema):
+    """Identity, leases and limits."""
+
+    auth_mode = choice(
+        "dev",
+        "oidc",
+        "none",
+        data_key="AUTH_MODE",
+        load_default="dev",
+        metadata=doc(
+            "Who the caller is: dev believes X-User-Id, oidc takes bearer JWTs, none makes everyone `public`"
+        ),
+    )
+    allow_insecure_dev_auth = boolean(
+        data_key="ALLOW_INSECURE_DEV_AUTH",
+        load_default=False,
+        metadata=doc("Let AUTH_MODE=dev listen beyond this machine, where everyone may say who they are"),
+    )
+    oidc_issuer = fields.String(
+        data_key="OIDC_ISSUER",
+        load_default=None,
+        validate=check_url,
+        metadata=doc("Issuer of the tokens, as their `iss` says", "https://id.example.com/"),
+    )
+    oidc_audience = Words(
+        data_key="OIDC_AUDIENCE",
+        load_default=(),
+        metadata=doc("Audiences that are accepted, comma-separated", "image-gateway"),
+    )
+    oidc_jwks_url = fields.String(
+        data_key="OIDC_JWKS_URL",
+        load_default=None,
+        validate=check_url,
+        metadata=doc("The issuer's keys; discovered from the issuer when empty"),
+    )
+    oidc_user_claim = matching(
+        _CLAIM,
+        "must be the name of a claim",
+        data_key="OIDC_USER_CLAIM",
+        load_default="sub",
+        metadata=doc("Claim that is the user's id; it must never change for a user"),
+    )
+    oidc_admin_claim = matching(
+        _ADMIN_CLAIM,
+        "must be a claim's name, or name=value",
+        data_key="OIDC_ADMIN_CLAIM",
+        load_default=None,
+        metadata=doc(
+            "Claim that makes an admin: a name (true), or name=value; dots descend",
+            "realm_access.roles=admin",
+        ),
+    )
+    oidc_leeway_seconds = number(
+        0,
+        300,
+        data_key="OIDC_LEEWAY_SECONDS",
+        load_default=30,
+        metadata=doc("How far the provider's clock may be off"),
+    )
+    hide_foreign_images = boolean(
+        data_key="HIDE_FOREIGN_IMAGES",
+        load_default=False,
+        metadata=doc("Answer 404 instead of 403 for images of others"),
+    )
+    gateway_auth_mode = choice(
+        "url",
+        "cookie",
+        data_key="GATEWAY_AUTH_MODE",
+        load_default="url",
+        metadata=doc("How stream-url's lease is carried where there is no CloudFront"),
+    )
+    lease_keys = LeaseKeys(
+        data_key="LEASE_KEYS",
+        load_default=(),
+        metadata=doc(
+            "Keys of leases, id:secret, comma-separated: the first signs, all verify; new each start if empty",
+            secret=True,
+        ),
+    )
+    lease_ttl_seconds = number(
+        5, DAY, data_key="LEASE_TTL_SECONDS", load_default=600, metadata=doc("Lifetime of a lease by default")
+    )
+    lease_max_ttl_seconds = number(
+        5,
+        DAY,
+        data_key="LEASE_MAX_TTL_SECONDS",
+        load_default=3600,
+        metadata=doc("Longest lifetime that may be asked for; longer ones are cut to it"),
+    )
+    lease_session_seconds = number(
+        60,
+        30 * DAY,
+        data_key="LEASE_SESSION_SECONDS",
+        load_default=43_200,
+        metadata=doc("How long a lease can be renewed, and lifetime of stream-url's"),
+    )
+    lease_grace_seconds = number(
+        0,
+        3600,
+        data_key="LEASE_GRACE_SECONDS",
+        load_default=300,
+        metadata=doc("How long readers by a lapsed lease are told to wait (503) for its renewal"),
+    )
+    lease_cookie_samesite = choice(
+        "None",
+        "Lax",
+        "Strict",
+        data_key="LEASE_COOKIE_SAMESITE",
+        load_default="None",
+        metadata=doc("SameSite attribute of lease cookies"),
+    )
+    lease_cookie_partitioned = boolean(
+        data_key="LEASE_COOKIE_PARTITIONED",
+        load_default=False,
+        metadata=doc("Partitioned attribute (CHIPS); needs LEASE_COOKIE_SAMESITE=None"),
+    )
+    rate_limits = boolean(
+        data_key="RATE_LIMITS", load_default=True, metadata=doc("Whether the limits below are in force")
+    )
+    rate_limit_storage_url = fields.String(
+        data_key="RATE_LIMIT_STORAGE_URL",
+        load_default="memory://",
+        metadata=doc(
+            "Where hits are counted: memory:// in each worker, redis://host:6379 for all", database=True
+        ),
+    )
+    rate_limit_create = RateLimit(
+        data_key="RATE_LIMIT_CREATE",
+        load_default="120/minute",
+        metadata=doc("New images per user"),
+    )
+    rate_limit_leases = RateLimit(
+        data_key="RATE_LIMIT_LEASES",
+        load_default="120/minute",
+        metadata=doc("Leases made and renewed, per user"),
+    )
+    rate_limit_redeem = RateLimit(
+        data_key="RATE_LIMIT_REDEEM",
+        load_default="30/minute",
+        metadata=doc("Share links redeemed, per address"),
+    )
+    rate_limit_failed_auth = RateLimit(
+        data_key="RATE_LIMIT_FAILED_AUTH",
+        load_default="60/minute",
+        metadata=doc("Refused credentials per address, after which they are answered 429"),
+    )
+    rate_limit_per_address = RateLimit(
+        data_key="RATE_LIMIT_PER_ADDRESS",
+        load_default="1200/minute",
+        metadata=doc("New images, leases and redemptions together, per address"),
+    )
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_oidc(self, _: dict[str, Any], given: Mapping[str, str], **__: Any) -> None:
+        if given.get("AUTH_MODE") != "oidc":
+            return
+        missing = [name for name in ("OIDC_ISSUER", "OIDC_AUDIENCE", "LEASE_KEYS") if name not in given]
+        if missing:
+            raise ValidationError({name: ["is missing: AUTH_MODE=oidc needs it"] for name in missing})
+
+    @validates_schema
+    def check_lease_lifetimes(self, data: dict[str, Any], **_: Any) -> None:
+        most = data["lease_max_ttl_seconds"]
+        if data["lease_ttl_seconds"] > most:
+            raise ValidationError({"LEASE_TTL_SECONDS": [f"must be at most LEASE_MAX_TTL_SECONDS ({most})"]})
+        if most > data["lease_session_seconds"]:
+            text = f"must be at most LEASE_SESSION_SECONDS ({data['lease_session_seconds']})"
+            raise ValidationError({"LEASE_MAX_TTL_SECONDS": [text]})
+
+    @validates_schema
+    def check_partitioned_lease(self, data: dict[str, Any], **_: Any) -> None:
+        if data["lease_cookie_partitioned"] and data["lease_cookie_samesite"] != "None":
+            text = "must not be true unless LEASE_COOKIE_SAMESITE=None"
+            raise ValidationError({"LEASE_COOKIE_PARTITIONED": [text]})
