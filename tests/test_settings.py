@@ -146,7 +146,7 @@ MISTAKES = [
     ("CLOUDFRONT_SIGNED_TTL_SECONDS", "must be 60 to 604800", ["59", "604801"]),
     ("MULTIPART_PART_SIZE_BYTES", "must be 5242880 to 5368709120", ["5242879", "5368709121"]),
     ("TRUSTED_PROXY_HOPS", "must be 0 to 10", ["11"]),
-    ("AUTH_MODE", "must be one of dev, none", ["Dev", "devnone"]),
+    ("AUTH_MODE", "must be one of dev, oidc, none", ["Dev", "devnone"]),
     ("CLOUDFRONT_COOKIE_SAMESITE", "must be one of None, Lax, Strict", ["none"]),
     ("CLOUDFRONT_COOKIE_PARTITIONED", "must be true or false", ["2", "maybe"]),
     ("S3_FORCE_PATH_STYLE", "must be true or false", ["2", "tRue", "yes please"]),

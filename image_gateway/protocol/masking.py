@@ -69,7 +69,10 @@ _RULES = [
 def mask(text: str) -> str:
     """The text with every secret that has a known shape or name replaced; masking twice changes nothing."""
     lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
+    for hint in _HINTS:  # a generator would cost more than the search
+        if hint in lowered:
+            break
+    else:
         return text
     for rule in _RULES:
         text = rule.sub(rf"\1{MASKED}", text)

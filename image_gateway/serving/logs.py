@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from structlog.contextvars import merge_contextvars
-from structlog.processors import JSONRenderer, StackInfoRenderer, format_exc_info
+from structlog.processors import StackInfoRenderer, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict
 
@@ -17,6 +17,8 @@ from image_gateway.protocol.masking import mask_fields
 
 # What another formatter leaves on a record that it was given first.
 _LEFT_BEHIND = ("message", "asctime")
+# One for all lines: json.dumps with options, as structlog calls it, makes another each time.
+_ENCODER = json.JSONEncoder()
 
 
 def logging_config(level: str, shape: str) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def make_formatter(shape: str) -> ProcessorFormatter:
             format_exc_info,
             _in_order,
             _without_secrets,
-            JSONRenderer() if shape == "json" else _as_text,
+            _as_json if shape == "json" else _as_text,
         ]
     )
 
@@ -87,6 +89,10 @@ def _in_order(_: Any, __: str, fields: EventDict) -> EventDict:
 
 def _without_secrets(_: Any, __: str, fields: EventDict) -> EventDict:
     return mask_fields(fields)
+
+
+def _as_json(_: Any, __: str, fields: EventDict) -> str:
+    return _ENCODER.encode(fields)
 
 
 def _as_text(_: Any, __: str, fields: EventDict) -> str:

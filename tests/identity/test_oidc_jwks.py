@@ -105,7 +105,7 @@ def test_unusable_keys_are_passed_over() -> None:
     assert algorithms_of(*UNUSABLE, published(), *UNUSABLE) == [{"RS256"}]
 
 
-@pytest.mark.parametrize("entry", UNUSABLE, ids=lambda entry: str(entry)[:40])
+@pytest.mark.parametrize("entry", UNUSABLE, ids=range(len(UNUSABLE)))
 def test_a_set_of_nothing_usable_is_none(entry: object) -> None:
     with pytest.raises(KeysUnobtainable, match="no usable key"):
         algorithms_of(entry)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import logging
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from image_gateway.errors import Unauthenticated
-from image_gateway.identity.oidc import Identity, OidcRules, OidcUnusable, OidcVerifier
+from image_gateway.identity.oidc import Identity, OidcRules, OidcVerifier
 from image_gateway.identity.oidc_tokens import MAX_TOKEN_LENGTH
 from tests.support.oidc_provider import (
     AUDIENCE,
@@ -55,8 +53,8 @@ def verifier(verifiers: dict[str, OidcVerifier]) -> OidcVerifier:
     return verifiers["rsa"]
 
 
-def verifier_of(provider: OidcProvider, **rules: Any) -> OidcVerifier:
-    return OidcVerifier(OidcRules(provider.issuer, (AUDIENCE,), provider.jwks_url, **rules))
+def verifier_of(provider: OidcProvider) -> OidcVerifier:
+    return OidcVerifier(OidcRules(provider.issuer, (AUDIENCE,), provider.jwks_url))
 
 
 def assert_refused(verifier: OidcVerifier, token: str, reason: str) -> None:
@@ -64,29 +62,7 @@ def assert_refused(verifier: OidcVerifier, token: str, reason: str) -> None:
         verifier.verify(token)
     message, headers = caught.value.message, caught.value.headers
     assert headers == {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{message}"'}
-    assert not any(part and part in message for part in token.split("."))
-
-
-@pytest.mark.parametrize(
-    "algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-)
-def test_each_algorithm(algorithm: str) -> None:
-    with OidcProvider.start(algorithm) as provider:
-        assert verifier_of(provider).verify(provider.token()) == ALICE
-
-
-def test_a_key_without_alg_verifies_all_of_its_type(rsa: OidcProvider) -> None:
-    with OidcProvider.start("RS256") as provider:
-        del provider.published[0]["alg"]
-        verifier = verifier_of(provider)
-        for algorithm in ("RS256", "PS512"):
-            header = {"alg": algorithm, "kid": provider.key.kid}
-            token = make_token(
-                header, provider.claims(), lambda data, by=algorithm: provider.key.sign(data, by)
-            )
-            assert verifier.verify(token) == ALICE
-        mixed = make_token({"alg": "PS512", "kid": provider.key.kid}, provider.claims(), provider.key.sign)
-        assert_refused(verifier, mixed, "signature is wrong")
+    assert not any(part in message for part in token.split(".") if len(part) > 8)
 
 
 def test_fields_of_the_header_that_mean_nothing(rsa: OidcProvider, verifier: OidcVerifier) -> None:
@@ -150,7 +126,10 @@ def public_secrets() -> list[bytes]:
     return [*shapes, shapes[0].strip(), modulus.encode(), json.dumps(key.jwk).encode(), b""]
 
 
-@pytest.mark.parametrize("secret", public_secrets(), ids=lambda secret: f"{len(secret)}-bytes")
+SECRETS = ["pem", "pkcs1-pem", "der", "pem-stripped", "modulus", "jwk", "empty"]
+
+
+@pytest.mark.parametrize("secret", public_secrets(), ids=SECRETS)
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256"])
 def test_no_secret_that_everybody_knows(
     algorithm: str, secret: bytes, rsa: OidcProvider, verifier: OidcVerifier
@@ -174,47 +153,8 @@ def test_no_key_is_asked_for_by_a_token_that_is_refused_anyway() -> None:
             provider.token(pad="x" * MAX_TOKEN_LENGTH),
             "a.b.c",
         ):
-            assert_refused(verifier, bad, "")
+            assert_refused(verifier, bad, "not allowed|extension|malformed|too long")
         assert provider.paths == []
-
-
-def test_published_secrets_are_ignored() -> None:
-    with OidcProvider.start() as provider:
-        secret = b"a secret of thirty-two bytes, ok"
-        jwk = {"kty": "oct", "k": encode(secret).decode(), "kid": "shared", "alg": "HS256"}
-        provider.published.append(jwk)
-        verifier = verifier_of(provider)
-        assert verifier.verify(provider.token()) == ALICE
-        token = make_token(
-            {"alg": "HS256", "kid": "shared"},
-            provider.claims(),
-            lambda data: hmac.digest(secret, data, hashlib.sha256),
-        )
-        assert_refused(verifier, token, "algorithm is not allowed")
-
-
-def test_a_token_without_key_id_needs_exactly_one_key_that_fits() -> None:
-    with OidcProvider.start("RS256") as provider:
-        elliptic = provider.rotate("ES256")
-        verifier = verifier_of(provider)
-        assert verifier.verify(provider.token(headers={"kid": ...})) == ALICE
-        provider.rotate("ES256")
-        verifier = verifier_of(provider)
-        for key in (elliptic, provider.key):
-            assert_refused(verifier, provider.token(key=key, headers={"kid": ...}), "names no key")
-            assert verifier.verify(provider.token(key=key)) == ALICE
-
-
-def test_keys_that_share_an_id_are_all_tried() -> None:
-    with OidcProvider.start() as provider:
-        other = provider.rotate()
-        for jwk in provider.published:
-            jwk["kid"] = "same"
-        verifier = verifier_of(provider)
-        for number in (1, 2):
-            key = Key("same", "RS256", make_private_key("RS256", number))
-            assert verifier.verify(provider.token(key=key)) == ALICE
-        assert other.kid == "key-2"
 
 
 @pytest.mark.parametrize(
@@ -283,26 +223,3 @@ def test_no_changed_character_makes_another_identity(
         assert character != token[position]
     else:
         assert identity == ALICE
-
-
-def test_nothing_of_a_token_or_key_is_logged_or_shown(
-    rsa: OidcProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    verifier = verifier_of(rsa)
-    token = rsa.token()
-    with caplog.at_level(logging.DEBUG):
-        verifier.verify(token)
-        assert_refused(verifier, token[:-9], "malformed|signature is wrong")
-    told = f"{caplog.text} {verifier!r} {vars(verifier)!r}"
-    assert not any(part in told for part in (*token.split("."), rsa.key.jwk["n"]))
-
-
-@pytest.mark.parametrize("missing", ["jwt", "cryptography"])
-def test_without_the_libraries_there_is_no_verifier(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [name for name in sys.modules if name.partition(".")[0] == missing]
-    for name in names:
-        monkeypatch.setitem(sys.modules, name, None)
-    for name in ("jwks", "oidc_tokens"):
-        monkeypatch.delitem(sys.modules, f"image_gateway.identity.{name}")
-    with pytest.raises(OidcUnusable, match=r"needs image-gateway\[oidc\]"):
-        OidcVerifier(OidcRules("https://id.example.com", ("gateway",)))

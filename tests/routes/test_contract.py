@@ -18,6 +18,9 @@ HEAD_ROUTES = {
     "/v1/images/{imageId}/range",
     "/v1/images/{imageId}/chunked/manifest",
     "/v1/images/{imageId}/chunked/chunks/{chunkIndex}",
+    "/v1/l/{token}/disk.img",
+    "/v1/l/{token}/manifest.json",
+    "/v1/l/{token}/chunks/{chunkIndex}",
 }
 
 

@@ -40,7 +40,7 @@ BAD_HOSTS = ["a b", "u@h", "x/path", "h:99999", "h:", "h:x", "<b>", "a..b", '"',
 @pytest.mark.parametrize("host", GOOD_HOSTS)
 def test_self_urls_name_the_host_as_it_was_named(world: World, host: str) -> None:
     image = world.make_image(b"x")
-    answer = world.request("GET", image.path("stream-url"), headers={"Host": host}).get_json()
+    answer = world.request("GET", image.path("metadata"), headers={"Host": host}).get_json()
     assert answer["url"] == f"http://{host}{image.path('range')}"
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from image_gateway.app import make_cdn
+from image_gateway.cdn.cookies import CookieRules
 from image_gateway.errors import StoreUnavailable
-from image_gateway.services.delivery import Delivery
+from image_gateway.services.callers import Caller
+from image_gateway.services.delivery import Delivery, LeaseCarrier
 from image_gateway.services.uploads import SignedParts
 from tests.support.keys import make_key, pem_of
 from tests.support.world import World
@@ -68,8 +70,9 @@ def test_no_repr_shows_a_secret(secretive: World) -> None:
     image = secretive.make_image(b"x")
     record = secretive.catalog.find(image.image_id)
     assert record is not None
-    delivery = Delivery(make_cdn(secretive.settings))
-    stream = delivery.stream_url(record, "http://localhost/")
+    carrier = LeaseCarrier(False, CookieRules("None", False, None))
+    delivery = Delivery(make_cdn(secretive.settings), None, carrier)
+    stream = delivery.stream_url(record, Caller("alice"), "http://localhost/")
     part = SignedParts({1: "https://s3/?X-Amz-Signature=abc"}, record.created_at, record.created_at)
     shown = " ".join(map(repr, [stream, part, secretive.settings, secretive.clients.address]))
     assert not any(marker in shown for marker in MARKERS)

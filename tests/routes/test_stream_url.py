@@ -58,7 +58,16 @@ def test_stream_url_without_cloudfront(world: World) -> None:
     image = world.make_image(b"data")
     response = world.request("GET", image.path("stream-url"))
     assert response.headers["Cache-Control"] == "no-store"
-    assert response.get_json() == {
+    body = response.get_json()
+    assert (body["size"], body["etag"], body["auth"]["type"]) == (4, image.etag, "url")
+    assert urlsplit(body["url"]).path.startswith("/v1/l/igl~")
+    assert world.request("GET", urlsplit(body["url"]).path, user=None).data == b"data"
+
+
+def test_stream_url_where_everyone_is_the_same_user(world: World) -> None:
+    everyone = world.with_settings(auth_mode="none")
+    image = everyone.make_image(b"data")
+    assert everyone.request("GET", image.path("stream-url"), user=None).get_json() == {
         "url": f"http://localhost{image.path('range')}",
         "auth": {"type": "none"},
         "size": 4,
@@ -187,7 +196,7 @@ def test_forwarded_headers_are_believed_only_from_trusted_proxies(
     image = world.make_image(b"data")
     headers = {"X-Forwarded-Host": "outer.example, public.example", "X-Forwarded-Proto": "https, https"}
     behind = world.with_settings(trusted_proxy_hops=hops)
-    url = behind.request("GET", image.path("stream-url"), headers=headers).get_json()["url"]
+    url = behind.request("GET", image.path("metadata"), headers=headers).get_json()["url"]
     assert url == f"{expected}{image.path('range')}"
 
 
