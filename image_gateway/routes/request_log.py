@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, g, has_request_context, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from image_gateway.protocol.masking import mask
@@ -30,20 +30,11 @@ def install_request_log(app: Flask) -> None:
 
     @app.before_request
     def describe() -> None:
-        entry: Entry | None = request.environ.get(_ENTRY)
-        g.request_id = entry.request_id if entry else _request_id(request.environ)
-        if entry and request.url_rule:
-            entry.route = request.url_rule.rule
-            entry.facts["action"] = request.url_rule.endpoint
-            image_id = (request.view_args or {}).get("image_id", "")
-            if _UUID.fullmatch(image_id):
-                entry.facts["image"] = image_id
-
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        return response
+        entry: Entry = request.environ.get(_ENTRY) or Entry(request.environ)
+        g.request_id = entry.request_id
+        rule = request.url_rule
+        if rule is not None:
+            entry.matched(rule.rule, rule.endpoint, (request.view_args or {}).get("image_id", ""))
 
 
 def note(**facts: str | int | None) -> None:
@@ -69,6 +60,13 @@ class Entry:
         self._environ = environ
         self._began = time.perf_counter()
         self._written = False
+
+    def matched(self, route: str, action: str, image_id: str) -> None:
+        """Note which route it is, by its template: the path itself may hold a token."""
+        self.route = route
+        self.facts["action"] = action
+        if _UUID.fullmatch(image_id):
+            self.facts["image"] = image_id
 
     def answer(self, status: str, headers: list[tuple[str, str]]) -> None:
         """Note what the app is about to answer."""
@@ -123,7 +121,7 @@ class RequestLog:
 
         def note_answer(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
             entry.answer(status, headers)
-            return start_response(status, headers, exc_info)
+            return start_response(status, [*headers, *_added_headers(entry, headers)], exc_info)
 
         try:
             body = self._app(environ, note_answer)
@@ -170,6 +168,12 @@ class _Watched:
     def _write(self, reason: str | None) -> None:
         self._entry.sent = self._sent
         self._entry.write(reason)
+
+
+def _added_headers(entry: Entry, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    yield "X-Request-Id", entry.request_id
+    if not any(name.lower() == "referrer-policy" for name, _ in headers):
+        yield "Referrer-Policy", "no-referrer"
 
 
 def _watch_file(body: Any, entry: Entry) -> None:
