@@ -27,7 +27,12 @@ class BadRequest(GatewayError):
 
 
 class Unauthenticated(GatewayError):
+    """No credential, or a bad one; a 401 must name a scheme (RFC 9110 §15.5.2)."""
+
     code, status = "UNAUTH", 401
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer", **(headers or {})})
 
 
 class Forbidden(GatewayError):

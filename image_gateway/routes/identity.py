@@ -20,7 +20,6 @@ PUBLIC = "public"
 MAX_USER_ID = 256
 _EXTENSION = "image_gateway.identity"
 _Found = TypeVar("_Found")
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Verifier(Protocol):
@@ -51,7 +50,7 @@ def current_caller() -> Caller:
     """The caller with an identity of its own, once for each request; Unauthenticated when there is none."""
     caller = current_visitor()
     if caller.is_nobody:
-        raise Unauthenticated(_how_to_sign_in(), headers=_CHALLENGE)
+        raise Unauthenticated(_how_to_sign_in())
     return caller
 
 
@@ -166,7 +165,7 @@ def _read_user_id(header: str) -> str:
     except UnicodeError as error:
         raise BadRequest("X-User-Id must be UTF-8") from error
     if not user_id:
-        raise Unauthenticated("send who you are in the X-User-Id header", headers=_CHALLENGE)
+        raise Unauthenticated("send who you are in the X-User-Id header")
     if len(user_id) > MAX_USER_ID or not user_id.isprintable():
         raise BadRequest(f"X-User-Id must be 1 to {MAX_USER_ID} printable characters")
     return user_id

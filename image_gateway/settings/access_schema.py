@@ -100,7 +100,7 @@ class AccessSchema(Schema):
         data_key="LEASE_KEYS",
         load_default=(),
         metadata=doc(
-            "Keys of leases, id:secret, comma-separated: the first signs, all verify; new each start if empty",
+            "Keys of leases as id:secret, comma-separated; the first signs, all verify; empty: new each start",
             secret=True,
         ),
     )

@@ -1,4 +1,4 @@
-"""A real provider, real gunicorn workers: identity, leases that end everywhere at once, a start that is refused."""
+"""A real provider and real workers: identity, leases that end everywhere at once, a start that is refused."""
 
 from __future__ import annotations
 
