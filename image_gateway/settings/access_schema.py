@@ -100,7 +100,7 @@ class AccessSchema(Schema):
         data_key="LEASE_KEYS",
         load_default=(),
         metadata=doc(
-            "Keys of leases as id:secret, comma-separated; the first signs, all verify; empty: new each start",
+            "Keys of leases as id:secret, comma-separated; first signs, all verify; empty: new each start",
             secret=True,
         ),
     )

@@ -108,7 +108,7 @@ def test_forwarded_headers_of_a_local_client_are_not_believed(client: GatewayCli
     _, _, body = ask(
         client,
         "GET",
-        f"{image_path}/stream-url",
+        f"{image_path}/metadata",
         "X-Forwarded-Proto: https",
         "X-Forwarded-Ssl: on",
         "X-Forwarded-Host: evil.example",

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from moto.backends import get_backend
 from werkzeug.test import TestResponse
 
 from image_gateway.app import create_app
+from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import Unauthenticated
+from image_gateway.identity.oidc import Identity
 from image_gateway.services.publishing import Published, Publishing
-from image_gateway.settings import Settings
+from image_gateway.settings import Settings, load_settings
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.objects import ObjectStore
 from tests.support.contract import ContractChecker, ContractClient
+from tests.support.databases import Databases
 
 OWNER = "alice"
 MIB = 1024 * 1024
@@ -99,11 +106,54 @@ class World:
         """Write another object over one of the gateway's, as nobody should."""
         self.clients.requests.put_object(Bucket=self.settings.s3_bucket, Key=key, Body=data, **metadata)
 
-    def with_settings(self, **changes: Any) -> World:
-        """The same store and catalog behind a gateway with other settings."""
+    def with_settings(self, *, clock: Callable[[], float] = time.time, **changes: Any) -> World:
+        """The same store and catalog behind a gateway with other settings, or another clock."""
         settings = replace(self.settings, **changes)
-        app = create_app(settings, store=self.store, catalog=self.catalog)
+        app = create_app(settings, store=self.store, catalog=self.catalog, clock=clock)
         return replace(self, app=app, settings=settings)
+
+    def with_provider(self, **options: Any) -> World:
+        """As `with_settings`, but users sign in by `Bearer user:bob`, and an admin by `Bearer admin`."""
+        signed_in = self.with_settings(**options)
+        authenticator = signed_in.app.extensions["image_gateway.identity"]
+        signed_in.app.extensions["image_gateway.identity"] = replace(
+            authenticator, mode="oidc", verifier=FakeProvider()
+        )
+        return signed_in
+
+    def bearing(self, token: str, method: str, path: str, **options: Any) -> TestResponse:
+        """Request with a bearer token and nothing else."""
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        return self.request(method, path, user=None, headers=headers, **options)
+
+    def make_lease(self, image: Image, *, user: str = OWNER, **body: Any) -> dict[str, Any]:
+        """A lease's answer."""
+        response = self.request("POST", "/v1/leases", user=user, json={"imageId": image.image_id, **body})
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.get_json()
+        return document
+
+    def show_to(self, image: Image, visibility: str) -> None:
+        """Let the owner change an image's visibility."""
+        path = f"/v1/images/{image.image_id}"
+        assert self.request("PATCH", path, json={"visibility": visibility}).status_code == 200
+
+    def share_with(self, image: Image, user: str, permission: str = "read") -> None:
+        """Let the owner share an image."""
+        body = {"user": user, "permission": permission}
+        assert self.request("POST", image.path("shares"), json=body).status_code == 200
+
+
+class FakeProvider:
+    """An identity provider whose tokens say who they are."""
+
+    def verify(self, token: str) -> Identity:
+        kind, _, name = token.partition(":")
+        if token == "admin":
+            return Identity("root", True)
+        if kind == "user" and name:
+            return Identity(name, False)
+        raise Unauthenticated("the token is none of the provider's")
 
 
 def make_world(
@@ -112,3 +162,20 @@ def make_world(
     store = ObjectStore(clients)
     app = create_app(settings, store=store, catalog=catalog)
     return World(app, settings, clients, store, catalog, checker)
+
+
+@contextmanager
+def lasting_world(databases: Databases, checker: ContractChecker, clients: StoreClients) -> Iterator[World]:
+    """A world of its own that a whole module uses; nothing else may use the mocked S3 meanwhile."""
+    for backends in get_backend("s3").values():
+        for backend in backends.values():
+            backend.reset()
+    clients.requests.create_bucket(Bucket=clients.address.bucket)
+    url = databases.make_migrated()
+    engine = open_engine(url)
+    environment = {"S3_BUCKET": clients.address.bucket, "AWS_REGION": "us-east-1", "DATABASE_URL": url}
+    try:
+        yield make_world(load_settings(environment), Catalog(engine), checker, clients)
+    finally:
+        engine.dispose()
+        databases.drop(url)

@@ -1,0 +1,371 @@
+"""Who may do what: every role at every route, whatever state the image is in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+from flask import Flask, Response
+from flask.testing import FlaskClient
+
+from image_gateway.catalog.grant_records import (
+    Holder,
+    HolderKind,
+    Lease,
+    Permission,
+    Scope,
+    Share,
+    ShareLink,
+)
+from image_gateway.catalog.records import Visibility
+from image_gateway.identity.lease_tokens import LeaseClaims, LeaseKey, LeaseTokens
+from image_gateway.storage.client import StoreClients
+from tests.support.clock import Clock
+from tests.support.contract import ContractChecker
+from tests.support.databases import Databases
+from tests.support.world import OWNER, World, lasting_world
+
+KEYS = (("k1", "1" * 40),)
+
+# Each route with what it does; `!` changes what the next request meets.
+ROUTES = """
+    GET    /health                                           service
+    GET    /healthz                                          service
+    GET    /readyz                                           service
+    GET    /openapi.yaml                                     service
+    GET    /v1/images                                        own
+    POST   /v1/images                                        own
+    GET    /v1/usage                                         own
+    GET    /v1/images/<image_id>                             show
+    PATCH  /v1/images/<image_id>                             describe
+    DELETE /v1/images/<image_id>                             delete !
+    POST   /v1/images/<image_id>/upload-url                  upload
+    POST   /v1/images/<image_id>/upload-urls                 upload
+    GET    /v1/images/<image_id>/upload                      upload
+    DELETE /v1/images/<image_id>/upload                      abort !
+    POST   /v1/images/<image_id>/complete                    complete !
+    GET    /v1/images/<image_id>/metadata                    read
+    GET    /v1/images/<image_id>/range                       read
+    GET    /v1/images/<image_id>/chunked/manifest            read
+    GET    /v1/images/<image_id>/chunked/chunks/<chunk_index> read
+    GET    /v1/images/<image_id>/stream-url                  stream
+    POST   /v1/images/<image_id>/shares                      share !
+    GET    /v1/images/<image_id>/shares                      share
+    DELETE /v1/images/<image_id>/shares                      share !
+    POST   /v1/images/<image_id>/share-links                 share !
+    GET    /v1/images/<image_id>/share-links                 share
+    DELETE /v1/images/<image_id>/share-links/<link_id>       share !
+    POST   /v1/share-links/redeem                            redeem
+    POST   /v1/leases                                        lease
+    POST   /v1/leases                                        write
+    POST   /v1/leases/<lease_id>/renew                       renew
+    DELETE /v1/leases/<lease_id>                             revoke !
+    GET    /v1/l/<token>/disk.img                            by-token
+    GET    /v1/l/<token>/manifest.json                       by-token
+    GET    /v1/l/<token>/chunks/<chunk_index>                by-token
+"""
+
+# Images that are not complete, or deleted, are shared: what the owner's friends meet there is the state.
+STATES = ("uploading", "private", "shared", "public", "failed", "deleted")
+ANSWERS = """
+                uploading  private  shared  public  failed  deleted
+    show              200      200     200     200     200      404
+    describe          200      200     200     200     200      404
+    share             200      200     200     200     200      404
+    delete            200      200     200     200     200      200
+    read              409      200     200     200     409      404
+    stream            409      200     200     200     409      404
+    lease             409      200     200     200     409      404
+    write             409      200     200     200     409      404
+    upload            200      409     409     409     409      404
+    complete          200      200     200     200     409      404
+    abort             200      409     409     409     200      404
+"""
+
+# What a role may do with an image, by the image's visibility.
+MAY = """
+    owner     private  show describe share delete read stream lease write upload complete abort
+    owner     shared   show describe share delete read stream lease write upload complete abort
+    owner     public   show describe share delete read stream lease write upload complete abort
+    admin     private  show delete read stream lease
+    admin     shared   show delete read stream lease
+    admin     public   show delete read stream lease
+    writer    private
+    writer    shared   show read stream lease write
+    writer    public   show read stream lease write
+    reader    private
+    reader    shared   show read stream lease
+    reader    public   show read stream lease
+    stranger  private
+    stranger  shared
+    stranger  public   show read stream lease
+    nobody    private
+    nobody    shared
+    nobody    public   show read stream
+    lease     private  read
+    lease     shared   read
+    lease     public   read
+    link      private
+    link      shared   read
+    link      public   read
+"""
+# A hidden stranger is one where HIDE_FOREIGN_IMAGES is set; `lease` is the owner's, `link` a share link's.
+ROLES = ("owner", "admin", "writer", "reader", "stranger", "hidden", "nobody", "lease", "link")
+SIGNED_IN = {
+    "owner": f"user:{OWNER}",
+    "admin": "admin",
+    "writer": "user:wendy",
+    "reader": "user:rick",
+    "stranger": "user:sam",
+    "hidden": "user:sam",
+}
+
+# What does not depend on a role's permissions for the image: by what the token is, or whose the lease is.
+BY_TOKEN = dict(zip(STATES, (409, 200, 200, 200, 409, 404), strict=True))
+BY_LINK_TOKEN = BY_TOKEN | {"private": 403}
+REDEEMED = dict(zip(STATES, (409, 403, 200, 200, 409, 404), strict=True))
+RENEWED_BY = {"owner", "lease"}
+REVOKED_BY = {"owner", "lease", "admin"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of ROUTES."""
+
+    method: str
+    rule: str
+    action: str
+    changes: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.rule} {self.action}"
+
+
+def read_rows() -> list[Row]:
+    lines = [line.split() for line in ROUTES.strip().splitlines()]
+    return [Row(method, rule, action, bool(mark)) for method, rule, action, *mark in lines]
+
+
+@cache
+def answers() -> dict[str, dict[str, int]]:
+    states, *lines = [line.split() for line in ANSWERS.strip().splitlines()]
+    return {
+        action: {state: int(status) for state, status in zip(states, statuses, strict=True)}
+        for action, *statuses in lines
+    }
+
+
+@cache
+def permissions() -> dict[tuple[str, str], frozenset[str]]:
+    lines = [line.split() for line in MAY.strip().splitlines()]
+    return {(role, visibility): frozenset(actions) for role, visibility, *actions in lines}
+
+
+def expected(row: Row, role: str, state: str) -> int:
+    """The status that the tables above say."""
+    special = _expected_apart_from_the_image(row.action, role, state)
+    if special is not None:
+        return special
+    visibility = state if state in ("private", "public") else "shared"
+    may = row.action in permissions()["stranger" if role == "hidden" else role, visibility]
+    if role in ("lease", "link"):
+        if row.action != "read":
+            return 403
+        if state == "deleted" or may:
+            return answers()["read"][state]
+        return 403
+    if role == "nobody" and not may:
+        return 401
+    if state == "deleted":
+        return answers()[row.action][state] if may else 404
+    if may:
+        return answers()[row.action][state]
+    return 404 if role == "hidden" and visibility != "public" else 403
+
+
+def _expected_apart_from_the_image(action: str, role: str, state: str) -> int | None:
+    if action == "service":
+        return 200
+    if action == "own":
+        return {"nobody": 401, "lease": 403, "link": 403}.get(role, 200)
+    if action == "by-token":
+        return (BY_LINK_TOKEN if role == "link" else BY_TOKEN)[state]
+    if action == "redeem":
+        return REDEEMED[state]
+    if action in ("renew", "revoke"):
+        if role == "nobody":
+            return 401
+        if role not in (RENEWED_BY if action == "renew" else REVOKED_BY):
+            return 404
+        # Nobody was given a lease of an image that never was complete; of a deleted one there may be some.
+        return 200 if action == "revoke" else {"private": 200, "shared": 200, "public": 200}.get(state, 404)
+    return None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An image in one of the states, and all that lets others in."""
+
+    image_id: str
+    upload_id: str
+    lease_id: str
+    link_id: str
+    lease_token: str
+    link_token: str
+    link_lease_token: str
+
+    def path(self, rule: str, role: str) -> str:
+        values = {
+            "image_id": self.image_id,
+            "lease_id": self.lease_id,
+            "link_id": self.link_id,
+            "chunk_index": "1",
+            "token": self.link_lease_token if role == "link" else self.lease_token,
+        }
+        return re.sub(r"<(\w+)>", lambda name: values[name[1]], rule)
+
+    def headers(self, role: str) -> dict[str, str]:
+        tokens = SIGNED_IN | {"lease": self.lease_token, "link": self.link_lease_token}
+        return {"Authorization": f"Bearer {tokens[role]}"} if role in tokens else {}
+
+    def options(self, row: Row) -> dict[str, Any]:
+        """The body or query of a request that nothing is wrong with."""
+        ending = row.rule.rpartition("/")[2]
+        if row.method == "DELETE" and ending == "shares":
+            return {"query_string": {"user": "rick"}}
+        bodies: dict[str, dict[str, Any]] = {
+            "upload-url": {"uploadId": self.upload_id, "partNumber": 1},
+            "upload-urls": {"uploadId": self.upload_id, "partNumbers": [1]},
+            "complete": {"uploadId": self.upload_id},
+            "shares": {"user": "newcomer"},
+            "redeem": {"token": self.link_token},
+            "leases": {
+                "imageId": self.image_id,
+                "scopes": ["disk:write"] if row.action == "write" else ["disk:read"],
+            },
+        }
+        if row.method == "PATCH":
+            return {"json": {"name": "renamed"}}
+        return {"json": bodies[ending]} if row.method == "POST" and ending in bodies else {}
+
+
+def set_up(world: World, state: str) -> Stage:
+    """Bring a new image into a state, past the services, so that what cannot be is there as well."""
+    image_id, upload_id = _image_in(world, state)
+    catalog, now = world.catalog, Clock().at()
+    for user, permission in (("wendy", Permission.WRITE), ("rick", Permission.READ)):
+        catalog.grants.share(Share(image_id, user, permission, now))
+    link_id, link_token = str(uuid.uuid4()), f"igs_{uuid.uuid4()}"
+    link = ShareLink(link_id, image_id, now, expires_at=None, max_uses=None)
+    catalog.grants.add_link(link, hashlib.sha256(link_token.encode()).hexdigest())
+    visibility = Visibility(state) if state in ("private", "public") else Visibility.SHARED
+    catalog.describe(image_id, name=None, visibility=visibility, revision=None, now=now)
+    lease_id, lease_token = _lease(world, image_id, Holder(HolderKind.USER, OWNER))
+    _, link_lease_token = _lease(world, image_id, Holder(HolderKind.LINK, link_id))
+    if state == "failed":
+        assert catalog.fail(image_id, upload_id, now)
+    if state == "deleted":
+        assert catalog.delete(image_id, now)
+    return Stage(image_id, upload_id, lease_id, link_id, lease_token, link_token, link_lease_token)
+
+
+def _image_in(world: World, state: str) -> tuple[str, str]:
+    if state in ("uploading", "failed"):
+        image_id, upload_id = world.begin()
+        world.put_part(image_id, upload_id, 1, b"x")
+        return image_id, upload_id
+    image = world.make_image(bytes(1024))
+    world.publish(image, 512)
+    return image.image_id, image.upload_id
+
+
+def _lease(world: World, image_id: str, holder: Holder) -> tuple[str, str]:
+    record, clock = world.catalog.find(image_id), Clock()
+    assert record is not None
+    lease = Lease(
+        lease_id=str(uuid.uuid4()),
+        image_id=image_id,
+        version=record.version,
+        scopes=frozenset({Scope.DISK_READ}),
+        holder=holder,
+        created_at=clock.at(),
+        ttl_seconds=600,
+        expires_at=clock.at(600),
+        session_ends_at=clock.at(3600),
+    )
+    world.catalog.leases.add(lease)
+    end = int(lease.session_ends_at.timestamp())
+    claims = LeaseClaims(lease.lease_id, image_id, record.version, (Scope.DISK_READ.value,), end)
+    return lease.lease_id, LeaseTokens([LeaseKey(*KEYS[0])]).sign(claims)
+
+
+@dataclass
+class Theatre:
+    """Two gateways over one catalog, one of which hides images, and an image for each state."""
+
+    world: World
+    hiding: World
+    stages: dict[str, Stage]
+
+    def ask(self, row: Row, role: str, state: str) -> int:
+        stage = self.stages[state]
+        world = self.hiding if role == "hidden" else self.world
+        path, headers = stage.path(row.rule, role), stage.headers(role)
+        response = world.client().open(path, method=row.method, headers=headers, **stage.options(row))
+        if row.method == "GET":
+            head = FlaskClient(world.app, use_cookies=False).head(path, headers=headers)
+            assert (head.status_code, head.data) == (response.status_code, b"")
+        if row.changes and response.status_code == 200:
+            self.stages[state] = set_up(self.world, state)
+        return response.status_code
+
+
+def as_rows(statuses: Callable[[str, str], int]) -> list[str]:
+    """The statuses of all roles in all states, one line for each role."""
+    return [f"{role:9}" + " ".join(str(statuses(role, state)) for state in STATES) for role in ROLES]
+
+
+@pytest.fixture(scope="module")
+def theatre(databases: Databases, checker: ContractChecker, moto_clients: StoreClients) -> Iterator[Theatre]:
+    with lasting_world(databases, checker, moto_clients) as plain:
+        # What sets the stage signs nobody in.
+        made = plain.with_settings(rate_limits=False, lease_keys=KEYS)
+        stages = {state: set_up(made, state) for state in STATES}
+        signed_in, hiding = (
+            made.with_provider(hide_foreign_images=hide, public_base=None)
+            if False
+            else made.with_provider(hide_foreign_images=hide)
+            for hide in (False, True)
+        )
+        yield Theatre(replace(made, app=signed_in.app), hiding, stages)
+
+
+@pytest.mark.parametrize("row", read_rows(), ids=str)
+def test_who_may_do_what(theatre: Theatre, row: Row) -> None:
+    got = as_rows(lambda role, state: theatre.ask(row, role, state))
+    assert got == as_rows(lambda role, state: expected(row, role, state))
+
+
+def without_row(app: Flask) -> set[tuple[str, str]]:
+    routes = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
+    }
+    return routes - {(row.method, row.rule) for row in read_rows()}
+
+
+def test_every_route_has_a_row(theatre: Theatre) -> None:
+    assert without_row(theatre.world.app) == set()
+
+
+def test_a_route_without_a_row_would_be_noticed(theatre: Theatre) -> None:
+    app = theatre.world.with_settings().app
+    app.add_url_rule("/v1/images/<image_id>/planted", view_func=lambda image_id: Response(), methods=["POST"])
+    assert without_row(app) == {("POST", "/v1/images/<image_id>/planted")}
