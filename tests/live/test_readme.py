@@ -44,7 +44,7 @@ def test_the_flow_works_as_written(dev: tuple[ManagedProcess, int], tmp_path: Pa
         ".image-gateway/env": str(tmp_path / "data" / "env"),
         ".venv/bin/image-gateway": str(COMMAND),
     }
-    script = flow("The flow, by curl") + flow("Chunks") + CHUNKED_AFTERWARDS
+    script = flow("The flow, by curl") + flow("Who may read") + flow("Chunks") + CHUNKED_AFTERWARDS
     for written, here in places.items():
         assert written in script
         script = script.replace(written, here)
