@@ -30,11 +30,11 @@ unit: $(READY) ## Tests that need no store
 	$(BIN)/pytest -q -n auto --ignore=tests/live
 
 live: $(READY) ## Tests with real gunicorn processes and a real store
-	$(BIN)/pytest -q tests/live
+	$(BIN)/pytest -q -n 2 tests/live
 
 test-postgres: $(READY) ## The tests that use a database, on a PostgreSQL started for them
 	.ci/with-postgres $(BIN)/pytest -q -n auto tests/catalog tests/routes tests/services
-	.ci/with-postgres $(BIN)/pytest -q tests/live/test_flow.py tests/live/test_client.py \
+	.ci/with-postgres $(BIN)/pytest -q -n 2 tests/live/test_flow.py tests/live/test_client.py \
 		tests/live/test_completion.py --deselect=tests/live/test_completion.py::test_twelve_hundred_parts
 
 bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000 images
