@@ -21,6 +21,7 @@ from image_gateway.cli.images import images
 from image_gateway.cli.publish import publish
 from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
 from image_gateway.cli.serve import serve
+from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
 from image_gateway.cli.upload import upload
 from image_gateway.client.faults import ApiError, ClientError, PatienceOver
@@ -38,7 +39,7 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
-for command in (serve, dev, demo, config, db, bucket, publish, sweep, upload, download, images):
+for command in (serve, dev, demo, config, db, bucket, publish, sweep, upload, download, images, share):
     cli.add_command(command)
 
 

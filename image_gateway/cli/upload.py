@@ -16,11 +16,11 @@ from image_gateway.cli.progress import Terminal, human_size
 from image_gateway.cli.remote import (
     EX_INTERRUPTED,
     EXIT_STATUSES,
+    Gateway,
     gateway_options,
     print_json,
     transfer_options,
 )
-from image_gateway.client.api import GatewayClient
 from image_gateway.client.faults import ApiError, ClientError
 from image_gateway.client.journal import Journal, cache_folder
 from image_gateway.client.retry import Retrier
@@ -50,8 +50,7 @@ REMEMBERED = ""
 @click.option("--sha256", "hashed", is_flag=True, help="Hash FILE first and let the gateway check it.")
 def upload(
     file: Path,
-    api: str,
-    user: str,
+    gateway: Gateway,
     as_json: bool,
     name: str | None,
     kind: str | None,
@@ -72,14 +71,15 @@ def upload(
         )
     terminal = Terminal()
     uploading = Uploading(
-        GatewayClient(api, user, connections=parallel + 1),
+        gateway.client(connections=parallel + 1),
         file,
         retrier=Retrier(patience, say=terminal.say),
         parallel=parallel,
         watcher=terminal,
-        journal=Journal(cache_folder(os.environ), api, file),
+        journal=Journal(cache_folder(os.environ), gateway.api, file),
     )
-    with _telling_how_to_go_on(terminal, uploading, ["image-gateway", "upload", str(file)], api, user):
+    again = ["image-gateway", "upload", str(file), *gateway.options()]
+    with _telling_how_to_go_on(terminal, uploading, again):
         if resume is None and not anew:
             uploading.refuse_unfinished()
         sha256 = uploading.hash() if hashed else None
@@ -91,10 +91,7 @@ def upload(
 
 
 @contextmanager
-def _telling_how_to_go_on(
-    terminal: Terminal, uploading: Uploading, command: list[str], api: str, user: str
-) -> Iterator[None]:
-    again = [*command, "--api", api, "--user", user]
+def _telling_how_to_go_on(terminal: Terminal, uploading: Uploading, again: list[str]) -> Iterator[None]:
     try:
         yield
     except Unfinished as error:

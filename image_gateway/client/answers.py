@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+from image_gateway.client.credentials import Proof, bearer
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,17 @@ class SignedParts:
 
 
 @dataclass(frozen=True)
+class Lease:
+    """A permission to read one image for so many seconds by the server's clock; `final` with its session."""
+
+    lease_id: str
+    image_id: str
+    proof: Proof = field(repr=False)
+    lifetime: float
+    final: bool
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A chunked image as its readers need it."""
 
@@ -67,6 +81,19 @@ def signed_parts(answer: dict[str, Any]) -> SignedParts:
     urls = {item["partNumber"]: item["url"] for item in answer["urls"]}
     return SignedParts(
         urls, datetime.fromisoformat(answer["expiresAt"]), datetime.fromisoformat(answer["serverTime"])
+    )
+
+
+def lease(answer: dict[str, Any], date: str | None) -> Lease:
+    """Read a lease; `date` is the answer's own, without which this machine's clock has to do."""
+    now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+    end, session_end = (datetime.fromisoformat(answer[name]) for name in ("expiresAt", "sessionEndsAt"))
+    return Lease(
+        str(answer["leaseId"]),
+        str(answer["imageId"]),
+        bearer(answer["token"]),
+        (end - now).total_seconds(),
+        end >= session_end,
     )
 
 

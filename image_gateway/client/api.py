@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,7 +13,8 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from image_gateway.client import answers
-from image_gateway.client.answers import Manifest, NewUpload, SignedParts, UploadStatus
+from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
+from image_gateway.client.credentials import Credential, Fixed, Proof, user_name
 from image_gateway.client.faults import ApiError as ApiError
 from image_gateway.client.faults import gateway_fault, store_fault, unreachable
 
@@ -26,11 +27,15 @@ Value = TypeVar("Value")
 
 
 class GatewayClient:
-    """Calls one gateway as one user; may be used by many threads."""
+    """Calls one gateway as one user, by name or by a credential; may be used by many threads.
 
-    def __init__(self, base_url: str, user_id: str, *, connections: int = 8) -> None:
+    What proves who asks goes to the gateway alone, never to the store. A refusal is asked again once when the
+    credential has something new by then.
+    """
+
+    def __init__(self, base_url: str, who: str | Credential, *, connections: int = 8) -> None:
         self.base_url = base_url.rstrip("/")
-        self._headers = {"X-User-Id": user_id}
+        self._who = user_name(who) if isinstance(who, str) else who
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         self._http = urllib3.PoolManager(
             maxsize=connections, retries=False, timeout=timeout, blocksize=SEND_BLOCK
@@ -81,9 +86,8 @@ class GatewayClient:
         )
 
     def list_images(self, **filters: str | int | None) -> dict[str, Any]:
-        """Return one page of the user's images; `filters` are state, name, limit and cursor."""
-        query = urlencode({name: value for name, value in filters.items() if value is not None})
-        return self._json("GET", f"/v1/images?{query}" if query else "/v1/images")
+        """Return one page of the user's images; `filters` are state, name, shared, limit and cursor."""
+        return self._page("/v1/images", "images", filters)
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Return the record of an image."""
@@ -102,32 +106,62 @@ class GatewayClient:
     def stream_url(self, image_id: str) -> dict[str, Any]:
         return self._json("GET", _image(image_id, "/stream-url"))
 
+    def share(self, image_id: str, user: str, permission: str) -> dict[str, Any]:
+        """Let a user read an image, or write to it, and return the share."""
+        return self._json("POST", _image(image_id, "/shares"), {"user": user, "permission": permission})
+
+    def unshare(self, image_id: str, user: str) -> None:
+        self._json("DELETE", _image(image_id, f"/shares?{urlencode({'user': user})}"))
+
+    def list_shares(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
+        """Return one page of `shares`; `filters` are limit and cursor."""
+        return self._page(_image(image_id, "/shares"), "shares", filters)
+
+    def make_share_link(self, image_id: str, **bounds: int | None) -> dict[str, Any]:
+        """Make a link and return it with its token; `bounds` are ttlSeconds and maxUses, None left out."""
+        body = {name: value for name, value in bounds.items() if value is not None}
+        return self._json("POST", _image(image_id, "/share-links"), body or None)
+
+    def list_share_links(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
+        """Return one page of `shareLinks`; `filters` are limit and cursor."""
+        return self._page(_image(image_id, "/share-links"), "shareLinks", filters)
+
+    def revoke_share_link(self, image_id: str, link_id: str) -> None:
+        self._json("DELETE", _image(image_id, f"/share-links/{quote(link_id, safe='')}"))
+
+    def redeem(self, token: str) -> Lease:
+        """Make a lease by a share link's token; each time counts as a use."""
+        return self._lease("/v1/share-links/redeem", {"token": token}, hidden=token)
+
+    def renew(self, lease_id: str, lease: Proof) -> Lease:
+        """Move the end of a lease, by the lease itself."""
+        return self._lease(f"/v1/leases/{quote(lease_id, safe='')}/renew", who=Fixed(lease))
+
     def head_range(self, image_id: str) -> dict[str, str]:
         """Return the headers of the image's bytes."""
-        response = self._send("HEAD", self._url(_image(image_id, "/range")), headers=self._headers)
-        _expect(response, 200)
-        return dict(response.headers)
+        return dict(self._ask("HEAD", _image(image_id, "/range")).headers)
 
     def read_range(self, image_id: str, start: int, stop: int) -> bytes:
         """Return the bytes from `start` up to, not including, `stop`."""
-        headers = {**self._headers, "Range": f"bytes={start}-{stop - 1}"}
-        response = self._send("GET", self._url(_image(image_id, "/range")), headers=headers)
-        _expect(response, 206)
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        response = self._ask("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
         if len(response.data) != stop - start:
             raise ApiError(f"asked for {stop - start} bytes, got {len(response.data)}")
         return response.data
 
     @contextmanager
     def open_range(self, image_id: str, start: int, stop: int, etag: str) -> Iterator[BaseHTTPResponse]:
-        """Give the unread answer to a range of the version `etag`, whatever its status; close it after."""
-        headers = {
-            **self._headers,
-            "Range": f"bytes={start}-{stop - 1}",
-            "If-Match": etag,
-            "If-Range": etag,
-        }
-        url = self._url(_image(image_id, "/range"))
-        response = self._send("GET", url, headers=headers, preload_content=False)
+        """Give the unread answer to a range of the version `etag`; close it after.
+
+        Its status is 206, or 200 or 412 when the gateway has another version.
+        """
+        response = self._ask(
+            "GET",
+            _image(image_id, "/range"),
+            headers={"Range": f"bytes={start}-{stop - 1}", "If-Match": etag, "If-Range": etag},
+            expected=(200, 206, 412),
+            preload_content=False,
+        )
         try:
             yield response
         except HTTPError as error:
@@ -142,22 +176,58 @@ class GatewayClient:
 
     def read_chunk(self, image_id: str, index: int, manifest: Manifest) -> bytes:
         """Return a chunk by the name that the manifest gives it."""
-        path = _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")
-        response = self._send("GET", self._url(path), headers=self._headers)
-        _expect(response, 200)
-        return response.data
+        return self._ask("GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")).data
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        return self._who.proof().headers
+
+    def _page(self, path: str, records: str, filters: Mapping[str, str | int | None]) -> dict[str, Any]:
+        query = urlencode({name: value for name, value in filters.items() if value is not None})
+        page = self._json("GET", f"{path}?{query}" if query else path)
+        _read(lambda answer: answer[records], page)
+        return page
+
+    def _lease(self, path: str, body: Any = None, **options: Any) -> Lease:
+        response = self._ask("POST", path, body, **options)
+        return _read(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
 
     def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
-        headers = dict(self._headers)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        data = None if body is None else json.dumps(body).encode()
-        response = self._send(method, self._url(path), body=data, headers=headers, **options)
-        _expect(response, 200)
-        return _read(dict, _read(lambda answer: answer.json(), response))
+        return _read(lambda answer: dict(answer.json()), self._ask(method, path, body, **options))
 
-    def _url(self, path: str) -> str:
-        return self.base_url + path
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        expected: tuple[int, ...] = (200,),
+        who: Credential | None = None,
+        hidden: str | None = None,
+        **options: Any,
+    ) -> BaseHTTPResponse:
+        """Ask the gateway, as its user or as `who`; another status than `expected` is raised as a fault."""
+        who = who or self._who
+        sent = dict(headers or {})
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            options["body"] = json.dumps(body).encode()
+
+        def ask(proof: Proof) -> BaseHTTPResponse | ApiError:
+            url = self.base_url + path
+            response = self._send(method, url, headers={**proof.headers, **sent}, **options)
+            if response.status in expected:
+                return response
+            return _fault(method, response, proof.secret, hidden)
+
+        proof = who.proof()
+        found = ask(proof)
+        if isinstance(found, ApiError) and who.replaces(proof, found):
+            found = ask(who.proof())
+        if isinstance(found, ApiError):
+            raise found
+        return found
 
     def _send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         try:
@@ -170,9 +240,15 @@ def _image(image_id: str, rest: str = "") -> str:
     return f"/v1/images/{quote(image_id, safe='')}{rest}"
 
 
-def _expect(response: BaseHTTPResponse, status: int) -> None:
-    if response.status != status:
-        raise gateway_fault(response)
+def _fault(method: str, response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
+    try:
+        return gateway_fault(response, *hidden)
+    except HTTPError as error:
+        return unreachable(method, error)
+    finally:
+        # What is left unread would otherwise be taken for the next answer.
+        response.close()
+        response.release_conn()
 
 
 def _read(shape: Callable[[Any], Value], answer: Any) -> Value:

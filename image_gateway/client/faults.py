@@ -1,4 +1,4 @@
-"""What can go wrong for a client, by name; no text holds a presigned URL."""
+"""What can go wrong for a client, by name; no text holds a presigned URL or a token."""
 
 from __future__ import annotations
 
@@ -68,13 +68,19 @@ def unreachable(method: str, error: HTTPError) -> ApiError:
     return ApiError(f"{method} failed: {type(error).__name__}", passing=not hopeless)
 
 
-def gateway_fault(response: BaseHTTPResponse) -> ApiError:
-    """The fault of an answer of the gateway other than the expected one, with the server's message."""
+def gateway_fault(response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
+    """The fault of an answer of the gateway other than the expected one, with the server's message.
+
+    What is `hidden` does not come back in it, whoever on the way repeats what was sent.
+    """
     try:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         code, message = None, "no explanation"
+    for secret in filter(None, hidden):
+        message = message.replace(secret, "[hidden]")
+        code = code and code.replace(secret, "[hidden]")
     return ApiError(
         f"the gateway answered {response.status}: {message}",
         status=response.status,

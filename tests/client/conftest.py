@@ -27,6 +27,13 @@ class Ended:
 Run = Callable[..., Ended]
 
 
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of whoever runs the tests are not for them."""
+    for name in ("IMAGE_GATEWAY_TOKEN", "IMAGE_GATEWAY_LINK"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeGateway]:
     with running_fake() as running:
@@ -59,9 +66,9 @@ def run(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Ended:
+    def run(*arguments: str, stdin: str = "") -> Ended:
         monkeypatch.setattr("sys.argv", ["image-gateway", *arguments])
-        monkeypatch.setattr("sys.stdin", io.StringIO())
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr()

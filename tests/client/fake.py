@@ -8,11 +8,12 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-# The server's clock is far from this machine's, as in real life.
-SERVER_EPOCH = datetime(2031, 1, 1, tzinfo=UTC)
+from tests.client.fake_sharing import SERVER_EPOCH, FakeSharing
+from tests.client.fake_sharing import moment as _moment
+
 SIGNATURE = "X-Amz-Signature"
 PART_SIZE = 1000
 RESET, PASS = "reset", "pass"
@@ -43,15 +44,17 @@ class FakeImage:
         return f'"{hashlib.md5(self.data).hexdigest()}-1"'
 
 
-class FakeGateway:
+class FakeGateway(FakeSharing):
     """The routes that the client uses, a store behind them, and a record of what was asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.images: dict[str, FakeImage] = {}
         self.asked: list[str] = []
         self.puts: list[int] = []
         self.signed: list[list[int]] = []
+        self.listed: list[dict[str, str]] = []
         self.lifetime = 900.0
         self.dead_signatures: set[str] = set()
         self.on_put: Callable[[int], None] = lambda _: None
@@ -168,6 +171,7 @@ class FakeGateway:
 
     def page(self, query: dict[str, str]) -> Any:
         start, limit = int(query.get("cursor", 0)), min(int(query.get("limit", 100)), 2)
+        self.listed.append(query)
         records = [self.image(image_id, {}) for image_id in self.images]
         chosen = [record for record in records if query.get("name", "") in record["name"]]
         more = {"nextCursor": str(start + limit)} if start + limit < len(chosen) else {}
@@ -177,7 +181,3 @@ class FakeGateway:
         expires = _moment(SERVER_EPOCH + timedelta(days=7))
         upload_id = self.images[image_id].upload_id
         return {"imageId": image_id, "uploadId": upload_id, "partSize": PART_SIZE, "expiresAt": expires}
-
-
-def _moment(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")

@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,14 @@ _ROUTES = (
     ("GET", r"/v1/images/([^/]+)", "image"),
     ("PATCH", r"/v1/images/([^/]+)", "change"),
     ("DELETE", r"/v1/images/([^/]+)", "delete"),
+    ("POST", r"/v1/images/([^/]+)/shares", "add_share"),
+    ("GET", r"/v1/images/([^/]+)/shares", "list_shares"),
+    ("DELETE", r"/v1/images/([^/]+)/shares", "remove_share"),
+    ("POST", r"/v1/images/([^/]+)/share-links", "make_link"),
+    ("GET", r"/v1/images/([^/]+)/share-links", "list_links"),
+    ("DELETE", r"/v1/images/([^/]+)/share-links/([^/]+)", "revoke_link"),
+    ("POST", r"/v1/share-links/redeem()", "redeem"),
+    ("POST", r"/v1/leases()/([^/]+)/renew", "renew"),
 )
 
 
@@ -39,19 +48,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
+        if self._refuse():
+            return
         if path.path == "/v1/images":
             self._fail("page") or self._answer(self.fake.page(dict(_flat(path.query))))
         elif match := re.fullmatch(r"/v1/images/([^/]+)/range", path.path):
             self._fail("range") or self._range(match[1])
         else:
-            self._route()
+            self._dispatch()
 
     def do_HEAD(self) -> None:
+        if self._refuse():
+            return
         image = self.fake.images[self.path.split("/")[3]]
         if not self._fail("head"):
             self._reply(200, {"Content-Length": str(len(image.data)), "ETag": image.etag})
 
     def do_PUT(self) -> None:
+        self._note()
         path = urlsplit(self.path)
         _, _, image_id, number = path.path.split("/")
         self.fake.on_put(int(number))
@@ -65,6 +79,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(200, {"ETag": self.fake.store_part(image_id, int(number), data)})
 
     def _route(self) -> None:
+        self._refuse() or self._dispatch()
+
+    def _note(self) -> None:
+        self.fake.requests.append((self.path, dict(self.headers)))
+
+    def _refuse(self) -> bool:
+        self._note()
+        refusal = self.fake.refusal(urlsplit(self.path).path, dict(self.headers))
+        if refusal:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._answer(refusal)
+        return bool(refusal)
+
+    def _dispatch(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         for method, pattern, name in _ROUTES:
             match = re.fullmatch(pattern, urlsplit(self.path).path)
@@ -72,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
                 if match[1] and match[1] not in self.fake.images:
                     self._answer((404, "NOT_FOUND", "no such image"))
                 elif not self._fail(name):
-                    self._answer(getattr(self.fake, name)(match[1], body))
+                    ids = {"id": match[2]} if match.lastindex == 2 else {}
+                    given = {**_flat(urlsplit(self.path).query), **body, **ids}
+                    self._answer(getattr(self.fake, name)(match[1], given))
                 return
         self._answer((404, "NOT_FOUND", "no such route"))
 
@@ -111,7 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return format_datetime(self.fake.now, usegmt=True)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -19,6 +19,12 @@ def test_a_list_goes_through_all_pages(fake: FakeGateway, run: Run) -> None:
     assert ids[3] not in table
 
 
+def test_what_others_share_is_listed_when_asked_for(fake: FakeGateway, run: Run) -> None:
+    assert run("images", "list").status == 0
+    assert run("images", "list", "--shared", "--json").status == 0
+    assert [query.get("shared") for query in fake.listed] == [None, "true"]
+
+
 def test_a_name_does_nothing_to_the_terminal(fake: FakeGateway, run: Run) -> None:
     image_id = fake.add_image("\x1b[31m[red]x[/red]\n", b"x")
     for command in (["list"], ["show", image_id]):
@@ -48,7 +54,7 @@ def test_a_blip_is_waited_for(fake: FakeGateway, run: Run) -> None:
     assert run("images", "list").status == 0
 
 
-@pytest.mark.parametrize("command", [["upload"], ["download"], ["images"]])
+@pytest.mark.parametrize("command", [["upload"], ["download"], ["images"], ["share"]])
 def test_help_tells_the_exit_statuses(run: Run, command: list[str]) -> None:
     out = " ".join(run(*command, "--help").out.split())
     assert "75 temporary failure" in out

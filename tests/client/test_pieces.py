@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_gateway.client.answers import NewUpload, SignedParts
+from image_gateway.client.answers import Lease, NewUpload, SignedParts
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.credentials import Fixed, bearer
 from image_gateway.client.faults import Stopped
 from image_gateway.client.journal import Journal, Remembered, cache_folder
+from image_gateway.client.leasing import read_link
 from image_gateway.client.slices import FileSlice, PartPlan
 from image_gateway.client.spans import gaps, merged
 from image_gateway.client.workers import for_each
@@ -100,5 +103,10 @@ def test_no_repr_holds_a_secret() -> None:
         NewUpload("image", "SECRET", 1),
         SignedParts({1: "SECRET"}, now, now),
         Remembered("api", "image", "SECRET", 1, 2),
+        bearer("SECRET"),
+        Lease("lease", "image", bearer("SECRET"), 1, False),
+        read_link("SECRET", "api"),
+        GatewayClient("http://x", Fixed(bearer("SECRET"))),
+        Fixed(bearer("SECRET")),
     ]
     assert "SECRET" not in repr(values)

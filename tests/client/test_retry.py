@@ -107,7 +107,7 @@ def test_stop_cuts_the_waiting_short() -> None:
 @pytest.mark.parametrize(
     ("status", "passing"),
     [
-        *((status, False) for status in (None, 400, 403, 404, 409, 501)),
+        *((status, False) for status in (None, 400, 401, 403, 404, 409, 501)),
         *((status, True) for status in (408, 429, 500, 502, 503, 504)),
     ],
 )

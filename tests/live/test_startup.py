@@ -111,6 +111,7 @@ def test_config_tells_every_mistake(environment: dict[str, str]) -> None:
                 "upload",
                 "download",
                 "images",
+                "share",
             )
         ),
     ],
@@ -118,7 +119,7 @@ def test_config_tells_every_mistake(environment: dict[str, str]) -> None:
 def test_help_shows_an_example(command: list[str]) -> None:
     shown = run_cli({}, *command, "--help")
     assert shown.returncode == 0
-    if command and command[0] not in ("db", "bucket", "images"):
+    if command and command[0] not in ("db", "bucket", "images", "share"):
         assert "Example: " in shown.stdout
 
 

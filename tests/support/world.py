@@ -55,14 +55,16 @@ class World:
     catalog: Catalog
     checker: ContractChecker
 
-    def client(self) -> FlaskClient:
+    def client(self, *, use_cookies: bool = True) -> FlaskClient:
         client_class = type("Client", (ContractClient,), {"checker": self.checker})
         self.app.test_client_class = client_class
-        return self.app.test_client()
+        return self.app.test_client(use_cookies=use_cookies)
 
     def request(self, method: str, path: str, *, user: str | None = OWNER, **options: Any) -> TestResponse:
         headers = {"X-User-Id": user, **options.pop("headers", {})} if user else options.pop("headers", {})
-        return self.client().open(path, method=method, headers=headers, **options)
+        # A client with a jar of its own would throw the header away.
+        client = self.client(use_cookies="Cookie" not in headers)
+        return client.open(path, method=method, headers=headers, **options)
 
     def begin(self, owner: str = OWNER) -> tuple[str, str]:
         answer = self.request("POST", "/v1/images", user=owner).get_json()
