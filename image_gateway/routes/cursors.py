@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 
 from image_gateway.errors import BadRequest
 
@@ -19,9 +19,10 @@ def decode_cursor(text: str) -> tuple[datetime, str]:
     """The place that a cursor stands for; BadRequest when it is not one of ours."""
     try:
         moment, _, image_id = base64.b64decode(text, altchars=b"-_", validate=True).decode().partition("|")
-        created_at = datetime.fromisoformat(moment)
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        given = datetime.fromisoformat(moment)
+        created_at = given.astimezone(UTC)
+    except (binascii.Error, UnicodeDecodeError, ValueError, OverflowError) as error:
         raise BadRequest("cursor is not one that this gateway gave") from error
-    if created_at.tzinfo is None or not image_id or not image_id.isprintable():
+    if given.tzinfo is None or not image_id or not image_id.isprintable():
         raise BadRequest("cursor is not one that this gateway gave")
     return created_at, image_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol
 
 from flask import Flask, current_app, g, request
 
@@ -19,7 +19,6 @@ from image_gateway.services.leases import Leases
 PUBLIC = "public"
 MAX_USER_ID = 256
 _EXTENSION = "image_gateway.identity"
-_Found = TypeVar("_Found")
 
 
 class Verifier(Protocol):
@@ -67,15 +66,10 @@ def current_visitor() -> Caller:
 
     What is sent and wrong is Unauthenticated, also where nothing would be needed.
     """
-    if "caller" not in g:
-        try:
-            g.caller = _refusing(_identify)
-        except GatewayError as refusal:
-            g.caller = refusal
-    if isinstance(g.caller, GatewayError):
-        raise g.caller
-    caller: Caller = g.caller
-    return caller
+    found = _visitor_or_refusal()
+    if isinstance(found, GatewayError):
+        refuse(found)
+    return found
 
 
 def lease_cookie() -> str | None:
@@ -85,23 +79,44 @@ def lease_cookie() -> str | None:
 
 def leased_caller(token: str) -> Caller:
     """Whoever has this lease, which came in the path or as a cookie; raises when it does not hold."""
-    return _refusing(lambda: _leased(token))
+    lease = _authenticator().leases.admit(token)
+    note(lease=lease.lease_id)
+    return Caller(lease=lease)
 
 
 def lease_holder() -> Caller:
     """Who renews or revokes: an identity, or a lease as bearer token, lapsed or not."""
     token = _bearer()
-    if token is not None and looks_like_lease(token):
-        return Caller(lease=_refusing(lambda: _authenticator().leases.identify(token)))
-    return current_caller()
+    if token is None or not looks_like_lease(token):
+        return current_caller()
+    try:
+        return Caller(lease=_authenticator().leases.identify(token))
+    except Unauthenticated as refusal:
+        refuse(refusal)
 
 
 def peek_caller() -> Caller:
     """The caller as far as it is known, nobody when it was refused; for counting requests."""
-    try:
-        return current_visitor()
-    except GatewayError:
-        return NOBODY
+    found = _visitor_or_refusal()
+    return NOBODY if isinstance(found, GatewayError) else found
+
+
+def refuse(error: GatewayError) -> NoReturn:
+    """Raise, and let a refused credential be counted, once for each request."""
+    if isinstance(error, Unauthenticated) and "refusal_counted" not in g:
+        g.refusal_counted = True
+        _authenticator().on_refused()
+    raise error
+
+
+def _visitor_or_refusal() -> Caller | GatewayError:
+    if "visitor" not in g:
+        try:
+            g.visitor = _identify()
+        except GatewayError as refusal:
+            g.visitor = refusal
+    found: Caller | GatewayError = g.visitor
+    return found
 
 
 def _authenticator() -> Authenticator:
@@ -113,7 +128,7 @@ def _identify() -> Caller:
     authenticator = _authenticator()
     token = _bearer()
     if token is not None and looks_like_lease(token):
-        return _leased(token)
+        return leased_caller(token)
     if authenticator.mode == "none":
         return _known(Caller(PUBLIC))
     if authenticator.verifier is None:
@@ -128,23 +143,9 @@ def _by_header(header: str | None) -> Caller:
     return NOBODY if header is None else _known(Caller(_read_user_id(header)))
 
 
-def _leased(token: str) -> Caller:
-    lease = _authenticator().leases.admit(token)
-    note(lease=lease.lease_id)
-    return Caller(lease=lease)
-
-
 def _known(caller: Caller) -> Caller:
     note(user=caller.user)
     return caller
-
-
-def _refusing(find: Callable[[], _Found]) -> _Found:
-    try:
-        return find()
-    except Unauthenticated:
-        _authenticator().on_refused()
-        raise
 
 
 def _bearer() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import cast
 from flask import Flask, Response, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits import parse
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from image_gateway.errors import TooManyRequests
 from image_gateway.routes.error_handlers import answer_gateway_error
@@ -42,11 +46,13 @@ class Limits:
     def __init__(self, app: Flask, rules: LimitRules) -> None:
         self._rules = rules
         self._failed_auth = parse(rules.failed_auth)
+        self._own_counter = FixedWindowRateLimiter(MemoryStorage())
         self._limiter = Limiter(
             key_func=_address,
             app=app,
             enabled=rules.enabled,
             storage_uri=rules.storage_url,
+            storage_options={"wrap_exceptions": True},
             strategy="fixed-window",
             in_memory_fallback_enabled=rules.storage_url != "memory://",
         )
@@ -71,7 +77,14 @@ class Limits:
         """
         if not self._rules.enabled:
             return
-        counter, key = self._limiter.limiter, ("refused", _address())
+        try:
+            self._count_refusal(self._limiter.limiter)
+        except StorageError:
+            _log.warning("the storage of rate limits does not answer: this worker counts by itself")
+            self._count_refusal(self._own_counter)
+
+    def _count_refusal(self, counter: RateLimiter) -> None:
+        key = ("refused", _address())
         if not counter.hit(self._failed_auth, *key):
             reset_at, _ = counter.get_window_stats(self._failed_auth, *key)
             raise _too_many(reset_at)
@@ -91,7 +104,7 @@ class Limits:
 
 
 def _too_many(reset_at: float) -> TooManyRequests:
-    wait = max(1, round(reset_at - time.time()))
+    wait = max(1, math.ceil(reset_at - time.time()))
     return TooManyRequests(f"too many requests: try again in {wait} seconds", retry_after=wait)
 
 

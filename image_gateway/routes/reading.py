@@ -9,7 +9,7 @@ from flask import Request, Response, request
 from image_gateway.catalog.records import DiskFacts, ImageRecord, Visibility
 from image_gateway.errors import Forbidden, LeaseLapsed, Unauthenticated
 from image_gateway.protocol.preconditions import Conditions
-from image_gateway.routes.identity import current_visitor, lease_cookie, leased_caller
+from image_gateway.routes.identity import current_visitor, lease_cookie, leased_caller, refuse
 from image_gateway.routes.request_log import note
 from image_gateway.routes.responses import bytes_response
 from image_gateway.services.access import Access
@@ -48,11 +48,14 @@ class Reading:
             try:
                 return self._found(image_id, NOBODY)
             except Unauthenticated:
-                raise refusal from None
+                refuse(refusal)
 
     def find_leased(self, token: str) -> Found:
         """The image and its disk for whoever has the lease that stands in the path."""
-        caller = leased_caller(token)
+        try:
+            caller = leased_caller(token)
+        except Unauthenticated as refusal:
+            refuse(refusal)
         return self._found(caller.lease.image_id if caller.lease else "", caller)
 
     def _found(self, image_id: str, caller: Caller) -> Found:

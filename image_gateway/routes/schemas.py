@@ -211,12 +211,12 @@ class MakeShare(_RequestSchema):
 
 
 class RemoveShare(_RequestSchema):
-    user = fields.String(required=True, validate=_length(256))
+    user = fields.String(required=True, validate=[_length(256), _printable])
 
 
 class ListGrants(_RequestSchema):
     limit = _QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
-    cursor = fields.String(load_default=None, validate=_length(512))
+    cursor = fields.String(load_default=None, validate=[_length(512), _printable])
 
 
 class MakeShareLink(_RequestSchema):

@@ -13,6 +13,7 @@ from image_gateway.errors import (
     Forbidden,
     GatewayError,
     InvalidState,
+    LeaseLapsed,
     LeaseRevoked,
     NotFound,
     Unauthenticated,
@@ -72,7 +73,7 @@ class Access:
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""
         canonical = image_id.lower()
-        return self._catalog.find(canonical) if _UUID.fullmatch(canonical) else None
+        return self._catalog.find(canonical) if is_id(canonical) else None
 
     def role_of(self, caller: Caller, record: ImageRecord) -> Role:
         """What a caller without a lease is to an image. Shares hold unless the image is private."""
@@ -107,6 +108,8 @@ class Access:
             raise Forbidden("the lease is for another version of the image")
         if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("what the lease was made by has been taken back")
+        if now_of(self._clock) >= lease.expires_at:
+            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
         return record
 
     def _refusal(self, caller: Caller, role: Role) -> GatewayError:
@@ -120,6 +123,11 @@ class Access:
 
     def _not_signed_in(self) -> Unauthenticated:
         return Unauthenticated("say who you are: this needs an identity or a lease")
+
+
+def is_id(text: str) -> bool:
+    """Whether this has the form of the ids that the gateway gives out."""
+    return _UUID.fullmatch(text) is not None
 
 
 def disk_of(record: ImageRecord) -> DiskFacts:

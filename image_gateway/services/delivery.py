@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from image_gateway.catalog.grant_records import Scope
 from image_gateway.catalog.records import ImageRecord
 from image_gateway.cdn.cookies import CookieRules, SignedCookie, cookie_attributes, make_cookies
 from image_gateway.cdn.signer import CloudFrontSigner, Grant
@@ -41,7 +42,7 @@ class LeaseCarrier:
 
     def cookies(self, granted: GrantedLease, gateway_root: str) -> tuple[SignedCookie, ...]:
         """The cookie of a lease where cookies are used; its Path keeps two images apart."""
-        if not self.by_cookie:
+        if not self.by_cookie or Scope.DISK_READ not in granted.lease.scopes:
             return ()
         attributes = cookie_attributes(
             f"/v1/images/{granted.lease.image_id}/",

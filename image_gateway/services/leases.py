@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Scope
 from image_gateway.catalog.leases import LeaseBook
-from image_gateway.catalog.records import ImageRecord
-from image_gateway.errors import LeaseExpired, LeaseLapsed, LeaseRevoked, NotFound, Unauthenticated
+from image_gateway.catalog.records import ImageRecord, ImageState
+from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
-from image_gateway.services.access import Access, disk_of, holder_of
+from image_gateway.services.access import Access, disk_of, holder_of, is_id
 from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
@@ -105,9 +105,10 @@ class Leases:
         return lease
 
     def admit(self, token: str) -> Lease:
-        """Return the lease that a token names while it holds.
+        """Return the lease that a token names while it holds or its renewal is waited for.
 
-        LeaseRevoked when it was taken back, LeaseLapsed while a renewal is waited for, LeaseExpired after.
+        LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to wait for a
+        renewal, since it knows whether there can be one.
         """
         lease = self.identify(token)
         if lease.revoked_at is not None:
@@ -116,7 +117,7 @@ class Leases:
         if now < lease.expires_at:
             return lease
         if now < min(lease.expires_at + timedelta(seconds=self._rules.grace), lease.session_ends_at):
-            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+            return lease
         raise LeaseExpired("the lease is over: make another one")
 
     def renew(self, lease_id: str, caller: Caller) -> GrantedLease:
@@ -125,7 +126,7 @@ class Leases:
         For its holder, by identity or by the lease itself. LeaseExpired after the session, LeaseRevoked when
         it, or what it stands on, was taken back; NotFound when it is somebody else's.
         """
-        lease = self._book.find(lease_id)
+        lease = self._find(lease_id)
         if lease is None or not _is_holder(lease, caller):
             raise NotFound("there is no such lease")
         record = self._still_readable(lease)
@@ -140,11 +141,16 @@ class Leases:
 
     def revoke(self, lease_id: str, caller: Caller) -> None:
         """End a lease for good, for its holder, the image's owner or an admin; repeating it is no error."""
-        lease = self._book.find(lease_id)
+        lease = self._find(lease_id)
         if lease is None or not (_is_holder(lease, caller) or self._may_take_back(lease, caller)):
             raise NotFound("there is no such lease")
+        if caller.user is None and lease.holder.kind is HolderKind.ANYONE:
+            raise Forbidden("all visitors of the public image share this lease")
         if self._book.revoke(lease_id, now_of(self._clock)):
             audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease_id)
+
+    def _find(self, lease_id: str) -> Lease | None:
+        return self._book.find(lease_id) if is_id(lease_id) else None
 
     def _draft(
         self,
@@ -179,7 +185,7 @@ class Leases:
 
     def _still_readable(self, lease: Lease) -> ImageRecord:
         record = self._access.look_up(lease.image_id)
-        if record is None or record.version != lease.version or record.disk is None:
+        if record is None or record.state is ImageState.DELETED or record.version != lease.version:
             raise NotFound("there is no such image")
         disk_of(record)
         if Action.READ not in PERMISSIONS[self._access.role_of_holder(lease.holder, record)]:

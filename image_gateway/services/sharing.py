@@ -13,7 +13,7 @@ from image_gateway.catalog.grant_records import Permission, Share, ShareLink
 from image_gateway.catalog.grants import Grants
 from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.errors import BadRequest, Forbidden, NotFound
-from image_gateway.services.access import Access, disk_of
+from image_gateway.services.access import Access, disk_of, is_id
 from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
@@ -83,7 +83,7 @@ class Sharing:
     def revoke_link(self, image_id: str, caller: Caller, link_id: str) -> None:
         """Take a link back, leases made by it included; repeating it is no error."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        link = self._grants.find_link(link_id)
+        link = self._grants.find_link(link_id) if is_id(link_id) else None
         if link is None or link.image_id != record.image_id:
             raise NotFound("there is no such share link")
         if self._grants.revoke_link(link_id, now_of(self._clock)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
@@ -203,7 +204,7 @@ def test_two_images_at_cloudfront(with_cdn: Browser, images: tuple[Image, Image]
 def test_a_gateway_on_a_sister_host_needs_the_common_domain(
     lasting: World, clock: Clock, images: tuple[Image, Image]
 ) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "clock": clock,
         "rate_limits": False,
         "cloudfront_domain": "cdn.app.example",

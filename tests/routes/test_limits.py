@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
@@ -15,7 +16,7 @@ from tests.support.world import Image, World, lasting_world
 
 FORGED = "igl~k1~e30~x"
 TOO_MANY = (429, "TOO_MANY_REQUESTS")
-FEW = {
+FEW: dict[str, Any] = {
     "lease_keys": (OLD,),
     "rate_limit_create": "2/minute",
     "rate_limit_leases": "2/minute",

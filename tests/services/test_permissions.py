@@ -224,7 +224,9 @@ def test_a_lease_holds_while_its_holder_may_read(
 
 
 def test_a_links_leases_end_with_it(access: Access, catalog: Catalog, clock: Clock) -> None:
-    caller = Caller(lease=replace(LEASE, holder=Holder(HolderKind.LINK, LINK)))
+    caller = Caller(
+        lease=replace(LEASE, holder=Holder(HolderKind.LINK, LINK), expires_at=NOW + timedelta(hours=1))
+    )
     clock.now += 3599
     assert refusal(access, caller, Action.READ) is None
     clock.now += 1
