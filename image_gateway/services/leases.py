@@ -107,8 +107,8 @@ class Leases:
     def admit(self, token: str) -> Lease:
         """Return the lease that a token names while it holds or its renewal is waited for.
 
-        LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to wait for a
-        renewal, since it knows whether there can be one.
+        LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to
+        wait for a renewal, since it knows whether there can be one.
         """
         lease = self.identify(token)
         if lease.revoked_at is not None:
