@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from image_gateway.storage.client import StoreClients
 from tests.support.clock import Clock
-from tests.support.contract import ContractChecker
-from tests.support.databases import Databases
 from tests.support.leasing import (
     CARRIERS,
     GRACE,
@@ -29,35 +25,9 @@ from tests.support.leasing import (
     renew,
     revoke,
 )
-from tests.support.world import OWNER, Image, World, lasting_world
+from tests.support.world import OWNER, Image, World
 
 ORIGIN = "https://app.example.com"
-
-
-@pytest.fixture(scope="module")
-def lasting(databases: Databases, checker: ContractChecker, moto_clients: StoreClients) -> Iterator[World]:
-    with lasting_world(databases, checker, moto_clients) as world:
-        yield world
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def remake(lasting: World, clock: Clock) -> Remake:
-    return Remake(lasting, clock)
-
-
-@pytest.fixture
-def world(remake: Remake) -> World:
-    return remake()
-
-
-@pytest.fixture
-def image(world: World) -> Image:
-    return world.make_image(b"0123456789")
 
 
 @pytest.fixture(scope="module")
