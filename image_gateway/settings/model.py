@@ -93,6 +93,17 @@ class Settings:
     rate_limit_redeem: str
     rate_limit_failed_auth: str
     rate_limit_per_address: str
+    send_timeout_seconds: int
+    max_streams: int | None
+    max_streams_per_user: int | None
+    access_cache_seconds: int
+    range_cache_dir: str | None
+    range_cache_max_bytes: int
+    range_cache_block_bytes: int
+    metrics_port: int | None
+    metrics_token: str | None
+    server_timing: bool
+    tracing: bool
 
     def __repr__(self) -> str:
         return f"Settings({dict(self.masked())})"

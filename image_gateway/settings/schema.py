@@ -11,6 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from image_gateway.settings.access_schema import AccessSchema
 from image_gateway.settings.fields import Origins, boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.streaming_schema import StreamingSchema
 
 SEVEN_DAYS = 604_800
 CLOUDFRONT_TRIO = ("CLOUDFRONT_DOMAIN", "CLOUDFRONT_KEY_PAIR_ID", "CLOUDFRONT_PRIVATE_KEY_PEM")
@@ -287,5 +288,5 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(AccessSchema, ServiceSchema):
+class SettingsSchema(StreamingSchema, AccessSchema, ServiceSchema):
     """Every variable: its rule, default and meaning."""
