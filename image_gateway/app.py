@@ -52,6 +52,7 @@ from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
+from image_gateway.storage.reads import reads_for
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,8 @@ def create_app(
 
 def open_store(settings: Settings) -> ObjectStore:
     """The store that the settings name; nothing is connected yet."""
-    return ObjectStore(StoreClients(store_address(settings)))
+    clients = StoreClients(store_address(settings))
+    return ObjectStore(clients, reads_for(clients))
 
 
 def store_address(settings: Settings) -> StoreAddress:

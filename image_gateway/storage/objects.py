@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from image_gateway.errors import ObjectMissing, StoreError, StoreUnavailable, UploadMissing
+from image_gateway.errors import ObjectChanged, ObjectMissing, StoreError, StoreUnavailable, UploadMissing
+from image_gateway.metrics.instruments import STORE_CALLS
 from image_gateway.protocol.parts import ClaimedPart, StoredPart, quoted
 from image_gateway.protocol.ranges import Part
-from image_gateway.storage.body import ObjectBody
+from image_gateway.storage.body import ObjectBody, ReadableStream
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.facts import named_facts
+from image_gateway.storage.reads import Reads, SdkReads
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -81,8 +83,9 @@ class ObjectStore:
     """One bucket. Each method says which facts of `image_gateway.errors` it raises besides
     StoreError (the answer cannot be used) and StoreUnavailable (no answer, try again)."""
 
-    def __init__(self, clients: StoreClients) -> None:
+    def __init__(self, clients: StoreClients, reads: Reads | None = None) -> None:
         self._clients = clients
+        self._reads = reads or SdkReads(clients)
         self._bucket = clients.address.bucket
 
     @property
@@ -165,17 +168,33 @@ class ObjectStore:
         Raises ObjectMissing, and ObjectChanged when the object is not the pinned version. A ranged
         answer without the right Content-Range, or with an encoding, is a StoreError.
         """
+        info, stream = self._get(key, part, pin or Pin())
+        start, length = (part.start, part.length) if part else (0, info.size)
+        # A store may not know If-Match: what it says of the version is held against the first answer as well.
+        version = replace(pin or Pin(), etag=info.etag)
+
+        def reopen(sent: int) -> ReadableStream:
+            again, rest = self._get(key, Part(start + sent, start + length), version, once=True)
+            if again.etag != info.etag or again.size != info.size:
+                rest.close()
+                raise ObjectChanged(key)
+            return rest
+
+        return OpenObject(info, ObjectBody(stream, length, reopen))
+
+    def _get(
+        self, key: str, part: Part | None, pin: Pin, *, once: bool = False
+    ) -> tuple[ObjectInfo, ReadableStream]:
+        """One call to the store: the object's facts, and the checked answer's stream."""
         arguments: dict[str, Any] = {"Range": part.as_request()} if part else {}
+        STORE_CALLS.inc()
         with named_facts("GetObject"):
-            answer = self._client.get_object(
-                Bucket=self._bucket, Key=key, **arguments, **(pin or Pin()).as_arguments()
-            )
+            answer = self._reads.get(key, {**arguments, **pin.as_arguments()}, once=once)
         try:
             with named_facts("GetObject"):
                 _check_encoding(answer)
                 size = _check_range(answer, part) if part else answer["ContentLength"]
-                body = ObjectBody(answer["Body"], answer["ContentLength"])
-                return OpenObject(_info(answer, size), body)
+                return _info(answer, size), answer["Body"]
         except BaseException:
             answer["Body"].close()
             raise

@@ -1,0 +1,273 @@
+"""Reading objects: by the SDK, or leaner over a wire of our own by URLs that the SDK signs once in a while.
+
+Both give the SDK's shape of answer and raise its errors. A presigned GET does not sign Range and If-Match, so
+one URL serves all reads of an object for some minutes, and a read costs no signature at all.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import botocore.session
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.httpsession import get_cert_path
+from urllib3.exceptions import HTTPError
+
+from image_gateway.storage.client import StoreClients
+from image_gateway.storage.wire import Connection, Pool, Wire, WireBroken, make_request
+
+ATTEMPTS = 3
+LONGEST_BACKOFF = 20.0
+URL_LIFETIME = 900
+URL_REUSED_FOR = 300.0
+URLS_KEPT = 4096
+MAX_ERROR_BODY = 16 * 1024
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_PASSING_STATUSES = (429, 500, 502, 503, 504)
+_PORTS = {"http": 80, "https": 443}
+
+
+class Reads(Protocol):
+    """A GetObject of one bucket; `arguments` are Range, IfMatch and IfUnmodifiedSince in the SDK's words.
+
+    `once` asks for no second try: the caller has a patience of its own.
+    """
+
+    def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]: ...
+
+
+class SdkReads:
+    """GetObject as the SDK does it, with its own retries."""
+
+    def __init__(self, clients: StoreClients) -> None:
+        self._clients = clients
+
+    def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
+        return self._clients.requests.get_object(Bucket=self._clients.address.bucket, Key=key, **arguments)
+
+
+class LeanReads:
+    """GetObject with the SDK's credentials, endpoint and signature, and little else of it.
+
+    Tries up to three times what may pass, as the SDK's standard mode does; a kept connection that turns out
+    to be closed is no try. For one process: made after a fork.
+    """
+
+    def __init__(self, clients: StoreClients, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._urls = SignedUrls(clients)
+        self._address = clients.address
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._wire: Wire | None = None
+
+    def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
+        """Begin to read an object; raises botocore's ClientError, or its errors of connections."""
+        headers = _headers_of(arguments)
+        attempts = 1 if once else ATTEMPTS
+        for attempt in range(1, attempts):
+            try:
+                return self._try(key, headers)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in _PASSING_STATUSES:
+                    raise
+            except (EndpointConnectionError, ReadTimeoutError):
+                pass
+            self._sleep(min(random.random() * 2 ** (attempt - 1), LONGEST_BACKOFF))  # noqa: S311  # jitter
+        return self._try(key, headers)
+
+    def _try(self, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            return self._ask(key, headers)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
+                raise
+        # The credentials may have changed since the URL was signed.
+        self._urls.forget(key)
+        return self._ask(key, headers)
+
+    def _ask(self, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        url = self._urls.get(key)
+        try:
+            return _exchange(self._wire_to(url), url, headers)
+        except (OSError, HTTPError) as error:
+            kind = ReadTimeoutError if isinstance(error, TimeoutError) else EndpointConnectionError
+            # Without the query, which is a secret.
+            raise kind(endpoint_url=f"{url.scheme}://{url.netloc}") from None
+
+    def _wire_to(self, url: SplitResult) -> Wire:
+        with self._lock:
+            if self._wire is None:
+                self._wire = Wire(
+                    scheme=url.scheme,
+                    host=url.hostname or "",
+                    port=url.port or _PORTS[url.scheme],
+                    connect_timeout=self._address.connect_timeout,
+                    read_timeout=self._address.read_timeout,
+                    ca_bundle=_ca_bundle(),
+                    pool=Pool(self._address.pool_size),
+                )
+            return self._wire
+
+
+class SignedUrls:
+    """Presigned GETs by key, signed anew after five minutes: long before they, or the credentials, expire."""
+
+    def __init__(self, clients: StoreClients) -> None:
+        self._clients = clients
+        self._lock = threading.Lock()
+        self._urls: OrderedDict[str, tuple[float, SplitResult]] = OrderedDict()
+
+    def get(self, key: str) -> SplitResult:
+        """A URL that reads this object."""
+        now = time.monotonic()
+        with self._lock:
+            signed = self._urls.get(key)
+        if signed is not None and now - signed[0] < URL_REUSED_FOR:
+            return signed[1]
+        arguments = {"Bucket": self._clients.address.bucket, "Key": key}
+        url = urlsplit(
+            self._clients.requests.generate_presigned_url("get_object", arguments, ExpiresIn=URL_LIFETIME)
+        )
+        with self._lock:
+            self._urls[key] = (now, url)
+            while len(self._urls) > URLS_KEPT:
+                self._urls.popitem(last=False)
+        return url
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._urls.pop(key, None)
+
+
+def reads_for(clients: StoreClients) -> Reads:
+    """The lean way, unless a proxy of the environment stands between: that is the SDK's business."""
+    endpoint = clients.address.endpoint
+    host = urlsplit(endpoint).hostname if endpoint else "amazonaws.com"
+    proxied = bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host or "")
+    return SdkReads(clients) if proxied else LeanReads(clients)
+
+
+class _Body:
+    """The rest of an answer, of known length; the connection is kept when all of it was read."""
+
+    def __init__(self, connection: Connection, length: int, *, keep: bool) -> None:
+        self._connection: Connection | None = connection
+        self._left = length
+        self._keep = keep
+        if not length:
+            self._finish()
+
+    def read(self, amount: int | None = None) -> bytes:
+        """Up to `amount` bytes, nothing after the last one or when the connection has ended."""
+        if self._connection is None:
+            return b""
+        wanted = self._left if amount is None else min(amount, self._left)
+        data = self._connection.read(wanted)
+        self._left -= len(data)
+        if not self._left:
+            self._finish()
+        return data
+
+    def close(self) -> None:
+        """Let the connection go; one with bytes still to come cannot be used again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _finish(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and self._keep:
+            connection.keep()
+        elif connection is not None:
+            connection.close()
+
+
+def _exchange(wire: Wire, url: SplitResult, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Ask once, by a kept connection if there is one that has not ended meanwhile."""
+    request = make_request(url.netloc, f"{url.path}?{url.query}", headers)
+    kept = wire.take()
+    if kept is not None:
+        try:
+            return _ask(kept, request)
+        except TimeoutError:
+            raise
+        except OSError:
+            # It ended while nobody looked: what follows is the first real try.
+            kept.close()
+    return _ask(wire.connect(), request)
+
+
+def _ask(connection: Connection, request: bytes) -> dict[str, Any]:
+    try:
+        status, headers = connection.ask(request)
+        if "transfer-encoding" in headers or not headers.get("content-length", "").isdecimal():
+            raise WireBroken("the answer has no length")
+    except BaseException:
+        connection.close()
+        raise
+    length = int(headers["content-length"])
+    body = _Body(connection, length, keep=headers.get("connection", "").lower() != "close")
+    if status in (200, 206):
+        return _answer(headers, length, body)
+    raise _error(status, body)
+
+
+def _answer(headers: Mapping[str, str], length: int, body: _Body) -> dict[str, Any]:
+    given = {
+        "ETag": headers.get("etag"),
+        "CacheControl": headers.get("cache-control"),
+        "ContentEncoding": headers.get("content-encoding"),
+        "ContentRange": headers.get("content-range"),
+        "LastModified": _date(headers["last-modified"]) if "last-modified" in headers else None,
+    }
+    answer: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return {**answer, "ContentLength": length, "Body": body}
+
+
+def _error(status: int, body: _Body) -> ClientError:
+    text = b""
+    try:
+        while len(text) < MAX_ERROR_BODY and (block := body.read(MAX_ERROR_BODY)):
+            text += block
+    finally:
+        body.close()
+    match = _CODE.search(text)
+    response: Any = {
+        "Error": {"Code": match[1].decode() if match else str(status)},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, "GetObject")
+
+
+def _headers_of(arguments: Mapping[str, Any]) -> dict[str, str]:
+    headers = {}
+    if "Range" in arguments:
+        headers["Range"] = arguments["Range"]
+    if "IfMatch" in arguments:
+        headers["If-Match"] = arguments["IfMatch"]
+    if "IfUnmodifiedSince" in arguments:
+        moment: datetime = arguments["IfUnmodifiedSince"]
+        headers["If-Unmodified-Since"] = format_datetime(moment.astimezone(UTC), usegmt=True)
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _date(text: str) -> datetime:
+    return parsedate_to_datetime(text)
+
+
+def _ca_bundle() -> str:
+    """The certificates that the SDK would trust."""
+    configured = botocore.session.get_session().get_config_variable("ca_bundle")
+    return str(configured or get_cert_path(True))
