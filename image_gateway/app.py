@@ -71,7 +71,13 @@ def create_app(
     """
     store = store or open_store(settings)
     catalog = catalog or open_catalog(settings)
-    access = Access(catalog, catalog.grants, hide_foreign=settings.hide_foreign_images, clock=clock)
+    access = Access(
+        catalog,
+        catalog.grants,
+        hide_foreign=settings.hide_foreign_images,
+        remember=settings.access_cache_seconds,
+        clock=clock,
+    )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
     reading = Reading(access, Streaming(store), settings.cross_origin_resource_policy)
@@ -195,6 +201,7 @@ def _lease_rules(settings: Settings) -> LeaseRules:
         max_ttl=settings.lease_max_ttl_seconds,
         session=settings.lease_session_seconds,
         grace=settings.lease_grace_seconds,
+        remember=settings.access_cache_seconds,
     )
 
 

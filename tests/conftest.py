@@ -16,7 +16,8 @@ from tests.support.contract import ContractChecker, load_contract
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.support.world import World, make_world
 
-ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
+# What is remembered of images and leases has tests of its own.
+ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "ACCESS_CACHE_SECONDS": "0"}
 
 
 def pytest_configure() -> None:

@@ -37,6 +37,14 @@ class LimitRules:
     per_address: str
 
 
+class _ViewLimiter(Limiter):
+    """Checks limits in the views that have one, and costs the others, bytes above all, nothing."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
 class Limits:
     """Counts requests per user and per address; what is over a limit is answered 429 with Retry-After.
 
@@ -47,7 +55,7 @@ class Limits:
         self._rules = rules
         self._failed_auth = parse(rules.failed_auth)
         self._own_counter = FixedWindowRateLimiter(MemoryStorage())
-        self._limiter = Limiter(
+        self._limiter = _ViewLimiter(
             key_func=_address,
             app=app,
             enabled=rules.enabled,

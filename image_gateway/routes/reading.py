@@ -59,7 +59,7 @@ class Reading:
         return self._found(caller.lease.image_id if caller.lease else "", caller)
 
     def _found(self, image_id: str, caller: Caller) -> Found:
-        record, disk = self._access.find_readable(image_id, caller)
+        record, disk = self._access.find_for_reading(image_id, caller)
         note(image=record.image_id)
         return Found(record, disk, by_lease=caller.lease is not None)
 

@@ -22,16 +22,27 @@ from image_gateway.services.audit import audit
 from image_gateway.services.callers import NOBODY, Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.permissions import PERMISSIONS, Action, Role
+from image_gateway.services.recent import Recent
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class Access:
-    """Lets callers have images; with `hide_foreign` an image of others looks like none."""
+    """Lets callers have images; with `hide_foreign` an image of others looks like none.
+
+    Who could read an image a moment ago may go on for `remember` seconds without the catalog being asked.
+    """
 
     def __init__(
-        self, catalog: Catalog, grants: Grants, *, hide_foreign: bool, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        grants: Grants,
+        *,
+        hide_foreign: bool,
+        remember: float,
+        clock: Callable[[], float],
     ) -> None:
+        self._readers: Recent[tuple[str, Caller], tuple[ImageRecord, DiskFacts]] = Recent(remember, clock)
         self._catalog = catalog
         self._grants = grants
         self._hide_foreign = hide_foreign
@@ -69,6 +80,18 @@ class Access:
         """Return an image as `find`, and its disk; InvalidState while it is not complete."""
         record = self.find(image_id, caller, action)
         return record, disk_of(record)
+
+    def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
+        """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
+        recent = self._readers.get((image_id, caller))
+        if recent is not None:
+            return recent
+        found = self.find_readable(image_id, caller)
+        if caller.admin:
+            # Each of an admin's reads is to stand in the audit log.
+            return found
+        until = caller.lease.expires_at.timestamp() if caller.lease else None
+        return self._readers.put((image_id, caller), found, until=until)
 
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""

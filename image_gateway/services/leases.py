@@ -17,6 +17,7 @@ from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.permissions import PERMISSIONS, Action
+from image_gateway.services.recent import Recent
 
 READ_ONLY = frozenset({Scope.DISK_READ})
 # A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.
@@ -25,12 +26,16 @@ REUSED_FOR = 12
 
 @dataclass(frozen=True)
 class LeaseRules:
-    """Lifetimes in seconds: by default, at most, of all renewals together, and of waiting for a renewal."""
+    """Lifetimes in seconds: by default, at most, of all renewals together, and of waiting for a renewal.
+
+    For `remember` seconds a lease that held is taken to hold without the catalog being asked.
+    """
 
     ttl: int
     max_ttl: int
     session: int
     grace: int
+    remember: float = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Leases:
         self._tokens = tokens
         self._rules = rules
         self._clock = clock
+        self._admitted: Recent[str, Lease] = Recent(rules.remember, clock)
 
     def make(self, image_id: str, caller: Caller, scopes: Collection[Scope], ttl: int | None) -> GrantedLease:
         """Make a lease of at most the longest lifetime; raises as `Access.find_readable`."""
@@ -110,12 +116,15 @@ class Leases:
         LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to
         wait for a renewal, since it knows whether there can be one.
         """
+        recent = self._admitted.get(token)
+        if recent is not None:
+            return recent
         lease = self.identify(token)
         if lease.revoked_at is not None:
             raise LeaseRevoked("the lease was revoked")
         now = now_of(self._clock)
         if now < lease.expires_at:
-            return lease
+            return self._admitted.put(token, lease, until=lease.expires_at.timestamp())
         if now < min(lease.expires_at + timedelta(seconds=self._rules.grace), lease.session_ends_at):
             return lease
         raise LeaseExpired("the lease is over: make another one")

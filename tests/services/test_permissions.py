@@ -46,7 +46,7 @@ def access(catalog: Catalog, clock: Clock) -> Access:
     catalog.grants.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
     link = ShareLink(LINK, IMAGE_ID, NOW, expires_at=NOW + timedelta(hours=1), max_uses=None)
     catalog.grants.add_link(link, "0" * 64)
-    return Access(catalog, catalog.grants, hide_foreign=False, clock=clock)
+    return Access(catalog, catalog.grants, hide_foreign=False, remember=0, clock=clock)
 
 
 def show(catalog: Catalog, visibility: Visibility) -> None:
@@ -134,7 +134,7 @@ def test_refusals(
     foreign: type[GatewayError],
     unknown: type[GatewayError],
 ) -> None:
-    hiding = Access(catalog, catalog.grants, hide_foreign=hide, clock=clock)
+    hiding = Access(catalog, catalog.grants, hide_foreign=hide, remember=0, clock=clock)
     assert refusal(hiding, caller, action) is foreign
     assert refusal(hiding, caller, action, UNKNOWN) is unknown
 
