@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, g, has_request_context, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from image_gateway.metrics.requests import record_request
 from image_gateway.protocol.masking import mask
 
 MAX_PATH = 200
@@ -59,6 +60,7 @@ class Entry:
         self.headers: list[tuple[str, str]] = []
         self._environ = environ
         self._began = time.perf_counter()
+        self._first_byte: float | None = None
         self._written = False
 
     def matched(self, route: str, action: str, image_id: str) -> None:
@@ -73,6 +75,10 @@ class Entry:
         self.status = int(status[:3])
         self.headers = headers
 
+    def begin_body(self) -> None:
+        """Note that the first byte is on its way."""
+        self._first_byte = time.perf_counter() - self._began
+
     def announced_length(self) -> int | None:
         """The Content-Length of the answer, where there is one."""
         lengths = [int(value) for name, value in self.headers if name.lower() == "content-length"]
@@ -83,23 +89,32 @@ class Entry:
         if self._written:
             return
         self._written = True
+        seconds = time.perf_counter() - self._began
+        self._record(seconds)
         level = self._level()
         if _log.isEnabledFor(level):
-            _log.log(level, "request", extra=self._describe(reason))
+            _log.log(level, "request", extra={"request": self._describe(seconds, reason)})
+
+    def _record(self, seconds: float) -> None:
+        method = self._environ.get("REQUEST_METHOD", "")
+        first_byte = self._first_byte
+        record_request(
+            self.route, method, self.status, seconds=seconds, first_byte=first_byte, sent=self.sent or 0
+        )
 
     def _level(self) -> int:
         if self.status >= 500:
             return logging.WARNING
         return logging.DEBUG if self.route in QUIET else logging.INFO
 
-    def _describe(self, reason: str | None) -> dict[str, Any]:
+    def _describe(self, seconds: float, reason: str | None) -> dict[str, Any]:
         return {
             "request_id": self.request_id,
             "method": self._environ.get("REQUEST_METHOD"),
             "route": self.route or mask(_path_of(self._environ))[:MAX_PATH],
             "status": self.status,
             "bytes": self.sent,
-            "duration_ms": round((time.perf_counter() - self._began) * 1000, 2),
+            "duration_ms": round(seconds * 1000, 2),
             "complete": reason is None,
             **({} if reason is None else {"reason": reason}),
             "address": self._environ.get("REMOTE_ADDR"),
@@ -158,6 +173,8 @@ class _Watched:
         except BaseException as error:
             self._write(type(error).__name__)
             raise
+        if not self._sent:
+            self._entry.begin_body()
         self._sent += len(block)
         return block
 
@@ -178,6 +195,7 @@ def _added_headers(entry: Entry, headers: list[tuple[str, str]]) -> Iterator[tup
 
 def _watch_file(body: Any, entry: Entry) -> None:
     """Write the line when the server closes a file that it sends by itself, unseen."""
+    entry.begin_body()
     close = getattr(body, "close", None)
 
     def close_and_write() -> None:

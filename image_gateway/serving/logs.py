@@ -13,8 +13,10 @@ from structlog.processors import StackInfoRenderer, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict
 
-from image_gateway.protocol.masking import mask_fields
+from image_gateway.protocol.masking import mask, mask_fields
 
+# The facts of a request that are a client's own words; its path is masked where it stands for the route.
+_GIVEN_BY_CLIENTS = ("request_id", "user")
 # What another formatter leaves on a record that it was given first.
 _LEFT_BEHIND = ("message", "asctime")
 # One for all lines: json.dumps with options, as structlog calls it, makes another each time.
@@ -47,9 +49,21 @@ def configure_logging(level: str, shape: str) -> None:
         logging.config.dictConfig(logging_config(level, shape))
 
 
+class _JsonLines(ProcessorFormatter):
+    """Writes a request's line in one step: the chain of processors would cost a tenth of a small read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts: dict[str, Any] | None = record.__dict__.get("request")
+        if facts is None:
+            return super().format(record)
+        given = {name: mask(facts[name]) for name in _GIVEN_BY_CLIENTS if name in facts}
+        return _ENCODER.encode({**_always(record, record.msg), **facts, **given})
+
+
 def make_formatter(shape: str) -> ProcessorFormatter:
     """Records of any logger as `json` or as `text`, with their extras and context, secrets masked."""
-    return ProcessorFormatter(
+    kind = _JsonLines if shape == "json" else ProcessorFormatter
+    return kind(
         processors=[
             _describe,
             ExtraAdder(),
@@ -64,21 +78,25 @@ def make_formatter(shape: str) -> ProcessorFormatter:
 
 
 def _describe(_: Any, __: str, fields: EventDict) -> EventDict:
-    record: logging.LogRecord = fields["_record"]
+    fields["_always"] = _always(fields["_record"], fields["event"])
+    return fields
+
+
+def _always(record: logging.LogRecord, event: str) -> dict[str, Any]:
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    fields["_always"] = {
+    return {
         "time": moment.replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,
         "pid": record.process,
-        "event": fields["event"],
+        "event": event,
     }
-    return fields
 
 
 def _in_order(_: Any, __: str, fields: EventDict) -> EventDict:
     """What every line has, first; no extra takes its place."""
     always = fields["_always"]
+    fields.update(fields.pop("request", {}))
     extras = {
         name: value
         for name, value in fields.items()

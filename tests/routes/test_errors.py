@@ -57,7 +57,7 @@ def test_a_surprise_is_logged_under_its_request_id_and_tells_the_client_nothing(
     assert "secret detail" not in response.text
     assert response.headers["X-Request-Id"] == "my-request-1"
     (request,) = [record for record in caplog.records if record.name == "image_gateway.request"]
-    assert vars(request)["request_id"] == "my-request-1"
+    assert vars(request)["request"]["request_id"] == "my-request-1"
     assert "secret detail" in caplog.text
 
 
