@@ -6,10 +6,12 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from image_gateway.cache.block_cache import BlockCache
 from image_gateway.catalog.database import (
     DatabaseUrlError,
     SchemaOutdated,
@@ -25,6 +27,7 @@ from image_gateway.cdn.signer import CloudFrontSigner
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
+from image_gateway.metrics.exposition import Exposition
 from image_gateway.routes.bounds import install_bounds
 from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.cors import install_cors
@@ -36,12 +39,14 @@ from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.leased import make_leased_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.limits import LimitRules, Limits
+from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.reading import Reading
 from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
+from image_gateway.services.cached import CachedReads
 from image_gateway.services.completion import Completion
 from image_gateway.services.delivery import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.images import Images
@@ -52,7 +57,7 @@ from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
-from image_gateway.storage.reads import reads_for
+from image_gateway.storage.reads import Reads, reads_for
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +85,7 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
-    reading = Reading(access, Streaming(store), settings.cross_origin_resource_policy)
+    reading = Reading(access, _make_streaming(settings, store), settings.cross_origin_resource_policy)
     sharing = Sharing(catalog.grants, access, leases, clock)
     rules = _upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
@@ -93,6 +98,9 @@ def create_app(
     install_cors(app, settings.cors_allow_origin)
     install_error_handlers(app)
     app.register_blueprint(make_health_blueprint([catalog.check_reachable, store.check_reachable]))
+    if settings.metrics_token is not None:
+        exposition = Exposition(catalog.open_uploads)
+        app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
     limits = Limits(app, _limit_rules(settings))
     verifier = _make_verifier(settings, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
@@ -109,10 +117,10 @@ def create_app(
     return app
 
 
-def open_store(settings: Settings) -> ObjectStore:
-    """The store that the settings name; nothing is connected yet."""
+def open_store(settings: Settings, wrap: Callable[[Reads], Reads] = lambda reads: reads) -> ObjectStore:
+    """The store that the settings name; nothing is connected yet. `wrap` watches the reads."""
     clients = StoreClients(store_address(settings))
-    return ObjectStore(clients, reads_for(clients))
+    return ObjectStore(clients, wrap(reads_for(clients)))
 
 
 def store_address(settings: Settings) -> StoreAddress:
@@ -169,6 +177,15 @@ def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Deliv
     rules = CookieRules(settings.lease_cookie_samesite, settings.lease_cookie_partitioned, domain=None)
     carrier = LeaseCarrier(settings.gateway_auth_mode == "cookie", rules)
     return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
+
+
+def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
+    if settings.range_cache_dir is None:
+        return Streaming(store)
+    cache = BlockCache(
+        Path(settings.range_cache_dir), settings.range_cache_max_bytes, settings.range_cache_block_bytes
+    )
+    return Streaming(store, CachedReads(store, cache))
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:

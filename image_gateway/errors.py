@@ -130,6 +130,24 @@ class IdentityUnavailable(GatewayError):
         super().__init__(message, headers={"Retry-After": "2"})
 
 
+class Overloaded(GatewayError):
+    """As many bodies are being streamed as may be; one that ends makes room."""
+
+    code, status = "OVERLOADED", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "1"})
+
+
+class ShuttingDown(GatewayError):
+    """The server was told to stop; another one, or the next, will answer."""
+
+    code, status = "SHUTTING_DOWN", 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "2"})
+
+
 class StoreFact(Exception):
     """Something the store said that a service decides about."""
 

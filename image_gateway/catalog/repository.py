@@ -37,7 +37,7 @@ from image_gateway.catalog.records import (
     states_before,
 )
 from image_gateway.catalog.transaction import Transactions
-from image_gateway.catalog.usage import give_back, read_usage, reserve, resize
+from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
 
 _COLUMNS = ImageRow.__table__.columns
 _NOT_DELETED = text("state <> 'deleted'")
@@ -100,6 +100,11 @@ class Catalog:
         """Return what an owner's images count for."""
         with self._transactions.reading() as connection:
             return read_usage(connection, owner)
+
+    def open_uploads(self) -> tuple[int, int]:
+        """Return how many uploads are open, and the bytes that they reserve."""
+        with self._transactions.reading() as connection:
+            return count_open(connection)
 
     def describe(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from image_gateway.catalog.models import UsageRow
+from image_gateway.catalog.models import ImageRow, UsageRow
 from image_gateway.catalog.records import Quota, Usage
 from image_gateway.errors import QuotaExceeded
 
@@ -14,6 +14,14 @@ def read_usage(connection: Connection, owner: str) -> Usage:
     """What an owner's images count for."""
     found = connection.execute(select(UsageRow.images, UsageRow.bytes).where(UsageRow.owner == owner)).first()
     return Usage(found.images, found.bytes) if found else Usage(0, 0)
+
+
+def count_open(connection: Connection) -> tuple[int, int]:
+    """How many uploads of all owners are open, and the bytes that they reserve."""
+    reserved = func.coalesce(func.sum(ImageRow.reserved_bytes), 0)
+    statement = select(func.count(), reserved).select_from(ImageRow).where(text("state = 'uploading'"))
+    uploads, size = connection.execute(statement).one()
+    return int(uploads), int(size)
 
 
 def reserve(connection: Connection, owner: str, size: int, quota: Quota) -> None:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from image_gateway.cdn.backends import Sign
+from image_gateway.metrics.instruments import SIGNATURES_MADE, SIGNATURES_REUSED
 
 BUCKETS_PER_LIFETIME = 12
 CACHED_GRANTS = 4096
@@ -68,8 +69,12 @@ class CloudFrontSigner:
         expires = self._round_up(math.ceil(self._clock()) + self._lifetime)
         with self._lock:
             key = (prefix_url, expires)
-            grant = self._grants.get(key) or self._make(prefix_url, expires)
-            self._grants[key] = grant
+            grant = self._grants.get(key)
+            if grant is None:
+                grant = self._grants[key] = self._make(prefix_url, expires)
+                SIGNATURES_MADE.inc()
+            else:
+                SIGNATURES_REUSED.inc()
             self._grants.move_to_end(key)
             while len(self._grants) > CACHED_GRANTS:
                 self._grants.popitem(last=False)

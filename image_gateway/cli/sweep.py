@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 import click
 
 from image_gateway.app import open_catalog, open_store
 from image_gateway.errors import GatewayError
+from image_gateway.metrics.sweep import write_sweep
 from image_gateway.services.sweeping import Sweeper, SweepReport
 from image_gateway.serving.environment import read_settings
 
@@ -50,19 +52,32 @@ class Duration(click.ParamType[timedelta]):
 @click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
 @click.option("--every", type=Duration(), help="Sweep again after this time, until stopped.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as one line of JSON.")
-def sweep(older_than: timedelta, dry_run: bool, every: timedelta | None, as_json: bool) -> None:
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write each sweep's numbers for Prometheus's node_exporter: a name ending in .prom.",
+)
+def sweep(
+    older_than: timedelta, dry_run: bool, every: timedelta | None, as_json: bool, metrics_file: Path | None
+) -> None:
     """End uploads that were left alone, and remove what failed and deleted images have in the store.
 
     Safe beside a running gateway and beside another sweep; run it every hour or so. An image whose object
     vanished is reported and left as it is. The exit status is 1 when something was left for later or has
     vanished.
     """
+    if dry_run and metrics_file:
+        raise click.UsageError("--metrics-file tells what was done: it does not go with --dry-run")
     settings = read_settings()
     sweeper = Sweeper(open_catalog(settings), open_store(settings), settings.image_base_path, time.time)
     show = _show_json if as_json else _show_text
 
     def once() -> bool:
+        began = time.monotonic()
         report = sweeper.sweep(older_than=older_than, dry_run=dry_run, on_step=_show_step)
+        if metrics_file is not None:
+            numbers = report.as_numbers()
+            write_sweep(metrics_file, numbers, finished_at=time.time(), seconds=time.monotonic() - began)
         show(report, dry_run)
         return not (report.vanished or report.left_for_later)
 

@@ -1,4 +1,4 @@
-"""What /metrics answers: the instruments, of all workers where they share them, and what is asked at a scrape."""
+"""What /metrics answers: the instruments, of all workers where they share, and what is asked at a scrape."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What is counted and timed, by the names under which /metrics shows it; the only room that knows prometheus."""
+"""What is counted and timed, by the names under which /metrics shows it (docs/metrics.md)."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 # A series beside each counter that says when it was made: nobody asks, and processes that share have none.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # A request lasts as long as its body, so the upper ones are those of whole images.
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
@@ -34,9 +34,8 @@ STORE_CALLS = Counter("image_gateway_store_calls", "Calls to the store to open a
 BODY_RESUMES = Counter("image_gateway_body_resumes", "Bodies gone on with after the store broke off.")
 BODY_GIVE_UPS = Counter("image_gateway_body_give_ups", "Bodies whose client's connection was broken.")
 STALLS = Counter("image_gateway_stalls", "Clients that were let go because they took or sent nothing.")
-ACTIVE_STREAMS = Gauge(
-    "image_gateway_active_streams", "Bodies being streamed.", multiprocess_mode="livesum"
-)
+ACTIVE_STREAMS = Gauge("image_gateway_active_streams", "Bodies being streamed.", multiprocess_mode="livesum")
+STREAMS_REFUSED = Counter("image_gateway_streams_refused", "Reads answered 503 as too many were streamed.")
 POOL_CONNECTIONS = Gauge(
     "image_gateway_pool_connections", "Connections to the store in use.", multiprocess_mode="livesum"
 )

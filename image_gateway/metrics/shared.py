@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 
 ENDED = 0
 _Value = tuple[float, float]
-# By the names of files: how two processes' values of a series, with their times, become one. Other gauges are of
-# the living only.
+# By the names of files: how two processes' values of a series, with their times, become one.
+# Other gauges are of the living only.
 KINDS: dict[str, Callable[[_Value, _Value], _Value]] = {
     "counter": lambda one, other: (one[0] + other[0], 0.0),
     "histogram": lambda one, other: (one[0] + other[0], 0.0),

@@ -37,8 +37,8 @@ class OpenUploads(Collector):
         )
         if answer is not None:
             uploads, size = answer
-            yield GaugeMetricFamily("image_gateway_open_uploads", "Uploads that were begun and not ended.", uploads)
-            yield GaugeMetricFamily("image_gateway_open_upload_bytes", "Bytes that open uploads have announced.", size)
+            yield GaugeMetricFamily("image_gateway_open_uploads", "Uploads that have not ended.", uploads)
+            yield GaugeMetricFamily("image_gateway_open_upload_bytes", "Bytes that they announced.", size)
 
     def _current(self) -> tuple[int, int] | None:
         if self._lock.acquire(timeout=PATIENCE_SECONDS):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from image_gateway.errors import ShuttingDown
 from image_gateway.routes.responses import json_response
 
+# What the worker says in each request's environ while the server stops.
+STOPPING = "image_gateway.stopping"
 CONTRACT = Path(__file__).parent.parent / "openapi.yaml"
 
 
@@ -23,6 +26,8 @@ def make_health_blueprint(checks: Sequence[Callable[[], None]]) -> Blueprint:
 
     @blueprint.get("/readyz")
     def ready() -> Response:
+        if request.environ.get(STOPPING):
+            raise ShuttingDown("the server is stopping")
         for check in checks:
             check()
         return json_response({"ok": True}, secret=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.http import http_date
 
+from image_gateway.services.cached import SEND_SIZE, CachedBody
 from image_gateway.services.streaming import Answer, Representation
 
 NO_STORE = "no-store"
@@ -65,8 +66,20 @@ def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False
         headers["Content-Length"] = str(answer.part.length)
     elif answer.status == 200:
         headers["Content-Length"] = str(size)
-    body: Iterator[bytes] = iter(()) if answer.body is None else answer.body
-    return BytesResponse(body, answer.status, headers, direct_passthrough=True)
+    return BytesResponse(_body_of(answer), answer.status, headers, direct_passthrough=True)
+
+
+def _body_of(answer: Answer) -> Iterable[bytes]:
+    """The body; one that lies in a file is left to the server, which sends it without reading it."""
+    body = answer.body
+    if body is None:
+        return ()
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    file = body.file if wrapper is not None and isinstance(body, CachedBody) else None
+    if wrapper is None or file is None:
+        return body
+    wrapped: Iterable[bytes] = wrapper(file, SEND_SIZE)
+    return wrapped
 
 
 def _common_headers(representation: Representation, resource_policy: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from image_gateway.errors import (
 from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
+from image_gateway.services.cached import CachedBody, CachedReads
 from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.objects import ObjectInfo, ObjectStore, Pin
 
@@ -59,7 +60,7 @@ class Answer:
     status: int
     representation: Representation
     part: Part | None = None
-    body: ObjectBody | None = None
+    body: ObjectBody | CachedBody | None = None
 
 
 def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
@@ -111,8 +112,9 @@ def represent_chunk(
 class Streaming:
     """Answers reads of a representation."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, cached: CachedReads | None = None) -> None:
         self._store = store
+        self._cached = cached
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Decide and open; raises PreconditionFailed, NotFound when the object vanished.
@@ -156,6 +158,12 @@ class Streaming:
         return Answer(200, _with_cache_control(target, info))
 
     def _open(self, target: Representation, part: Part | None) -> Answer:
+        if self._cached is not None and target.takes_ranges:
+            span = part or Part(0, target.size)
+            version = f"{target.key} {target.etag}"
+            body = self._cached.open(target.key, target.size, span, target.pin, version)
+            if body is not None:
+                return Answer(206 if part else 200, target, part, body)
         opened = self._store.open(target.key, part=part, pin=target.pin)
         try:
             self._check_size(target, opened.info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from image_gateway.catalog.records import ImageRecord, ImageState
@@ -34,6 +34,11 @@ class SweepReport:
     vanished: list[str] = field(default_factory=list)
     left_for_later: int = 0
     forgotten_leases: int = 0
+
+    def as_numbers(self) -> dict[str, int]:
+        """Every field as a number, by its name."""
+        values = asdict(self)
+        return {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 class Sweeper:

@@ -6,12 +6,24 @@ import logging
 import sys
 from typing import Any
 
+from image_gateway.metrics.folder import keep_numbers, share_numbers
 from image_gateway.serving.environment import read_settings_or_exit, share_lease_key
+
+_settings = read_settings_or_exit()
+# First of all: where metrics are kept is decided when the instruments are imported.
+if _settings.metrics_port or _settings.metrics_token:
+    share_numbers()
+else:
+    keep_numbers()
+
+# ruff: noqa: E402
+from image_gateway.serving.lifecycle import STOPPING
 from image_gateway.serving.logs import logging_config
+from image_gateway.serving.metrics import MetricsProcess
 from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev
 from image_gateway.serving.worker import GatewayWorker
 
-_settings = read_settings_or_exit()
+_metrics = MetricsProcess(_settings)
 share_lease_key(_settings)
 
 bind = [
@@ -21,7 +33,13 @@ workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "image_gateway.serving.worker.GatewayWorker"
 GatewayWorker.allow_any_origin = _settings.cors_allow_origin == ("*",)
+GatewayWorker.send_timeout = float(_settings.send_timeout_seconds)
+GatewayWorker.is_stopping = STOPPING.is_set
+# Waiting costs a descriptor and a little memory, no thread; beyond this, who waits longest makes room.
 worker_connections = max(1000, 4 * threads)
+# Bursts queue in the kernel, up to its own net.core.somaxconn.
+backlog = 2048
+# A worker whose main loop is stuck this long is replaced; bodies may take as long as they like.
 timeout = 60
 graceful_timeout = _settings.graceful_timeout_seconds
 keepalive = 75
@@ -55,3 +73,20 @@ def when_ready(server: Any) -> None:
     log.info("image-gateway listens on %s with %d workers x %d threads", bind[0], workers, threads)
     for line in describe_endpoints(_settings):
         log.info(line)
+    STOPPING.set_on_sigterm()
+    _metrics.start()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Keep the numbers of a worker that ended."""
+    _metrics.tend(server.WORKERS)
+
+
+def on_reload(server: Any) -> None:
+    """Look after the process that serves metrics."""
+    _metrics.tend(server.WORKERS)
+
+
+def on_exit(server: Any) -> None:
+    """End the process that serves metrics, after the workers."""
+    _metrics.stop()

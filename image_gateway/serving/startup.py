@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from image_gateway.app import make_cdn, open_catalog
 from image_gateway.serving.environment import exit_with
+from image_gateway.serving.tracing import check_tracing
 from image_gateway.settings import Settings, SettingsError, is_loopback
 
 
@@ -18,6 +19,7 @@ def check_startup(settings: Settings) -> None:
     try:
         make_cdn(settings)
         open_catalog(settings)
+        check_tracing(settings)
     except SettingsError as error:
         exit_with(error)
 

@@ -11,6 +11,7 @@ from image_gateway.app import create_app
 from image_gateway.serving.environment import EX_CONFIG, exit_with, read_settings_or_exit
 from image_gateway.serving.logs import configure_logging
 from image_gateway.serving.startup import refuse_open_dev
+from image_gateway.serving.tracing import create_traced_app
 from image_gateway.settings import SettingsError
 
 BOOT_ERROR = 3
@@ -22,7 +23,7 @@ def make_app() -> Flask:
     configure_logging(settings.log_level, settings.log_format)
     refuse_open_dev(settings, _hosts_of_flask_run())
     try:
-        return create_app(settings)
+        return create_traced_app(settings) if settings.tracing else create_app(settings)
     except SettingsError as error:
         # gunicorn starts a worker that exited for ever again, but stops when one cannot boot.
         exit_with(

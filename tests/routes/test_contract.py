@@ -48,12 +48,22 @@ def test_the_file_is_valid_openapi() -> None:
     validate(load_contract())
 
 
-def test_the_app_has_exactly_the_documented_routes(world: World) -> None:
-    assert routes_of(world.app) == documented_routes()
+@pytest.fixture
+def whole(world: World) -> World:
+    """With the route that is only there when it is asked for."""
+    return world.with_settings(metrics_token="m" * 16)
 
 
-def test_a_planted_route_would_be_noticed(world: World) -> None:
-    app = world.with_settings().app
+def test_the_app_has_exactly_the_documented_routes(whole: World) -> None:
+    assert routes_of(whole.app) == documented_routes()
+
+
+def test_a_route_that_nobody_asked_for_is_not_there(world: World) -> None:
+    assert documented_routes() - routes_of(world.app) == {("/metrics", "get")}
+
+
+def test_a_planted_route_would_be_noticed(whole: World) -> None:
+    app = whole.with_settings().app
     app.add_url_rule("/planted", view_func=lambda: Response("x"))
     assert routes_of(app) - documented_routes() == {("/planted", "get")}
 

@@ -46,6 +46,7 @@ def fill(rule: Rule, image_id: str) -> str:
 @pytest.mark.parametrize("shape", ["json", "text"])
 @pytest.mark.parametrize("authorization", AUTHORIZATIONS, ids=["jwt", "lease", "basic", "cookie"])
 def test_no_route_repeats_a_secret(world: World, shape: str, authorization: str | None) -> None:
+    world = world.with_settings(metrics_token=MARK)
     image = world.make_image(b"data")
     headers = {
         "Cookie": f"ImageLease={LEASE}; CloudFront-Policy={MARK}; CloudFront-Signature={MARK}",

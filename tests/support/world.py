@@ -175,7 +175,12 @@ def lasting_world(databases: Databases, checker: ContractChecker, clients: Store
     clients.requests.create_bucket(Bucket=clients.address.bucket)
     url = databases.make_migrated()
     engine = open_engine(url)
-    environment = {"S3_BUCKET": clients.address.bucket, "AWS_REGION": "us-east-1", "DATABASE_URL": url}
+    environment = {
+        "S3_BUCKET": clients.address.bucket,
+        "AWS_REGION": "us-east-1",
+        "DATABASE_URL": url,
+        "ACCESS_CACHE_SECONDS": "0",
+    }
     try:
         yield make_world(load_settings(environment), Catalog(engine), checker, clients)
     finally:

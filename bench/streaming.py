@@ -1,0 +1,282 @@
+"""Speed of reading an image: the store directly, nginx before it, the gateway cold, and warm from its cache.
+
+All run side by side on this machine over the same object, interleaved over several rounds; load generator,
+server and store share its processors. Before that every server's answers are checked byte for byte. Prints the
+median over rounds of throughput, latency, CPU and memory, and last the ratios to the direct store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from streaming_plan import CONTROL as ROUTES
+from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
+from streaming_reader import Load, read_large
+from streaming_report import Sample, control_ratios, medians, ratio_table, ratios, results_table
+from streaming_servers import (
+    CACHE,
+    CONTROL,
+    NGINX,
+    SERVERS,
+    STORE,
+    USER,
+    Bench,
+    Server,
+    find_tool,
+    running_servers,
+    write_image,
+)
+from streaming_usage import PeakMemory, cpu_seconds
+from streaming_verify import verify_control, verify_reads, warm
+from streaming_wrk import run_wrk
+
+EPILOG = """servers: {servers}
+workloads: {workloads}
+control plane, on a gateway of its own with CloudFront cookies: {routes}
+
+example: python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32,1m-8 --json speed.json"""
+NOTES = (
+    "load generator, server and store share this machine's processors",
+    "CPU s/1k and s/GiB: of the server alone with its children; store s/1k: of the store meanwhile",
+    "1 MiB and whole images are read by a loop that discards bytes in the kernel (MSG_TRUNC), the rest by wrk",
+    "64 KiB, 4 KiB and trace reads start at multiples of 4 KiB, so some touch two blocks of the cache",
+)
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    names = [*(workload.name for workload in WORKLOADS), *ROUTES]
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EPILOG.format(
+            servers=", ".join(SERVERS),
+            workloads=", ".join(workload.name for workload in WORKLOADS),
+            routes=", ".join(ROUTES),
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
+    parser.add_argument("--seconds", type=int, default=4, help="length of each measurement (4)")
+    parser.add_argument("--size", type=int, default=512, metavar="MIB", help="size of the image (512)")
+    parser.add_argument("--only", type=_names(SERVERS), default=list(SERVERS), metavar="SERVER,…")
+    parser.add_argument("--workloads", type=_names(names), default=names, metavar="WORKLOAD,…")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--quick", action="store_true", help="a look: 1 round of 1 s, 64 MiB")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="setting of the gateways",
+    )
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds, options.size = 1, 1, 64
+    if min(options.rounds, options.seconds, options.size) < 1:
+        parser.error("--rounds, --seconds and --size must be at least 1")
+    return options
+
+
+def _names(known: Sequence[str]) -> Any:
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: must be of {', '.join(known)}")
+        return names
+
+    return read
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value
+
+
+def require_tools(wanted: Sequence[str]) -> None:
+    tools = ["wrk", "nginx"] if NGINX in wanted else ["wrk"]
+    if missing := [tool for tool in tools if find_tool(tool) is None]:
+        raise SystemExit(f"{' and '.join(missing)} missing: apt-get install nginx-light wrk")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class Measuring:
+    """Runs the workloads over the servers of a bench."""
+
+    def __init__(self, bench: Bench, image: Path, options: argparse.Namespace, folder: Path) -> None:
+        self._bench, self._image, self._options, self._folder = bench, image, options, folder
+        self._size = image.stat().st_size
+        self._workloads = [workload for workload in WORKLOADS if workload.name in options.workloads]
+        self._routes = [call for call in bench.control_calls if call.name in options.workloads]
+        self._readers = [server for name, server in bench.servers.items() if name != CONTROL]
+
+    def verify(self) -> dict[str, dict[str, int]]:
+        """Check answers, byte for byte, and warm the cache; server → workload → answers checked."""
+        checked: dict[str, dict[str, int]] = {}
+        for server in self._readers:
+            say(f"verifying {server.name}")
+            if server.name == CACHE:
+                warm(server, self._image)
+            checked[server.name] = {
+                workload.name: verify_reads(server, workload, self._image) for workload in self._workloads
+            }
+        for call in self._routes:
+            server = self._bench.servers[CONTROL]
+            checked.setdefault(CONTROL, {})[call.name] = verify_control(server, call, self._size)
+        return checked
+
+    def samples(self) -> Iterator[Sample]:
+        """Measure everything, round by round; every round begins with another server."""
+        for number in range(self._options.rounds):
+            say(f"round {number + 1} of {self._options.rounds}")
+            for workload in self._workloads:
+                for server in _rotated(self._readers, number):
+                    calls = [
+                        read_call(read, server.host, server.target, self._size)
+                        for read in workload.plan(self._size)
+                    ]
+                    yield self._measure(server, workload.name, number, workload, calls)
+            for route in self._routes:
+                server = self._bench.servers[CONTROL]
+                yield self._measure(server, route.name, number, None, [route.call(server.host, USER)])
+
+    def _measure(
+        self, server: Server, name: str, number: int, workload: Workload | None, calls: list[Call]
+    ) -> Sample:
+        store = self._bench.store_pid
+        own, behind, began = cpu_seconds(server.pid), cpu_seconds(store), time.perf_counter()
+        with PeakMemory(server.pid) as peak:
+            load = self._load(server, workload, calls)
+            wall = time.perf_counter() - began
+            own, behind = cpu_seconds(server.pid) - own, cpu_seconds(store) - behind
+        if load.complaint:
+            say(f"  {name}, {server.name}: {load.errors} errors: {load.complaint}")
+        return Sample(
+            server=server.name,
+            workload=name,
+            round=number,
+            server_cpu=own,
+            store_cpu=behind,
+            wall=wall,
+            peak_rss=peak.rss,
+            peak_pss=peak.pss,
+            **asdict(load),
+        )
+
+    def _load(self, server: Server, workload: Workload | None, calls: list[Call]) -> Load:
+        seconds = self._options.seconds
+        if workload and workload.large:
+            return read_large(server.address, calls, workload.connections, seconds)
+        return run_wrk(
+            server.address,
+            calls,
+            workload.connections if workload else CONTROL_CONNECTIONS,
+            seconds,
+            step=workload is not None and workload.step,
+            plan=self._folder / "plan.lua",
+        )
+
+
+def _rotated(servers: list[Server], turns: int) -> list[Server]:
+    turns %= len(servers) or 1
+    return servers[turns:] + servers[:turns]
+
+
+def machine() -> dict[str, object]:
+    def version(*command: str) -> str:
+        tool = find_tool(command[0])
+        if tool is None:
+            return "missing"
+        run = subprocess.run([tool, *command[1:]], capture_output=True, text=True, check=False)
+        return (run.stdout + run.stderr).splitlines()[0]
+
+    return {
+        "processors": len(os.sched_getaffinity(0)),
+        "load_average_before": os.getloadavg(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "wrk": version("wrk", "-v").partition(" Copyright")[0],
+        "nginx": version("nginx", "-v"),
+        "notes": NOTES,
+    }
+
+
+def report(samples: Sequence[Sample], options: argparse.Namespace) -> dict[str, object]:
+    """Print the tables; return what they hold."""
+    titles = {workload.name: workload.title for workload in WORKLOADS}
+    results = medians(samples)
+    to_store = ratios(results, base=STORE)
+    to_metadata = control_ratios(results, CONTROL, base="metadata")
+    print(f"\n{options.size} MiB, medians of {options.rounds} x {options.seconds} s (errors: sums)")
+    print("\n".join(f"- {note}" for note in NOTES))
+    print(f"\n{results_table(results, titles)}")
+    if to_metadata:
+        print(f"\nControl plane, ratios to metadata\n\n{ratio_table(to_metadata, titles)}")
+    if to_store:
+        print(f"\nRatios to the direct store\n\n{ratio_table(to_store, titles)}")
+    return {"medians": results, "ratios_to_metadata": to_metadata, "ratios_to_store": to_store}
+
+
+def run(options: argparse.Namespace) -> None:
+    conditions = machine()
+    with tempfile.TemporaryDirectory(prefix="image-gateway-bench-") as scratch:
+        folder = Path(scratch)
+        image = folder / "disk.img"
+        write_image(image, options.size * MIB)
+        with running_servers(folder, image, options.only, dict(options.set), say) as bench:
+            measuring = Measuring(bench, image, options, folder)
+            checked = measuring.verify()
+            samples = list(measuring.samples())
+    tables = report(samples, options)
+    if options.json:
+        document = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": conditions,
+            "options": {
+                "rounds": options.rounds,
+                "seconds": options.seconds,
+                "size_mib": options.size,
+                "settings": dict(options.set),
+            },
+            "answers_verified": checked,
+            **tables,
+            "samples": [asdict(sample) for sample in samples],
+        }
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def main() -> None:
+    options = parse_options()
+    require_tools(options.only)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell's background job inherits SIGINT as ignored; both must stop what was started.
+        signal.signal(number, _interrupted)
+    try:
+        run(options)
+    except KeyboardInterrupt:
+        raise SystemExit("stopped") from None
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

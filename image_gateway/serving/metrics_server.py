@@ -1,0 +1,109 @@
+"""What the process that serves METRICS_PORT runs: /metrics and nothing else, until its master is gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socketserver
+import sys
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from image_gateway.catalog.database import open_engine
+from image_gateway.catalog.repository import Catalog
+from image_gateway.metrics.exposition import Exposition, Page
+from image_gateway.serving.environment import read_settings_or_exit
+from image_gateway.serving.logs import configure_logging
+from image_gateway.serving.metrics import family_of
+
+_log = logging.getLogger("image_gateway")
+RETRY_SECONDS = 1.0
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET /metrics."""
+
+    # For a client that sends or takes nothing.
+    timeout = 10
+    server: MetricsServer
+    server_version = "image-gateway"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] == "/metrics":
+            self._answer(200, *self.server.render())
+        else:
+            self._answer(404, b"only /metrics is here\n", "text/plain; charset=utf-8")
+
+    def _answer(self, status: int, text: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not logged."""
+
+
+class MetricsServer(ThreadingHTTPServer):
+    """A thread for each scrape; ends when `is_wanted` says so."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int], render: Callable[[], Page], is_wanted: Callable[[], bool]
+    ) -> None:
+        self.address_family = family_of(address[0])
+        self.render = render
+        self._is_wanted = is_wanted
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Bind without looking the host's name up."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def service_actions(self) -> None:
+        if not self._is_wanted():
+            sys.exit()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            _log.error("a scrape failed", exc_info=error)
+
+
+def main(folder: str, master: str) -> None:
+    """Serve METRICS_PORT from the master's folder while the master is this process's parent."""
+    # A terminal's Ctrl-C reaches all processes: the master says when it is over.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    settings = read_settings_or_exit()
+    configure_logging(settings.log_level, settings.log_format)
+    catalog = Catalog(open_engine(settings.database_url, pool_size=1))
+    exposition = Exposition(catalog.open_uploads, Path(folder))
+    address = (settings.host, settings.metrics_port or 0)
+    with _open(address, exposition.render, lambda: os.getppid() == int(master)) as server:
+        server.serve_forever()
+
+
+def _open(
+    address: tuple[str, int], render: Callable[[], Page], is_wanted: Callable[[], bool]
+) -> MetricsServer:
+    """Listen, as soon as a master that this one takes over from does not any more."""
+    while is_wanted():
+        try:
+            return MetricsServer(address, render, is_wanted)
+        except OSError as error:
+            _log.warning("METRICS_PORT=%d is not free yet: %s", address[1], error.strerror)
+            time.sleep(RETRY_SECONDS)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
