@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory lock format clean
+.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming lock format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000
 
 bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 	$(BIN)/python bench/memory.py
+
+bench-streaming: $(READY) ## Speed beside the bare store and nginx (apt-get install nginx-light wrk)
+	$(BIN)/python bench/streaming.py
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .

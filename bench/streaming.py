@@ -1,14 +1,15 @@
 """Speed of reading an image: the store directly, nginx before it, the gateway cold, and warm from its cache.
 
 All run side by side on this machine over the same object, interleaved over several rounds; load generator,
-server and store share its processors. Before that every server's answers are checked byte for byte. Prints the
-median over rounds of throughput, latency, CPU and memory, and last the ratios to the direct store.
+server and store share its processors. Before that every server's answers are checked byte for byte. Prints
+the median over rounds of throughput, latency, CPU and memory, and last the ratios to the direct store.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import signal
@@ -25,7 +26,7 @@ from typing import Any
 from streaming_plan import CONTROL as ROUTES
 from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
 from streaming_reader import Load, read_large
-from streaming_report import Sample, control_ratios, medians, ratio_table, ratios, results_table
+from streaming_report import Sample, medians, ratio_table, results_table, server_ratios, workload_ratios
 from streaming_servers import (
     CACHE,
     CONTROL,
@@ -47,11 +48,11 @@ EPILOG = """servers: {servers}
 workloads: {workloads}
 control plane, on a gateway of its own with CloudFront cookies: {routes}
 
-example: python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32,1m-8 --json speed.json"""
+example: python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32 --json speed.json"""
 NOTES = (
     "load generator, server and store share this machine's processors",
     "CPU s/1k and s/GiB: of the server alone with its children; store s/1k: of the store meanwhile",
-    "1 MiB and whole images are read by a loop that discards bytes in the kernel (MSG_TRUNC), the rest by wrk",
+    "1 MiB and whole images are read by a loop that drops bytes in the kernel (MSG_TRUNC), the rest by wrk",
     "64 KiB, 4 KiB and trace reads start at multiples of 4 KiB, so some touch two blocks of the cache",
 )
 
@@ -222,15 +223,14 @@ def report(samples: Sequence[Sample], options: argparse.Namespace) -> dict[str, 
     """Print the tables; return what they hold."""
     titles = {workload.name: workload.title for workload in WORKLOADS}
     results = medians(samples)
-    to_store = ratios(results, base=STORE)
-    to_metadata = control_ratios(results, CONTROL, base="metadata")
+    to_store = server_ratios(samples, base=STORE)
+    to_metadata = workload_ratios([s for s in samples if s.server == CONTROL], base="metadata")
     print(f"\n{options.size} MiB, medians of {options.rounds} x {options.seconds} s (errors: sums)")
     print("\n".join(f"- {note}" for note in NOTES))
     print(f"\n{results_table(results, titles)}")
-    if to_metadata:
-        print(f"\nControl plane, ratios to metadata\n\n{ratio_table(to_metadata, titles)}")
-    if to_store:
-        print(f"\nRatios to the direct store\n\n{ratio_table(to_store, titles)}")
+    for title, found in (("metadata", to_metadata), ("the direct store", to_store)):
+        if found:
+            print(f"\nRatios to {title} (median of each round's)\n\n{ratio_table(found, titles)}")
     return {"medians": results, "ratios_to_metadata": to_metadata, "ratios_to_store": to_store}
 
 
@@ -265,6 +265,8 @@ def run(options: argparse.Namespace) -> None:
 def main() -> None:
     options = parse_options()
     require_tools(options.only)
+    # The store does not answer while it starts, of which nobody needs to hear.
+    logging.getLogger("image_gateway").addHandler(logging.NullHandler())
     for number in (signal.SIGINT, signal.SIGTERM):
         # A shell's background job inherits SIGINT as ignored; both must stop what was started.
         signal.signal(number, _interrupted)
@@ -275,6 +277,8 @@ def main() -> None:
 
 
 def _interrupted(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -73,38 +73,48 @@ Results = dict[str, dict[str, Row]]
 
 def medians(samples: Sequence[Sample]) -> Results:
     """Workload → server → the median over rounds of each figure; errors are summed."""
-    groups: dict[str, dict[str, list[Row]]] = {}
+    results = _medians([(sample.workload, sample.server, sample.row()) for sample in samples])
+    for servers in results.values():
+        for row in servers.values():
+            row["errors"] = 0
     for sample in samples:
-        groups.setdefault(sample.workload, {}).setdefault(sample.server, []).append(sample.row())
+        results[sample.workload][sample.server]["errors"] += sample.errors
+    return results
+
+
+def _medians(found: Sequence[tuple[str, str, Row]]) -> Results:
+    groups: dict[str, dict[str, list[Row]]] = {}
+    for workload, server, row in found:
+        groups.setdefault(workload, {}).setdefault(server, []).append(row)
     return {
-        workload: {server: _median(rows) for server, rows in servers.items()}
+        workload: {
+            server: {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+            for server, rows in servers.items()
+        }
         for workload, servers in groups.items()
     }
 
 
-def _median(rows: Sequence[Row]) -> Row:
-    row = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
-    return row | {"errors": sum(row["errors"] for row in rows)}
+def server_ratios(samples: Sequence[Sample], *, base: str) -> Results:
+    """Workload → server → its figures as multiples of the server `base`'s: the median of each round's."""
+    rows = {(sample.workload, sample.round): sample.row() for sample in samples if sample.server == base}
+    return _median_ratios(
+        [(sample, rows.get((sample.workload, sample.round))) for sample in samples if sample.server != base]
+    )
 
 
-def ratios(results: Results, *, base: str) -> Results:
-    """Throughput, and CPU per request, as multiples of what the server `base` does in the same workload."""
-    found: Results = {}
-    for workload, servers in results.items():
-        if base not in servers:
-            continue
-        found[workload] = {
-            server: _ratio(row, servers[base]) for server, row in servers.items() if server != base
-        }
-    return found
+def workload_ratios(samples: Sequence[Sample], *, base: str) -> Results:
+    """The same as multiples of the same server's under the workload `base`."""
+    rows = {(sample.server, sample.round): sample.row() for sample in samples if sample.workload == base}
+    return _median_ratios(
+        [(sample, rows.get((sample.server, sample.round))) for sample in samples if sample.workload != base]
+    )
 
 
-def control_ratios(results: Results, server: str, *, base: str) -> Results:
-    """The same of each route of the control plane to the route `base`."""
-    if base not in results or server not in results[base]:
-        return {}
-    own = {route: servers[server] for route, servers in results.items() if server in servers}
-    return {route: {server: _ratio(row, own[base])} for route, row in own.items() if route != base}
+def _median_ratios(pairs: Sequence[tuple[Sample, Row | None]]) -> Results:
+    return _medians(
+        [(sample.workload, sample.server, _ratio(sample.row(), base)) for sample, base in pairs if base]
+    )
 
 
 def _ratio(row: Row, base: Row) -> Row:

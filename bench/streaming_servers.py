@@ -1,4 +1,4 @@
-"""The servers that are compared: the store, nginx before it, and gateways; all on loopback, all stopped again."""
+"""The servers that are compared: the store, nginx before it, and gateways; all on loopback."""
 
 from __future__ import annotations
 

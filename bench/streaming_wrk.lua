@@ -24,12 +24,13 @@ end
 
 -- Sizes are equal in a plan that is shared; in step a thread has one connection: `wanted` is always right.
 function response(status, headers, body)
-  body_bytes = body_bytes + #body
   if status ~= expected or (wanted > 0 and #body ~= wanted) or #body == 0 then
     bad = bad + 1
     if complaint == "" then
       complaint = "status " .. status .. ", " .. #body .. " bytes instead of " .. expected .. ", " .. wanted
     end
+  else
+    body_bytes = body_bytes + #body
   end
 end
 
@@ -46,6 +47,6 @@ function done(summary, latency, requests)
     complaint = complaint .. string.format(" (connect %d, read %d, write %d, timeout %d)",
       e.connect, e.read, e.write, e.timeout)
   end
-  io.write(string.format("RESULT %d %.0f %.0f %d %.0f %.0f %s\n", summary.requests, bytes, summary.duration,
+  io.write(string.format("RESULT %d %.0f %.0f %d %.0f %.0f %s\n", summary.requests - bad, bytes, summary.duration,
     bad + broken, latency:percentile(50), latency:percentile(99), complaint))
 end

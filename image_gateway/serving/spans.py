@@ -41,7 +41,7 @@ class Tracing:
 
     def create_app(self, settings: Settings) -> Flask:
         """The gateway's app, its calls to the store traced as well."""
-        BotocoreInstrumentor().instrument(tracer_provider=self._provider)
+        BotocoreInstrumentor().instrument(tracer_provider=self._provider)  # type: ignore[no-untyped-call]
         app = create_app(settings, store=open_store(settings, wrap=self.trace_reads))
         self.trace_requests(app)
         return app
@@ -52,7 +52,7 @@ class Tracing:
 
     def trace_requests(self, app: Flask) -> None:
         """Make a span of every request of the app, and another of each body that it streams."""
-        FlaskInstrumentor.instrument_app(
+        FlaskInstrumentor.instrument_app(  # type: ignore[no-untyped-call]
             app,
             request_hook=_remember,
             tracer_provider=self._provider,

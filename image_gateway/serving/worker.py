@@ -160,7 +160,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._evict(largest)
 
     def _wait(self, conn: Connection, seconds: float) -> None:
-        if not self.alive:
+        if self.is_leaving:
             seconds = min(seconds, STOP_KEEPALIVE_LINGER)
         self.lobby.enter(conn, time.monotonic() + seconds, partial(self._on_readable, conn))
 
@@ -217,7 +217,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             super().handle_exit(sig, frame)
         elif self._accepts_until is None:
             self._accepts_until = time.monotonic() + min(DRAIN_SECONDS, self.cfg.graceful_timeout / 10)
-            self.method_queue.defer(lambda: None)
+            self.method_queue.defer(self._hasten)
+
+    def _hasten(self) -> None:
+        self.lobby.hasten(time.monotonic() + STOP_KEEPALIVE_LINGER)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """The worker stops: who is in the queue is taken, then connections are refused."""
