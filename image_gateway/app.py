@@ -44,6 +44,8 @@ from image_gateway.routes.reading import Reading
 from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
+from image_gateway.routes.stream_slots import StreamSlots
+from image_gateway.routes.timing import Timings
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
 from image_gateway.services.cached import CachedReads
@@ -85,7 +87,13 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
-    reading = Reading(access, _make_streaming(settings, store), settings.cross_origin_resource_policy)
+    reading = Reading(
+        access,
+        _make_streaming(settings, store),
+        StreamSlots(max_streams(settings), settings.max_streams_per_user),
+        Timings(settings.server_timing),
+        settings.cross_origin_resource_policy,
+    )
     sharing = Sharing(catalog.grants, access, leases, clock)
     rules = _upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
@@ -177,6 +185,12 @@ def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Deliv
     rules = CookieRules(settings.lease_cookie_samesite, settings.lease_cookie_partitioned, domain=None)
     carrier = LeaseCarrier(settings.gateway_auth_mode == "cookie", rules)
     return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
+
+
+def max_streams(settings: Settings) -> int:
+    """How many bodies a worker streams at once: fewer than its threads, so that the rest is answered."""
+    most = settings.web_threads - max(1, settings.web_threads // 8)
+    return min(settings.max_streams or most, settings.web_threads - 1)
 
 
 def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:

@@ -21,7 +21,7 @@ def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery
 
     @blueprint.get("/metadata")
     def metadata(image_id: str) -> Response:
-        record, disk, _ = reading.find(image_id)
+        record, disk, *_ = reading.find(image_id)
         return json_response(
             {
                 "size": disk.size,

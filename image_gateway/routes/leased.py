@@ -21,16 +21,16 @@ def make_leased_blueprint(reading: Reading) -> Blueprint:
     @blueprint.get("/disk.img")
     def disk(token: str) -> Response:
         found = reading.find_leased(token)
-        return reading.answer(found.record, represent_disk(found.record, found.disk))
+        return reading.answer(found, represent_disk(found.record, found.disk))
 
     @blueprint.get("/manifest.json")
     def manifest(token: str) -> Response:
         found = reading.find_leased(token)
-        return reading.answer(found.record, find_manifest(found.record))
+        return reading.answer(found, find_manifest(found.record))
 
     @blueprint.get("/chunks/<chunk_index>")
     def chunk(token: str, chunk_index: str) -> Response:
         found = reading.find_leased(token)
-        return reading.answer(found.record, find_chunk(found.record, found.disk, chunk_index))
+        return reading.answer(found, find_chunk(found.record, found.disk, chunk_index))
 
     return blueprint

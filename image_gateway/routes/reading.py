@@ -6,31 +6,44 @@ from typing import NamedTuple
 
 from flask import Request, Response, request
 
+from image_gateway.catalog.grant_records import Holder, HolderKind
 from image_gateway.catalog.records import DiskFacts, ImageRecord, Visibility
 from image_gateway.errors import Forbidden, LeaseLapsed, Unauthenticated
 from image_gateway.protocol.preconditions import Conditions
 from image_gateway.routes.identity import current_visitor, lease_cookie, leased_caller, refuse
 from image_gateway.routes.request_log import note
 from image_gateway.routes.responses import bytes_response
+from image_gateway.routes.stream_slots import StreamSlots
+from image_gateway.routes.timing import Timings
 from image_gateway.services.access import Access
 from image_gateway.services.callers import NOBODY, Caller
 from image_gateway.services.streaming import ReadRequest, Representation, Streaming
 
 
 class Found(NamedTuple):
-    """A readable image, and whether it is read by a lease, which can be taken back at once."""
+    """A readable image, who reads it, and whether by a lease, which can be taken back at once."""
 
     record: ImageRecord
     disk: DiskFacts
+    reader: str
     by_lease: bool
 
 
 class Reading:
     """Reads representations for the request at hand."""
 
-    def __init__(self, access: Access, streaming: Streaming, resource_policy: str) -> None:
+    def __init__(
+        self,
+        access: Access,
+        streaming: Streaming,
+        slots: StreamSlots,
+        timings: Timings,
+        resource_policy: str,
+    ) -> None:
         self._access = access
         self._streaming = streaming
+        self._slots = slots
+        self._timings = timings
         self._resource_policy = resource_policy
 
     def find(self, image_id: str) -> Found:
@@ -59,15 +72,29 @@ class Reading:
         return self._found(caller.lease.image_id if caller.lease else "", caller)
 
     def _found(self, image_id: str, caller: Caller) -> Found:
-        record, disk = self._access.find_for_reading(image_id, caller)
+        with self._timings.step("access"):
+            record, disk = self._access.find_for_reading(image_id, caller)
         note(image=record.image_id)
-        return Found(record, disk, by_lease=caller.lease is not None)
+        return Found(record, disk, _name_of(caller), by_lease=caller.lease is not None)
 
-    def answer(self, record: ImageRecord, target: Representation) -> Response:
-        """Read what the request asks of a representation of this image."""
-        answer = self._streaming.read(target, read_request(request))
-        public = record.visibility is Visibility.PUBLIC
-        return bytes_response(answer, self._resource_policy, public=public)
+    def answer(self, found: Found, target: Representation) -> Response:
+        """Read what the request asks of a representation of this image; raises Overloaded."""
+        return self._slots.serve(found.reader, lambda: self._read(found, target))
+
+    def _read(self, found: Found, target: Representation) -> Response:
+        with self._timings.step("store"):
+            answer = self._streaming.read(target, read_request(request))
+        public = found.record.visibility is Visibility.PUBLIC
+        return self._timings.tell(bytes_response(answer, self._resource_policy, public=public))
+
+
+def _name_of(caller: Caller) -> str:
+    """For whom a stream counts: a user, also by a lease of one's own, a share link, or an address."""
+    if caller.user is not None:
+        return Holder(HolderKind.USER, caller.user).as_text()
+    if caller.lease is not None and caller.lease.holder.kind is not HolderKind.ANYONE:
+        return caller.lease.holder.as_text()
+    return f"address:{request.remote_addr}"
 
 
 def read_request(http: Request) -> ReadRequest:

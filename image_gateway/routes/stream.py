@@ -15,6 +15,6 @@ def make_stream_blueprint(reading: Reading) -> Blueprint:
     @blueprint.get("/range")
     def read_range(image_id: str) -> Response:
         found = reading.find(image_id)
-        return reading.answer(found.record, represent_disk(found.record, found.disk))
+        return reading.answer(found, represent_disk(found.record, found.disk))
 
     return blueprint

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Response, request
 
 from image_gateway.errors import Overloaded
-from image_gateway.metrics.instruments import ACTIVE_STREAMS
+from image_gateway.metrics.instruments import ACTIVE_STREAMS, STREAMS_REFUSED
 
 
 class StreamSlots:
@@ -27,8 +27,10 @@ class StreamSlots:
         with self._lock:
             held = self._held.get(who, 0)
             if self._max_per_user is not None and held >= self._max_per_user:
+                STREAMS_REFUSED.inc()
                 raise Overloaded(f"you are streaming {held} bodies, which is as many as you may")
             if self._free <= 0:
+                STREAMS_REFUSED.inc()
                 raise Overloaded("the gateway streams as many bodies as it can")
             self._free -= 1
             self._held[who] = held + 1

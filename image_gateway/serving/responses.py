@@ -29,6 +29,8 @@ class GatewayResponse(Response):  # type: ignore[misc]  # gunicorn has no types
         self._put(b"0\r\n\r\n" if self.chunked else b"")
 
     def _emit_body(self, data: bytes) -> None:
+        if not data:
+            return
         if self.chunked:
             data = b"%X\r\n%s\r\n" % (len(data), data)
         self._put(data)

@@ -30,6 +30,7 @@ from image_gateway.serving.sockets import GatewaySocket, Stalled
 LINGER_SECONDS = 2.0
 # How long a server that stops still accepts, while it already says that it is not ready.
 DRAIN_SECONDS = 1.0
+TIDY_SECONDS = 0.25
 MAX_HALF_SENT_BYTES = 64 * 1024 * 1024
 _FULL = (errno.EMFILE, errno.ENFILE)
 _NOTHING_THERE = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
@@ -48,6 +49,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     worker_connections: int
     lobby: Lobby
     _accepts_until: float | None = None
+    _notify_at = 0.0
+    _tidy_at = 0.0
 
     def run(self) -> None:
         self.worker_connections = raise_descriptor_limit(self.worker_connections, self.cfg.threads)
@@ -196,15 +199,28 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if longest is not None:
             self._evict(longest)
 
-    def murder_pending(self) -> None:
-        """Let clients go whose time is over; called in every turn of the main loop."""
+    def notify(self) -> None:
+        """Tell the master that the main loop turns; several times a request would be too often."""
         now = time.monotonic()
+        if now >= self._notify_at:
+            self._notify_at = now + TIDY_SECONDS
+            super().notify()
+
+    def murder_pending(self) -> None:
+        """Called in every turn of the main loop."""
+        now = time.monotonic()
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_SECONDS
+            self._tidy(now)
+        if self._accepts_until is not None and now >= self._accepts_until:
+            self.alive = False
+
+    def _tidy(self, now: float) -> None:
+        """Let clients go whose time is over."""
         for conn in self.lobby.expired(now):
             if conn.begun is not None:
                 self._note_stall("a client was let go that did not finish its request")
             self._evict(conn)
-        if self._accepts_until is not None and now >= self._accepts_until:
-            self.alive = False
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         if self.alive and self._accepts_until is not None:

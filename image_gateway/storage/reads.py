@@ -211,16 +211,23 @@ def _exchange(wire: Wire, url: SplitResult, headers: Mapping[str, str]) -> dict[
 def _ask(connection: Connection, request: bytes) -> dict[str, Any]:
     try:
         status, headers = connection.ask(request)
-        if "transfer-encoding" in headers or not headers.get("content-length", "").isdecimal():
-            raise WireBroken("the answer has no length")
+        length = _length_of(headers)
+        body = _Body(connection, length, keep=headers.get("connection", "").lower() != "close")
+        if status in (200, 206):
+            return _answer(headers, length, body)
+        raise _error(status, body)
+    except ClientError:
+        raise
     except BaseException:
         connection.close()
         raise
-    length = int(headers["content-length"])
-    body = _Body(connection, length, keep=headers.get("connection", "").lower() != "close")
-    if status in (200, 206):
-        return _answer(headers, length, body)
-    raise _error(status, body)
+
+
+def _length_of(headers: Mapping[str, str]) -> int:
+    text = headers.get("content-length", "")
+    if "transfer-encoding" in headers or not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
+        raise WireBroken("the answer has no length")
+    return int(text)
 
 
 def _answer(headers: Mapping[str, str], length: int, body: _Body) -> dict[str, Any]:

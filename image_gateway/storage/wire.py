@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from image_gateway.metrics.instruments import POOL_CONNECTIONS
+
 MAX_HEAD = 64 * 1024
 READ_AHEAD = 64 * 1024
 
@@ -29,6 +31,8 @@ class Connection:
         self._sock = sock
         self._release = release
         self._buffer = b""
+        self._is_counted = True
+        POOL_CONNECTIONS.inc()
 
     def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
         """Send a request and return the answer's status and headers, their names in lower case."""
@@ -44,11 +48,22 @@ class Connection:
         return self._sock.recv(amount)
 
     def keep(self) -> None:
-        """Give the connection back: the whole answer was read."""
+        """Give the connection back, the whole answer being read; one with more to say is not to be trusted."""
+        if self._buffer:
+            self.close()
+            return
+        self._count_off()
         self._release(self._sock)
 
     def close(self) -> None:
+        """End the connection; may be called again."""
+        self._count_off()
         self._sock.close()
+
+    def _count_off(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            POOL_CONNECTIONS.dec()
 
     def _read_head(self) -> bytes:
         data = self._sock.recv(READ_AHEAD)

@@ -325,12 +325,12 @@ class Theatre:
         world = self.hiding if role == "hidden" else self.signed_in
         path, headers = stage.path(row.rule, role), stage.headers(role)
         client = FlaskClient(world.app, Response)
-        response = client.open(path, method=row.method, headers=headers, **stage.options(row))
+        response = client.open(path, method=row.method, headers=headers, buffered=True, **stage.options(row))
         if (row, response.status_code) not in self.held:
             self.held.add((row, response.status_code))
             world.checker.check(response)
         if row.method == "GET":
-            head = client.head(path, headers=headers)
+            head = client.head(path, headers=headers, buffered=True)
             assert (head.status_code, head.data) == (response.status_code, b"")
         if row.changes and response.status_code == 200:
             self.stages[state] = set_up(self.plain, state)

@@ -97,6 +97,8 @@ class ContractClient(FlaskClient):
     checker: ContractChecker
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        # Read and closed as a server would do it, unless a test asks for the stream.
+        kwargs.setdefault("buffered", True)
         response = super().open(*args, **kwargs)
         if not (response.is_streamed and kwargs.get("buffered") is False):
             self.checker.check(response)
