@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import struct
-import sys
-import termios
 import time
 from collections.abc import Callable
 from typing import IO, Any
 
-# How often within its patience a waiting sender looks whether the client took something.
+# How often within its patience a waiting sender tries again: the kernel wakes it only when a third of its
+# buffer is free, which takes a slow but live client minutes.
 LOOKS = 8
 # Keeps a head back in the kernel until the file's first bytes come; where it is not known it goes at once.
 _MORE = getattr(socket, "MSG_MORE", 0)
@@ -24,11 +22,7 @@ class Stalled(TimeoutError):
 
 
 class GatewaySocket(socket.socket):
-    """An accepted connection; blocking, so that one call sends a block, and still never stuck.
-
-    Progress is what the client's side has acknowledged: the kernel wakes a sender only when a third of its
-    buffer is free, which takes a slow but live client minutes.
-    """
+    """An accepted connection; blocking, so that one call sends a block, and still never stuck."""
 
     _patience: float
     read_until: float
@@ -107,30 +101,15 @@ class GatewaySocket(socket.socket):
 
     def _push(self, size: int, send: Callable[[int], int]) -> None:
         done = 0
-        since: float | None = None
-        left = 0
+        last_taken = time.monotonic()
         while done < size:
             try:
                 done += send(done)
-                since = None
-                continue
             except BlockingIOError:
-                now, before = time.monotonic(), left
-            left = self._untaken()
-            if since is None:
-                since = now - self._patience / LOOKS
-            elif left != before:
-                since = now
-            elif now - since >= self._patience:
-                raise Stalled(f"the client took nothing for {self._patience:g} s")
-
-    def _untaken(self) -> int:
-        """Bytes that the client's side has not acknowledged; 0 where the system does not tell."""
-        try:
-            answer = fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        except OSError:
-            return 0
-        return int.from_bytes(answer, sys.byteorder)
+                if time.monotonic() - last_taken >= self._patience:
+                    raise Stalled(f"the client took nothing for {self._patience:g} s") from None
+            else:
+                last_taken = time.monotonic()
 
 
 def _timeval(seconds: float) -> bytes:

@@ -31,6 +31,7 @@ LINGER_SECONDS = 2.0
 # How long a server that stops still accepts, while it already says that it is not ready.
 DRAIN_SECONDS = 1.0
 TIDY_SECONDS = 0.25
+UNFINISHED = "a client was let go that did not finish its request"
 MAX_HALF_SENT_BYTES = 64 * 1024 * 1024
 _FULL = (errno.EMFILE, errno.ENFILE)
 _NOTHING_THERE = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
@@ -104,7 +105,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.sock.read_until = time.monotonic() + self.send_timeout
         keep = super().handle(conn)
         if isinstance(conn.sock, GatewaySocket) and conn.sock.fell_silent:
-            self._note_stall("a client was let go that did not finish its request")
+            self._note_stall(UNFINISHED)
         return keep
 
     def _refuse_long_head(self, conn: Connection) -> bool:
@@ -158,7 +159,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if conn.begun is None:
             self._wait(conn, self.cfg.keepalive)
             return
-        self._wait(conn, conn.begun + self.send_timeout - time.monotonic())
+        left = conn.begun + self.send_timeout - time.monotonic()
+        if left <= 0:
+            self._note_stall(UNFINISHED)
+            self._forget(conn)
+            return
+        self._wait(conn, left)
         for largest in self.lobby.too_many_bytes():
             self._evict(largest)
 
@@ -219,7 +225,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Let clients go whose time is over."""
         for conn in self.lobby.expired(now):
             if conn.begun is not None:
-                self._note_stall("a client was let go that did not finish its request")
+                self._note_stall(UNFINISHED)
             self._evict(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

@@ -1,0 +1,340 @@
+"""Bodies that break go on at the byte reached, with the same version, or break for the client to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+
+from image_gateway.protocol.ranges import Part
+from image_gateway.storage import objects as objects_module
+from image_gateway.storage.body import BLOCK_SIZE, PAUSES, BodyBroken, ObjectBody
+from image_gateway.storage.client import StoreAddress, StoreClients
+from image_gateway.storage.objects import ObjectStore, OpenObject, Pin
+from image_gateway.storage.reads import LeanReads
+from tests.support.fake_store import (
+    Asked,
+    FakeStore,
+    Reply,
+    Script,
+    error_answer,
+    in_turn,
+    object_answer,
+    running_store,
+)
+from tests.support.numbers import Numbers
+
+OLD = bytes(range(1, 41))
+NEW = bytes(byte | 0x80 for byte in OLD)
+ENDS = ("close", "reset")
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that bodies make, without their time."""
+    made: list[float] = []
+    monkeypatch.setattr(objects_module, "ObjectBody", partial(ObjectBody, sleep=made.append))
+    return made
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeStore]:
+    with running_store(lambda _: Reply(b"")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def clients(fake: FakeStore) -> StoreClients:
+    return fake.clients(read_timeout=1)
+
+
+@pytest.fixture
+def store(fake: FakeStore, clients: StoreClients, pauses: list[float]) -> Iterator[ObjectStore]:
+    """An ObjectStore that reads over the wire from the fake store."""
+    reads = LeanReads(clients, sleep=pauses.append)
+    fake.asked.clear()
+    yield ObjectStore(clients, reads)
+    while reads._wire and (kept := reads._wire.take()):
+        kept.close()
+    fake.wait_until(lambda: not fake._open)
+
+
+def cut(after: int, then: Any = "close", data: bytes = OLD, **changes: str) -> Script:
+    """A good answer that ends after so many bytes of its body."""
+
+    def answer(asked: Asked) -> Reply:
+        whole = object_answer(asked, data, **changes)
+        start, stop = asked.slice_of(data)
+        return Reply(whole[: len(whole) - (stop - start) + after], then)
+
+    return answer
+
+
+def good(asked: Asked) -> Reply:
+    return Reply(object_answer(asked, OLD))
+
+
+def read(opened: OpenObject) -> tuple[bytes, bool]:
+    """What came, and whether it broke off."""
+    received = bytearray()
+    try:
+        for block in opened.body:
+            received += block
+    except BodyBroken:
+        return bytes(received), True
+    finally:
+        opened.body.close()
+    return bytes(received), False
+
+
+# Over the wire
+
+
+@pytest.mark.parametrize("then", ENDS)
+@pytest.mark.parametrize("part", [None, Part(7, 31)], ids=str)
+def test_a_cut_after_every_byte(
+    store: ObjectStore, fake: FakeStore, pauses: list[float], part: Part | None, then: str
+) -> None:
+    start, stop = (part.start, part.stop) if part else (0, len(OLD))
+    for after in range(stop - start):
+        fake.answer = in_turn(cut(after, then), good)
+        fake.asked.clear()
+        pauses.clear()
+        assert read(store.open("k", part=part)) == (OLD[start:stop], False), after
+        if then == "reset":
+            # It may throw away what had come, the head included.
+            continue
+        first, again = fake.asked
+        assert first.headers.get("range") == (part.as_request() if part else None)
+        assert again.headers["range"] == f"bytes={start + after}-{stop - 1}"
+        assert again.headers["if-match"] == '"e"'
+        assert pauses == [PAUSES[0]]
+
+
+def test_a_cut_at_every_second_byte_of_one_body(
+    store: ObjectStore, fake: FakeStore, pauses: list[float]
+) -> None:
+    fake.answer = in_turn(*[cut(min(2, len(OLD) - done)) for done in range(0, len(OLD), 2)])
+    assert read(store.open("k")) == (OLD, False)
+    assert len(fake.asked) == len(OLD) / 2
+    assert set(pauses) == {PAUSES[0]}
+
+
+def test_a_black_hole_within_a_body(store: ObjectStore, fake: FakeStore) -> None:
+    fake.answer = in_turn(cut(11, "silence"), good)
+    assert read(store.open("k")) == (OLD, False)
+    assert [asked.headers.get("range") for asked in fake.asked] == [None, "bytes=11-39"]
+
+
+def test_a_stream_that_goes_on_too_long_ends_at_its_length(store: ObjectStore, fake: FakeStore) -> None:
+    fake.answer = lambda asked: Reply(object_answer(asked, OLD) + b"more", "close")
+    assert read(store.open("k", part=Part(3, 9))) == (OLD[3:9], False)
+
+
+@pytest.mark.parametrize("status", [400, 403, 416, 429, 500, 503])
+def test_errors_use_up_the_budget(
+    store: ObjectStore, fake: FakeStore, pauses: list[float], status: int
+) -> None:
+    fake.answer = in_turn(cut(5), lambda _: Reply(error_answer(status, None)))
+    assert read(store.open("k")) == (OLD[:5], True)
+    assert pauses == list(PAUSES)
+    # A refusal is asked again once with a new signature; each error is one try, not three.
+    assert len(fake.asked) == 1 + len(PAUSES) * (2 if status == 403 else 1)
+
+
+@pytest.mark.parametrize("errors", range(1, len(PAUSES)))
+def test_errors_that_pass(store: ObjectStore, fake: FakeStore, pauses: list[float], errors: int) -> None:
+    bad: Script = lambda _: Reply(error_answer(503, "SlowDown"))  # noqa: E731
+    fake.answer = in_turn(cut(5), *[bad] * errors, good)
+    assert read(store.open("k")) == (OLD, False)
+    assert pauses == list(PAUSES[: errors + 1])
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchKey"), (412, "PreconditionFailed")])
+def test_gone_or_replaced(
+    store: ObjectStore, fake: FakeStore, pauses: list[float], status: int, code: str
+) -> None:
+    fake.answer = in_turn(cut(5), lambda _: Reply(error_answer(status, code)))
+    assert read(store.open("k")) == (OLD[:5], True)
+    assert (pauses, len(fake.asked)) == ([PAUSES[0]], 2)
+
+
+def other(**changes: Any) -> Script:
+    """A new version, by a store that knows nothing of If-Match."""
+    data = changes.pop("data", NEW)
+    return lambda asked: Reply(object_answer(asked, data, **changes))
+
+
+REPLACED: dict[str, Script] = {
+    "another etag": other(etag='"new"'),
+    "another size": other(data=NEW + b"!"),
+    "a smaller one": other(data=NEW[:35]),
+    "another etag, cut": cut(3, data=NEW, etag='"new"'),
+    "a weak etag": other(etag='W/"e"'),
+    "no range": lambda asked: Reply(object_answer(Asked("", {}, 0), NEW), "close"),
+    "another range": other(content_range="bytes 0-34/40"),
+    "encoded": other(content_encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+@pytest.mark.parametrize("after", [0, 1, 5, 39])
+def test_never_a_byte_of_another_version(store: ObjectStore, fake: FakeStore, name: str, after: int) -> None:
+    fake.answer = in_turn(cut(after), REPLACED[name])
+    assert read(store.open("k", pin=Pin(etag='"e"'))) == (OLD[:after], True)
+
+
+def test_a_date_that_a_read_was_tied_to_is_sent_again(store: ObjectStore, fake: FakeStore) -> None:
+    fake.answer = in_turn(cut(5), good)
+    since = datetime(2026, 11, 23, tzinfo=UTC)
+    assert read(store.open("k", pin=Pin(unmodified_since=since))) == (OLD, False)
+    for asked in fake.asked:
+        assert asked.headers["if-unmodified-since"] == "Mon, 23 Nov 2026 00:00:00 GMT"
+    assert fake.asked[1].headers["if-match"] == '"e"'
+
+
+def test_resumes_and_give_ups_are_counted(store: ObjectStore, fake: FakeStore) -> None:
+    numbers = Numbers()
+    fake.answer = in_turn(cut(5), cut(5), cut(0), good)
+    read(store.open("k"))
+    fake.answer = in_turn(cut(5), lambda _: Reply(error_answer(404, "NoSuchKey")))
+    read(store.open("k"))
+    assert numbers.added("body_resumes_total") == 3
+    assert numbers.added("body_give_ups_total") == 1
+
+
+# Alone
+
+
+class Broken:
+    """Streams of one body that break as told; remembers where each began, and that all were closed."""
+
+    def __init__(self, data: bytes, *pieces: int | Exception) -> None:
+        self._data, self._pieces = data, chain(pieces, repeat(len(data)))
+        self.begun: list[int] = []
+        self.open = 0
+
+    def begin(self, at: int = 0) -> Broken.Stream:
+        self.begun.append(at)
+        piece = next(self._pieces)
+        if isinstance(piece, Exception):
+            raise piece
+        self.open += 1
+        return Broken.Stream(self, self._data[at : at + piece])
+
+    class Stream:
+        def __init__(self, owner: Broken, rest: bytes) -> None:
+            self._owner, self._rest, self._closed = owner, rest, False
+
+        def read(self, amt: int | None = None) -> bytes:
+            assert not self._closed
+            data, self._rest = self._rest[:amt], self._rest[amt or len(self._rest) :]
+            return data
+
+        def close(self) -> None:
+            self._owner.open -= not self._closed
+            self._closed = True
+
+
+def body_of(broken: Broken, length: int, sleep: Callable[[float], None]) -> ObjectBody:
+    return ObjectBody(broken.begin(), length, broken.begin, sleep)
+
+
+@pytest.mark.parametrize("breaks", range(len(PAUSES)))
+def test_so_many_breaks_in_a_row_are_gone_on_from(breaks: int) -> None:
+    pauses: list[float] = []
+    broken = Broken(OLD, 7, *[0] * breaks)
+    assert b"".join(body_of(broken, len(OLD), pauses.append)) == OLD
+    assert broken.begun == [0] + [7] * (breaks + 1)
+    assert pauses == list(PAUSES[: breaks + 1])
+    assert broken.open == 0
+
+
+def test_one_more_breaks_the_body() -> None:
+    pauses: list[float] = []
+    broken = Broken(OLD, 7, *[0] * len(PAUSES))
+    body = body_of(broken, len(OLD), pauses.append)
+    assert next(body) == OLD[:7]
+    with pytest.raises(BodyBroken, match="after 7 of 40 bytes"):
+        next(body)
+    assert broken.begun == [0] + [7] * len(PAUSES)
+    assert pauses == list(PAUSES)
+    assert broken.open == 0
+
+
+def test_every_byte_restores_the_budget() -> None:
+    pauses: list[float] = []
+    stumbles = [0] * (len(PAUSES) - 1)
+    broken = Broken(OLD, *chain.from_iterable([*stumbles, 1] for _ in OLD))
+    assert b"".join(body_of(broken, len(OLD), pauses.append)) == OLD
+    assert len(pauses) == len(OLD) * len(PAUSES) - 1
+    assert broken.open == 0
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_break() -> None:
+    broken = Broken(OLD, 7, RuntimeError("a mistake"))
+    body = body_of(broken, len(OLD), lambda _: None)
+    with pytest.raises(RuntimeError):
+        list(body)
+    body.close()
+    assert (broken.begun, broken.open) == ([0, 7], 0)
+
+
+def test_the_first_block_is_read_whole_across_breaks() -> None:
+    data = bytes(number % 251 for number in range(BLOCK_SIZE + 10))
+    broken = Broken(data, 0, 1, 0, 1000, BLOCK_SIZE - 1002, 3)
+    body = body_of(broken, len(data), lambda _: None)
+    body.begin()
+    assert broken.begun == [0, 0, 1, 1, 1001, BLOCK_SIZE - 1]
+    blocks = list(body)
+    assert len(blocks[0]) == BLOCK_SIZE
+    assert b"".join(blocks) == data
+    assert broken.open == 0
+
+
+@pytest.mark.parametrize("came", [0, 1, BLOCK_SIZE - 1])
+def test_a_first_block_that_never_comes_is_told_before_anything_is_sent(came: int) -> None:
+    broken = Broken(bytes(2 * BLOCK_SIZE), came, *[0] * len(PAUSES))
+    body = body_of(broken, 2 * BLOCK_SIZE, lambda _: None)
+    with pytest.raises(BodyBroken):
+        body.begin()
+    body.close()
+    assert broken.open == 0
+
+
+def test_closing_in_the_midst_closes_the_stream_that_is_read() -> None:
+    broken = Broken(OLD, 5, 5)
+    body = body_of(broken, len(OLD), lambda _: None)
+    assert next(body) + next(body) == OLD[:10]
+    assert broken.open == 1
+    body.close()
+    body.close()
+    assert broken.open == 0
+
+
+def test_what_begins_again_has_the_first_answers_version(pauses: list[float]) -> None:
+    """Also when the reader named none: the version is the first answer's."""
+    asked: list[dict[str, Any]] = []
+    broken = Broken(OLD, 5)
+
+    class Noting:
+        def get(self, key: str, arguments: dict[str, Any], *, once: bool = False) -> dict[str, Any]:
+            asked.append({**arguments, "once": once})
+            start = 5 if len(asked) > 1 else 0
+            facts = {"ETag": '"e"', "LastModified": datetime(2026, 11, 22, tzinfo=UTC)}
+            ranged = {"ContentRange": "bytes 5-39/40"} if start else {}
+            return {
+                **facts,
+                **ranged,
+                "ContentLength": len(OLD) - start,
+                "Body": broken.begin(start),
+            }
+
+    address = StoreAddress("images", "us-east-1", "http://127.0.0.1:1", credentials=("key", "secret"))
+    opened = ObjectStore(StoreClients(address), Noting()).open("k")
+    assert opened.body.read_all() == OLD
+    assert asked == [{"once": False}, {"Range": "bytes=5-39", "IfMatch": '"e"', "once": True}]
