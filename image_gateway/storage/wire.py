@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,19 +38,21 @@ class Connection:
 
     def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
         """Send a request and return the answer's status and headers, their names in lower case."""
-        self._sock.sendall(request)
-        head = self._read_head()
-        return parse_head(head)
+        try:
+            self._sock.sendall(request)
+        except BlockingIOError as error:
+            raise TimeoutError("the store takes nothing") from error
+        return parse_head(self._read_head())
 
     def read(self, amount: int) -> bytes:
         """Return up to `amount` bytes of the body, at least one unless the connection has ended."""
         if self._buffer:
             data, self._buffer = self._buffer[:amount], self._buffer[amount:]
             return data
-        return self._sock.recv(amount)
+        return self._receive(amount)
 
     def keep(self) -> None:
-        """Give the connection back, the whole answer being read; one with more to say is not to be trusted."""
+        """Give the connection back, its answer read; one with more to say is not to be trusted."""
         if self._buffer:
             self.close()
             return
@@ -65,10 +69,16 @@ class Connection:
             self._is_counted = False
             POOL_CONNECTIONS.dec()
 
+    def _receive(self, amount: int) -> bytes:
+        try:
+            return self._sock.recv(amount)
+        except BlockingIOError as error:
+            raise TimeoutError("the store is silent") from error
+
     def _read_head(self) -> bytes:
-        data = self._sock.recv(READ_AHEAD)
+        data = self._receive(READ_AHEAD)
         while (end := data.find(b"\r\n\r\n")) < 0:
-            more = self._sock.recv(READ_AHEAD)
+            more = self._receive(READ_AHEAD)
             if not more or len(data) > MAX_HEAD:
                 raise WireBroken("the connection ended within the head of an answer")
             data += more
@@ -101,7 +111,7 @@ class Wire:
         connection = self._make()
         connection.connect()
         sock = connection.sock
-        sock.settimeout(self.read_timeout)
+        _set_timeout(sock, self.read_timeout)
         # The connection object would close the socket with itself.
         connection.sock = None
         return sock
@@ -139,6 +149,17 @@ class Pool:
                 self._idle.append(sock)
                 return
         sock.close()
+
+
+def _set_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let the kernel keep the time, which spares a poll before each call; TLS cannot do with that."""
+    if isinstance(sock, ssl.SSLSocket):
+        sock.settimeout(seconds)
+        return
+    sock.settimeout(None)
+    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, timeval)
 
 
 def _is_silent(sock: socket.socket) -> bool:
