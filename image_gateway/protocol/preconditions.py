@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
 from werkzeug.http import parse_date, parse_etags, unquote_etag
@@ -11,6 +12,8 @@ from werkzeug.http import parse_date, parse_etags, unquote_etag
 IF_RANGE_LIMIT = 256
 ETAG_LIST_LIMIT = 16 * 1024
 DATE_LIMIT = 128
+_EARLY_YEAR = re.compile(r" (0[0-9]{3}) ")
+_TWO_DIGIT_YEAR = re.compile(r"[0-9]-[A-Za-z]{3}-([0-9]{2}) ")
 
 
 class Decision(Enum):
@@ -92,7 +95,21 @@ def _date(header: str | None) -> datetime | None:
     if header is None or len(header) > DATE_LIMIT:
         return None
     try:
-        return parse_date(header)
-    except OverflowError:
+        date = parse_date(header)
+        return date and _in_its_year(date, header)
+    except (OverflowError, ValueError):
         # The standard library's parser lets numbers through that no date can hold.
         return None
+
+
+def _in_its_year(date: datetime, header: str) -> datetime:
+    """The date in the year that RFC 9110 §5.6.7 gives it: the parser errs with two digits, and with 00xx."""
+    four_digits = _EARLY_YEAR.search(header)
+    if four_digits:
+        return date.replace(year=int(four_digits[1]))
+    two_digits = _TWO_DIGIT_YEAR.search(header)
+    if not two_digits:
+        return date
+    this_year = datetime.now(UTC).year
+    year = this_year // 100 * 100 + int(two_digits[1])
+    return date.replace(year=year - 100 if year > this_year + 50 else year)
