@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming lock format clean
+.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming soak lock format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 
 bench-streaming: $(READY) ## Speed beside the bare store and nginx (apt-get install nginx-light wrk)
 	$(BIN)/python bench/streaming.py
+
+soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
+	$(BIN)/python bench/soak.py
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .

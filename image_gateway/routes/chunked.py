@@ -17,12 +17,12 @@ def make_chunked_blueprint(reading: Reading, delivery: Delivery) -> Blueprint:
 
     @blueprint.get("/manifest")
     def manifest(image_id: str) -> Response:
-        found = reading.find(image_id)
+        found = reading.find(image_id, chunked=True)
         return deliver(found, find_manifest(found.record))
 
     @blueprint.get("/chunks/<chunk_index>")
     def chunk(image_id: str, chunk_index: str) -> Response:
-        found = reading.find(image_id)
+        found = reading.find(image_id, chunked=True)
         return deliver(found, find_chunk(found.record, found.disk, chunk_index))
 
     def deliver(found: Found, target: Representation) -> Response:

@@ -21,7 +21,7 @@ def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery
 
     @blueprint.get("/metadata")
     def metadata(image_id: str) -> Response:
-        record, disk, *_ = reading.find(image_id)
+        record, disk, *_ = reading.find(image_id, fresh=True)
         return json_response(
             {
                 "size": disk.size,
@@ -34,7 +34,7 @@ def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery
     @blueprint.get("/stream-url")
     def stream_url(image_id: str) -> Response:
         caller = current_visitor()
-        record, disk = access.find_for_reading(image_id, caller, Action.LEASE)
+        record, disk = access.find_readable(image_id, caller, Action.LEASE)
         stream = delivery.stream_url(record, caller, own_root())
         document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
         if stream.manifest_url:

@@ -25,12 +25,12 @@ def make_leased_blueprint(reading: Reading) -> Blueprint:
 
     @blueprint.get("/manifest.json")
     def manifest(token: str) -> Response:
-        found = reading.find_leased(token)
+        found = reading.find_leased(token, chunked=True)
         return reading.answer(found, find_manifest(found.record))
 
     @blueprint.get("/chunks/<chunk_index>")
     def chunk(token: str, chunk_index: str) -> Response:
-        found = reading.find_leased(token)
+        found = reading.find_leased(token, chunked=True)
         return reading.answer(found, find_chunk(found.record, found.disk, chunk_index))
 
     return blueprint

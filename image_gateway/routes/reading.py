@@ -46,34 +46,39 @@ class Reading:
         self._timings = timings
         self._resource_policy = resource_policy
 
-    def find(self, image_id: str) -> Found:
+    def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> Found:
         """The image and its disk for a caller by identity or lease; raises as `Access.find_readable`.
+
+        It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none.
 
         A browser sends the lease cookie along by itself, so one that holds no longer does not keep anybody
         from a public image.
         """
         caller, cookie = current_visitor(), lease_cookie()
         if not caller.is_nobody or cookie is None:
-            return self._found(image_id, caller)
+            return self._found(image_id, caller, fresh, chunked)
         try:
-            return self._found(image_id, leased_caller(cookie))
+            return self._found(image_id, leased_caller(cookie), fresh, chunked)
         except (Unauthenticated, Forbidden, LeaseLapsed) as refusal:
             try:
-                return self._found(image_id, NOBODY)
+                return self._found(image_id, NOBODY, fresh, chunked)
             except Unauthenticated:
                 refuse(refusal)
 
-    def find_leased(self, token: str) -> Found:
-        """The image and its disk for whoever has the lease that stands in the path."""
+    def find_leased(self, token: str, *, chunked: bool = False) -> Found:
+        """The image and its disk for whoever has the lease in the path; `chunked` as for `find`."""
         try:
             caller = leased_caller(token)
         except Unauthenticated as refusal:
             refuse(refusal)
-        return self._found(caller.lease.image_id if caller.lease else "", caller)
+        return self._found(caller.lease.image_id if caller.lease else "", caller, chunked=chunked)
 
-    def _found(self, image_id: str, caller: Caller) -> Found:
+    def _found(self, image_id: str, caller: Caller, fresh: bool = False, chunked: bool = False) -> Found:
         with self._timings.step("access"):
-            record, disk = self._access.find_for_reading(image_id, caller)
+            find = self._access.find_readable if fresh else self._access.find_for_reading
+            record, disk = find(image_id, caller)
+            if chunked and record.chunked is None:
+                record, disk = self._access.find_readable(image_id, caller)
         note(image=record.image_id)
         return Found(record, disk, _name_of(caller), by_lease=caller.lease is not None)
 

@@ -42,9 +42,7 @@ class Access:
         remember: float,
         clock: Callable[[], float],
     ) -> None:
-        self._readers: Recent[tuple[str, Caller, Action], tuple[ImageRecord, DiskFacts]] = Recent(
-            remember, clock
-        )
+        self._readers: Recent[tuple[str, Caller], tuple[ImageRecord, DiskFacts]] = Recent(remember, clock)
         self._catalog = catalog
         self._grants = grants
         self._hide_foreign = hide_foreign
@@ -83,19 +81,17 @@ class Access:
         record = self.find(image_id, caller, action)
         return record, disk_of(record)
 
-    def find_for_reading(
-        self, image_id: str, caller: Caller, action: Action = Action.READ
-    ) -> tuple[ImageRecord, DiskFacts]:
-        """Return an image as `find_readable`, maybe as it was a moment ago; to read, or be told where to."""
-        recent = self._readers.get((image_id, caller, action))
+    def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
+        """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
+        recent = self._readers.get((image_id, caller))
         if recent is not None:
             return recent
-        found = self.find_readable(image_id, caller, action)
+        found = self.find_readable(image_id, caller)
         if caller.admin:
             # Each of an admin's reads is to stand in the audit log.
             return found
         until = caller.lease.expires_at.timestamp() if caller.lease else None
-        return self._readers.put((image_id, caller, action), found, until=until)
+        return self._readers.put((image_id, caller), found, until=until)
 
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""

@@ -35,7 +35,7 @@ class Scraped:
         self.wait(self.is_served)
 
     def wait(self, ready: Callable[[], bool]) -> None:
-        self.gateway.process.wait_until(ready, seconds=20)
+        self.gateway.process.wait_until(ready, seconds=60)
 
     def is_served(self) -> bool:
         try:

@@ -1,0 +1,428 @@
+"""What was found out a moment ago: no catalog call within its time, and nothing of it afterwards."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from image_gateway.catalog.database import open_engine
+from image_gateway.catalog.grant_records import Lease, Permission, Scope, Share
+from image_gateway.catalog.records import Visibility
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidState,
+    LeaseExpired,
+    LeaseLapsed,
+    LeaseRevoked,
+    NotFound,
+    Unauthenticated,
+)
+from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
+from image_gateway.services import recent as recent_module
+from image_gateway.services.access import Access
+from image_gateway.services.callers import NOBODY, Caller
+from image_gateway.services.leases import READ_ONLY, GrantedLease, LeaseRules, Leases
+from image_gateway.services.recent import MOST_ENTRIES, Recent
+from tests.support.clock import Clock
+from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
+
+REMEMBER = 5
+TTL, MOST, SESSION, GRACE = 60, 120, 600, 30
+ALICE, ROOT, MALLORY = Caller("alice"), Caller("root", admin=True), Caller("mallory")
+OTHER_ID = "00000000-0000-4000-8000-000000000002"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.now = NOW.timestamp()
+    return clock
+
+
+class Scene:
+    """The image of alice, which rick may read, behind services that remember; counts the catalog's calls."""
+
+    def __init__(self, database_url: str, clock: Clock, remember: float) -> None:
+        self.engine = open_engine(database_url)
+        self.catalog, self.clock = Catalog(self.engine), clock
+        self.access, self.leases = self.make_services(remember)
+        for image_id in (IMAGE_ID, OTHER_ID):
+            self.catalog.add(make_record(image_id), FREE)
+            self.catalog.complete(image_id, "u1", DISK, NOW)
+        self.catalog.grants.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
+        self.statements = 0
+        event.listen(self.engine, "before_cursor_execute", self._count)
+
+    def make_services(self, remember: float) -> tuple[Access, Leases]:
+        """What another worker has: the same catalog, another memory."""
+        access = Access(
+            self.catalog, self.catalog.grants, hide_foreign=False, remember=remember, clock=self.clock
+        )
+        rules = LeaseRules(ttl=TTL, max_ttl=MOST, session=SESSION, grace=GRACE, remember=remember)
+        tokens = LeaseTokens([LeaseKey("k1", "1" * 40)])
+        return access, Leases(self.catalog.leases, access, tokens, rules, self.clock)
+
+    def _count(self, *_: Any) -> None:
+        self.statements += 1
+
+    def calls_of(self, act: Callable[[], object]) -> int:
+        """How many statements the catalog gets from an act."""
+        before = self.statements
+        act()
+        return self.statements - before
+
+    def read(self, caller: Caller = ALICE) -> None:
+        record, disk = self.access.find_for_reading(IMAGE_ID, caller)
+        assert (record.image_id, disk) == (IMAGE_ID, DISK)
+
+    def read_by(self, token: str) -> None:
+        """As a route reads by a lease."""
+        self.read(Caller(lease=self.leases.admit(token)))
+
+    def lease(self, caller: Caller = ALICE, scopes: Collection[Scope] = READ_ONLY) -> GrantedLease:
+        return self.leases.make(IMAGE_ID, caller, scopes, None)
+
+    def show(self, visibility: Visibility) -> None:
+        assert self.catalog.describe(IMAGE_ID, name=None, visibility=visibility, revision=None, now=NOW)
+
+
+@pytest.fixture
+def scene(database_url: str, clock: Clock) -> Iterator[Scene]:
+    made = Scene(database_url, clock, REMEMBER)
+    yield made
+    made.engine.dispose()
+
+
+# Recent
+
+
+def test_kept_for_its_time(clock: Clock) -> None:
+    recent: Recent[str, int] = Recent(REMEMBER, clock)
+    assert recent.get("a") is None
+    assert recent.put("a", 1) == 1
+    clock.now += REMEMBER - 0.001
+    assert recent.get("a") == 1
+    clock.now += 0.001
+    assert recent.get("a") is None
+
+
+def test_being_asked_for_does_not_prolong(clock: Clock) -> None:
+    recent: Recent[str, int] = Recent(REMEMBER, clock)
+    recent.put("a", 1)
+    for _ in range(REMEMBER):
+        assert recent.get("a") == 1
+        clock.now += 1
+    assert recent.get("a") is None
+
+
+@pytest.mark.parametrize(("until", "kept_for"), [(None, 5), (2, 2), (5, 5), (100, 5), (0, 0), (-3, 0)])
+def test_kept_until_its_own_moment_at_most(clock: Clock, until: float | None, kept_for: float) -> None:
+    recent: Recent[str, int] = Recent(REMEMBER, clock)
+    begun = clock.now
+    recent.put("a", 1, until=None if until is None else begun + until)
+    for passed in range(7):
+        clock.now = begun + passed
+        assert (recent.get("a") is not None) == (passed < kept_for)
+
+
+def test_no_seconds_keep_nothing(clock: Clock) -> None:
+    recent: Recent[str, int] = Recent(0, clock)
+    assert recent.put("a", 1) == 1
+    assert recent.get("a") is None
+
+
+def test_few_entries_oldest_out_first(clock: Clock) -> None:
+    recent: Recent[int, int] = Recent(REMEMBER, clock)
+    for number in range(MOST_ENTRIES):
+        recent.put(number, number)
+    recent.put(0, -1)
+    for number in range(MOST_ENTRIES, MOST_ENTRIES + 10):
+        recent.put(number, number)
+    assert len(recent._entries) == MOST_ENTRIES
+    assert [recent.get(number) for number in (0, 1, 10, 11)] == [-1, None, None, 11]
+
+
+def test_many_threads(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 16)
+    recent: Recent[int, int] = Recent(REMEMBER, clock)
+    wrong: list[object] = []
+
+    def use() -> None:
+        for number in range(4000):
+            recent.put(number % 40, number % 40)
+            found = recent.get((number * 7) % 40)
+            if found not in (None, (number * 7) % 40):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (wrong, len(recent._entries)) == ([], 16)
+
+
+# Images
+
+
+@pytest.mark.parametrize("user", ["alice", "rick"])
+def test_whoever_read_a_moment_ago_goes_on_without_the_catalog(scene: Scene, user: str) -> None:
+    caller = Caller(user)
+    assert scene.calls_of(lambda: scene.read(caller)) >= 1
+    for passed in range(REMEMBER):
+        scene.clock.now = NOW.timestamp() + passed
+        assert scene.calls_of(lambda: scene.read(caller)) == 0
+    scene.clock.now = NOW.timestamp() + REMEMBER
+    assert scene.calls_of(lambda: scene.read(caller)) >= 1
+
+
+def test_anyone_of_a_public_image_goes_on_without_the_catalog(scene: Scene) -> None:
+    scene.show(Visibility.PUBLIC)
+    scene.read(NOBODY)
+    assert scene.calls_of(lambda: scene.read(NOBODY)) == 0
+
+
+def test_what_one_may_read_another_may_not(scene: Scene) -> None:
+    scene.read(ALICE)
+    with pytest.raises(Forbidden):
+        scene.read(MALLORY)
+    with pytest.raises(Unauthenticated):
+        scene.read(NOBODY)
+    with pytest.raises(Forbidden):
+        scene.access.find_for_reading(OTHER_ID, Caller("rick"))
+
+
+def delete(scene: Scene) -> None:
+    assert scene.catalog.delete(IMAGE_ID, NOW)
+
+
+def unshare(scene: Scene) -> None:
+    assert scene.catalog.grants.unshare(IMAGE_ID, "rick")
+
+
+def hide(scene: Scene) -> None:
+    scene.show(Visibility.PRIVATE)
+
+
+CHANGES = [
+    (ALICE, delete, NotFound),
+    (Caller("rick"), delete, NotFound),
+    (Caller("rick"), unshare, Forbidden),
+    (Caller("rick"), hide, Forbidden),
+]
+
+
+@pytest.mark.parametrize(("caller", "change", "refusal"), CHANGES)
+def test_a_change_is_noticed_when_the_time_is_over(
+    scene: Scene, caller: Caller, change: Callable[[Scene], None], refusal: type[GatewayError]
+) -> None:
+    scene.read(caller)
+    change(scene)
+    scene.clock.now += REMEMBER - 0.001
+    scene.read(caller)
+    scene.clock.now += 0.001
+    with pytest.raises(refusal):
+        scene.read(caller)
+
+
+def test_refusals_are_not_remembered(scene: Scene) -> None:
+    with pytest.raises(Forbidden):
+        scene.read(MALLORY)
+    scene.catalog.grants.share(Share(IMAGE_ID, "mallory", Permission.READ, NOW))
+    scene.read(MALLORY)
+    unfinished = "00000000-0000-4000-8000-000000000003"
+    scene.catalog.add(make_record(unfinished), FREE)
+    with pytest.raises(InvalidState):
+        scene.access.find_for_reading(unfinished, ALICE)
+    scene.catalog.complete(unfinished, "u1", DISK, NOW)
+    scene.access.find_for_reading(unfinished, ALICE)
+
+
+def test_only_reading_goes_on(scene: Scene) -> None:
+    scene.read(ALICE)
+    delete(scene)
+    with pytest.raises(NotFound):
+        scene.access.find_readable(IMAGE_ID, ALICE)
+    with pytest.raises(NotFound):
+        scene.lease(ALICE)
+
+
+def test_each_of_an_admins_reads_stands_in_the_audit_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "image_gateway.audit")
+    for count in range(1, 4):
+        assert scene.calls_of(lambda: scene.read(ROOT)) >= 1
+        assert len(caplog.records) == count
+    delete(scene)
+    with pytest.raises(NotFound):
+        scene.read(ROOT)
+
+
+def test_an_admin_is_not_the_user_of_that_name(scene: Scene) -> None:
+    scene.read(Caller("rick"))
+    assert scene.calls_of(lambda: scene.read(Caller("rick", admin=True))) >= 1
+
+
+def test_nothing_is_remembered_for_no_seconds(database_url: str, clock: Clock) -> None:
+    scene = Scene(database_url, clock, 0)
+    token = scene.lease().token
+    for _ in range(3):
+        assert scene.calls_of(scene.read) >= 1
+        assert scene.calls_of(lambda: scene.read_by(token)) >= 2
+    scene.engine.dispose()
+
+
+def test_images_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 3)
+    scene.show(Visibility.PUBLIC)
+    for number in range(10):
+        scene.read(Caller(f"user-{number}"))
+    assert len(scene.access._readers._entries) == 3
+    assert scene.calls_of(lambda: scene.read(Caller("user-9"))) == 0
+    assert scene.calls_of(lambda: scene.read(Caller("user-0"))) >= 1
+
+
+# Leases
+
+
+def test_a_lease_that_held_goes_on_without_the_catalog(scene: Scene) -> None:
+    token = scene.lease().token
+    begun = scene.clock.now
+    assert scene.calls_of(lambda: scene.read_by(token)) >= 2
+    for passed in range(REMEMBER):
+        scene.clock.now = begun + passed
+        assert scene.calls_of(lambda: scene.read_by(token)) == 0
+    scene.clock.now = begun + REMEMBER
+    assert scene.calls_of(lambda: scene.read_by(token)) >= 2
+
+
+def test_a_lease_taken_back_is_noticed_when_the_time_is_over(scene: Scene) -> None:
+    granted = scene.lease()
+    begun = scene.clock.now
+    scene.read_by(granted.token)
+    scene.leases.revoke(granted.lease.lease_id, ALICE)
+    for passed in (0, REMEMBER - 0.001):
+        scene.clock.now = begun + passed
+        scene.read_by(granted.token)
+    scene.clock.now = begun + REMEMBER
+    with pytest.raises(LeaseRevoked):
+        scene.read_by(granted.token)
+
+
+@pytest.mark.parametrize("change", [unshare, hide])
+def test_what_a_lease_stands_on_is_noticed_when_the_time_is_over(
+    scene: Scene, change: Callable[[Scene], None]
+) -> None:
+    token = scene.lease(Caller("rick")).token
+    scene.read_by(token)
+    scene.clock.now += 1
+    change(scene)
+    scene.clock.now += REMEMBER - 1
+    with pytest.raises(LeaseRevoked):
+        scene.read_by(token)
+
+
+def test_the_two_memories_of_a_lease_do_not_add_up(scene: Scene) -> None:
+    granted = scene.lease()
+    begun = scene.clock.now
+    scene.leases.admit(granted.token)
+    scene.clock.now = begun + REMEMBER - 1
+    scene.read_by(granted.token)
+    scene.leases.revoke(granted.lease.lease_id, ALICE)
+    scene.clock.now = begun + REMEMBER
+    with pytest.raises(LeaseRevoked):
+        scene.read_by(granted.token)
+
+
+def outcome(act: Callable[[], object]) -> str:
+    try:
+        act()
+    except GatewayError as error:
+        return error.code
+    return "read"
+
+
+@pytest.mark.parametrize("asked_before", [0.5, 1, REMEMBER - 1, REMEMBER, TTL / 2])
+def test_a_lease_is_never_read_by_after_its_end(scene: Scene, asked_before: float) -> None:
+    granted = scene.lease()
+    end = granted.lease.expires_at.timestamp()
+    scene.clock.now = end - asked_before
+    scene.read_by(granted.token)
+    scene.clock.now = end - 0.001
+    scene.read_by(granted.token)
+    scene.clock.now = end
+    with pytest.raises(LeaseLapsed):
+        scene.read_by(granted.token)
+    scene.clock.now = end + GRACE
+    with pytest.raises(LeaseExpired):
+        scene.read_by(granted.token)
+
+
+def test_a_lapsed_lease_is_not_remembered(scene: Scene) -> None:
+    granted = scene.lease()
+    scene.read_by(granted.token)
+    scene.clock.now = granted.lease.expires_at.timestamp()
+    for _ in range(2):
+        assert scene.calls_of(lambda: outcome(lambda: scene.read_by(granted.token))) >= 2
+    scene.leases.renew(granted.lease.lease_id, ALICE)
+    scene.read_by(granted.token)
+    scene.leases.revoke(granted.lease.lease_id, ALICE)
+
+
+def test_a_renewal_by_another_worker_is_seen_at_the_old_end(scene: Scene) -> None:
+    granted = scene.lease()
+    end = granted.lease.expires_at.timestamp()
+    scene.clock.now = end - 1
+    scene.read_by(granted.token)
+    _, elsewhere = scene.make_services(REMEMBER)
+    elsewhere.renew(granted.lease.lease_id, ALICE)
+    scene.clock.now = end
+    scene.read_by(granted.token)
+    assert scene.calls_of(lambda: scene.read_by(granted.token)) == 0
+
+
+def test_a_lease_reads_its_own_image_also_when_another_is_remembered(scene: Scene) -> None:
+    scene.access.find_for_reading(OTHER_ID, ALICE)
+    granted = scene.lease()
+    scene.read_by(granted.token)
+    with pytest.raises(Forbidden):
+        scene.access.find_for_reading(OTHER_ID, Caller(lease=scene.leases.admit(granted.token)))
+
+
+def test_leases_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 3)
+    tokens = [scene.lease().token for _ in range(6)]
+    for token in tokens:
+        scene.read_by(token)
+    assert len(scene.leases._admitted._entries) == 3
+    assert scene.calls_of(lambda: scene.read_by(tokens[-1])) == 0
+    assert scene.calls_of(lambda: scene.read_by(tokens[0])) >= 2
+
+
+@pytest.mark.parametrize("made_up", ["", "igl~k1~x~y", "x" * 5000])
+def test_tokens_that_are_none_are_not_remembered(scene: Scene, made_up: str) -> None:
+    for _ in range(2):
+        with pytest.raises(Unauthenticated):
+            scene.leases.admit(made_up)
+    assert len(scene.leases._admitted._entries) == 0
+
+
+def test_a_lease_that_ends_with_its_link_does_so_in_memory_too(scene: Scene) -> None:
+    record = scene.access.look_up(IMAGE_ID)
+    assert record is not None
+    until: datetime = scene.clock.at(3)
+    granted = scene.leases.make_for_link(record, "no-such-link", until)
+    lease: Lease = scene.leases.admit(granted.token)
+    assert lease.expires_at == until == scene.clock.at() + timedelta(seconds=3)
+    scene.clock.now += 3
+    with pytest.raises(LeaseExpired):
+        scene.leases.admit(granted.token)
