@@ -43,27 +43,38 @@ def in_use(gateway: LocalGateway) -> tuple[int, int]:
 
 
 def go_away(gateway: LocalGateway, request: bytes, after: int) -> None:
-    """Read so many bytes of a body, and reset the connection."""
+    """Read so many bytes of a body, and reset the connection; again while others hold all streams."""
+    deadline = time.monotonic() + BOUND
+    while not is_gone_away(gateway, request, after):
+        assert time.monotonic() < deadline, "the streams of those who went away were never freed"
+
+
+def is_gone_away(gateway: LocalGateway, request: bytes, after: int) -> bool:
     parts = urlsplit(gateway.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=BOUND) as connection:
         connection.sendall(request)
         left = after
         if left:
-            left -= len(skip_head(connection))
+            head, begun = read_head(connection)
+            if head.startswith(b"HTTP/1.1 503 "):
+                return False
+            left -= len(begun)
         while left > 0:
             block = connection.recv(min(left, 1_000_000))
             assert block
             left -= len(block)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
 
 
-def skip_head(connection: socket.socket) -> bytes:
+def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
     received = b""
     while b"\r\n\r\n" not in received:
         block = connection.recv(4096)
         assert block
         received += block
-    return received.partition(b"\r\n\r\n")[2]
+    head, _, begun = received.partition(b"\r\n\r\n")
+    return head, begun
 
 
 def test_a_thousand_disconnects_leave_nothing_behind(
