@@ -22,6 +22,16 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
 
 
+class TryAgain(GatewayError):
+    """It cannot be answered now; the client may ask again after `retry_after` seconds."""
+
+    status = 503
+    retry_after = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": str(self.retry_after)})
+
+
 class BadRequest(GatewayError):
     code, status = "BAD_REQUEST", 400
 
@@ -51,13 +61,10 @@ class LeaseRevoked(Forbidden):
     code = "LEASE_REVOKED"
 
 
-class LeaseLapsed(GatewayError):
+class LeaseLapsed(TryAgain):
     """The lease waits for its renewal; a reader that tries again goes on when that has come."""
 
-    code, status = "LEASE_LAPSED", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "2"})
+    code = "LEASE_LAPSED"
 
 
 class TooManyRequests(GatewayError):
@@ -103,49 +110,35 @@ class StoreError(GatewayError):
     code, status = "S3_ERROR", 502
 
 
-class StoreUnavailable(GatewayError):
+class StoreUnavailable(TryAgain):
     """The store did not answer in time, or said that it cannot now; trying again may help."""
 
-    code, status = "S3_UNAVAILABLE", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "2"})
+    code = "S3_UNAVAILABLE"
 
 
-class CatalogUnavailable(GatewayError):
+class CatalogUnavailable(TryAgain):
     """The database of image records cannot be used now; trying again may help."""
 
-    code, status = "CATALOG_UNAVAILABLE", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "2"})
+    code = "CATALOG_UNAVAILABLE"
 
 
-class IdentityUnavailable(GatewayError):
+class IdentityUnavailable(TryAgain):
     """The identity provider's keys were never obtained; trying again may help."""
 
-    code, status = "IDENTITY_UNAVAILABLE", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "2"})
+    code = "IDENTITY_UNAVAILABLE"
 
 
-class Overloaded(GatewayError):
+class Overloaded(TryAgain):
     """As many bodies are being streamed as may be; one that ends makes room."""
 
-    code, status = "OVERLOADED", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "1"})
+    code = "OVERLOADED"
+    retry_after = 1
 
 
-class ShuttingDown(GatewayError):
+class ShuttingDown(TryAgain):
     """The server was told to stop; another one, or the next, will answer."""
 
-    code, status = "SHUTTING_DOWN", 503
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "2"})
+    code = "SHUTTING_DOWN"
 
 
 class StoreFact(Exception):
