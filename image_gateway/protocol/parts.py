@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 MIB = 1024 * 1024
 MIN_PART_SIZE = 5 * MIB
@@ -28,11 +29,16 @@ class ClaimedPart:
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part as the store lists it; `etag` quoted, `size` in bytes."""
+    """A part as the store lists it; `etag` quoted, `size` in bytes.
+
+    `rivals` are other bytes sent for the same number in the same second, where the store's list does not tell
+    which came last.
+    """
 
     number: int
     etag: str
     size: int
+    rivals: tuple[StoredPart, ...] = ()
 
 
 def quoted(etag: str) -> str:
@@ -96,6 +102,38 @@ def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPa
     if small:
         return f"only the last part may be smaller than {MIN_PART_SIZE} bytes: {name_parts(small)}"
     return None
+
+
+def newest_parts(listed: Iterable[tuple[StoredPart, datetime]]) -> list[StoredPart]:
+    """The part that counts of each number, by number, of a list with the moment when each was sent.
+
+    A part that is sent again replaces the earlier one (AWS: UploadPart); some stores list both.
+    """
+    kept: dict[int, tuple[StoredPart, datetime]] = {}
+    for part, moment in listed:
+        other, since = kept.get(part.number, (part, moment))
+        if moment > since or other.etag == part.etag:
+            kept[part.number] = (part, moment)
+        elif moment == since:
+            kept[part.number] = (replace(other, rivals=(*other.rivals, part)), since)
+    return [kept[number][0] for number in sorted(kept)]
+
+
+def resolve_rivals(stored: Iterable[StoredPart], claimed: Iterable[ClaimedPart]) -> list[StoredPart]:
+    """The parts with those in front that the client names by their ETags."""
+    wanted = {part.number: quoted(part.etag) for part in claimed}
+    return [
+        next((rival for rival in part.rivals if rival.etag == wanted.get(part.number)), part)
+        for part in stored
+    ]
+
+
+def find_rivals(stored: Iterable[StoredPart]) -> str | None:
+    """Say which parts were sent twice in one second with different bytes, or None."""
+    doubtful = [part.number for part in stored if part.rivals]
+    if not doubtful:
+        return None
+    return f"sent twice with different bytes in one second: {name_parts(doubtful)}; upload again"
 
 
 def find_gap(stored: Iterable[StoredPart]) -> str | None:

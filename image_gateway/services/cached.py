@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from image_gateway.cache.block import Block
 from image_gateway.cache.block_cache import BlockCache
-from image_gateway.errors import GatewayError, StoreFact
+from image_gateway.errors import GatewayError, StoreFact, StoreUnavailable
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.objects import ObjectStore, Pin
@@ -48,7 +48,10 @@ class CachedReads:
         return self._cache.block_size
 
     def _fill(self, body: CachedBody, part: Part) -> bytes:
-        return self._store.open(body.key, part=part, pin=body.pin).body.read_all()
+        try:
+            return self._store.open(body.key, part=part, pin=body.pin).body.read_all()
+        except BodyBroken as error:
+            raise StoreUnavailable("the store broke off within a block; try again") from error
 
 
 class CachedBody:
@@ -76,9 +79,14 @@ class CachedBody:
 
     @property
     def file(self) -> BinaryIO | None:
-        """The open file at the part's first byte, when one block holds all of it."""
+        """The open file at the part's first byte, when one block holds all of it and it is short.
+
+        What the server sends by itself cannot be broken off when permission is taken back.
+        """
         block = self._block
         if block is None or block.file is None or self._stop > self._block_start + block.length:
+            return None
+        if self._stop - self._position > SEND_SIZE:
             return None
         block.file.seek(self._position - self._block_start)
         return block.file

@@ -48,6 +48,11 @@ class StoreClients:
         return self._for_this_process().requests
 
     @property
+    def requests_once(self) -> S3Client:
+        """As `requests`, but without a second try."""
+        return self._for_this_process().requests_once
+
+    @property
     def signing(self) -> S3Client:
         """The client whose presigned URLs name the host that browsers reach."""
         return self._for_this_process().signing
@@ -65,19 +70,23 @@ class _ClientPair:
         self.requests = _make_client(address, address.endpoint)
 
     @cached_property
+    def requests_once(self) -> S3Client:
+        return _make_client(self._address, self._address.endpoint, attempts=1)
+
+    @cached_property
     def signing(self) -> S3Client:
         public = self._address.public_endpoint
         return _make_client(self._address, public) if public else self.requests
 
 
-def _make_client(address: StoreAddress, endpoint: str | None) -> S3Client:
+def _make_client(address: StoreAddress, endpoint: str | None, attempts: int = 3) -> S3Client:
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if address.path_style else "virtual"},
         max_pool_connections=address.pool_size,
         connect_timeout=address.connect_timeout,
         read_timeout=address.read_timeout,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         # Other stores reject the SDK's default CRC trailers, and a custom endpoint may come from the
         # environment (AWS_ENDPOINT_URL) unseen: only send checksums where S3 demands them.
         request_checksum_calculation="when_required",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
@@ -26,6 +27,9 @@ _FACTS: Mapping[str, type[Exception]] = {
     "404": ObjectMissing,
     "PreconditionFailed": ObjectChanged,
     "412": ObjectChanged,
+    # Ranges are asked within the size on record: an object that has not so many bytes is another one.
+    "InvalidRange": ObjectChanged,
+    "416": ObjectChanged,
     "NoSuchUpload": UploadMissing,
 }
 _PART_FAULTS = {
@@ -54,6 +58,10 @@ def named_facts(
     except (KeyError, ValueError, ResponseParserError) as error:
         _log.error("%s: the store's answer cannot be read: %s", operation, type(error).__name__)
         raise StoreError("the store's answer cannot be read") from error
+    except RecursionError as error:
+        # The SDK asks where the bucket is, and follows that answer's redirect as well.
+        _log.error("%s: the store redirects without saying to which region; check AWS_REGION", operation)
+        raise StoreError("the store redirects without saying where to") from error
     except (HTTPClientError, BotoCoreError) as error:
         _log.warning("%s failed: %s", operation, type(error).__name__)
         raise StoreUnavailable("the store did not answer; try again") from error
@@ -64,18 +72,22 @@ def _fact_of(
 ) -> Exception:
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    fact = _FACTS.get(code)
+    # A proxy's HTML, or an answer to HEAD, has no code.
+    fact = _FACTS.get(code or str(status))
     if fact is ObjectMissing and missing is not None:
         fact = missing
     if fact is not None:
         return fact(f"{operation}: {code}")
     if parts and code in _PART_FAULTS:
         return PartsRejected(_PART_FAULTS[code])
-    return _unexpected(operation, code, status)
+    return _unexpected(operation, code, status, error.response.get("ResponseMetadata", {}))
 
 
-def _unexpected(operation: str, code: str, status: int) -> GatewayError:
-    _log.warning("%s: the store answered %s %s", operation, status, code)
+def _unexpected(operation: str, code: str, status: int, metadata: Mapping[str, Any]) -> GatewayError:
+    # What AWS's support asks for; ids of requests are no secrets.
+    ids = {"store_request_id": metadata.get("RequestId"), "store_host_id": metadata.get("HostId")}
+    known = {name: value for name, value in ids.items() if value}
+    _log.warning("%s: the store answered %s %s", operation, status, code, extra=known)
     if code in _PASSING or status in (429, 500, 503):
         return StoreUnavailable("the store cannot answer now; try again")
     return StoreError(f"the store refused {operation}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from image_gateway.errors import ObjectChanged, ObjectMissing, StoreError, StoreUnavailable, UploadMissing
 from image_gateway.metrics.instruments import STORE_CALLS
-from image_gateway.protocol.parts import ClaimedPart, StoredPart, quoted
+from image_gateway.protocol.parts import ClaimedPart, StoredPart, newest_parts, quoted
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage.body import ObjectBody, ReadableStream
 from image_gateway.storage.client import StoreClients
@@ -19,7 +19,7 @@ from image_gateway.storage.reads import Reads, SdkReads
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef, PartTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -126,16 +126,19 @@ class ObjectStore:
             return self._clients.signing.generate_presigned_url("upload_part", arguments, ExpiresIn=lifetime)
 
     def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        """Return every part that the store has, all pages; raises UploadMissing."""
+        """Return the parts that the store would join, all pages, by number; raises UploadMissing.
+
+        A part that was sent again replaces the earlier one (AWS: UploadPart). SeaweedFS lists both.
+        """
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=key, UploadId=upload_id
         )
         with named_facts("ListParts", missing=UploadMissing):
-            return [
-                StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"])
+            return newest_parts(
+                (StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"]), _sent_at(part))
                 for page in pages
                 for part in page.get("Parts", [])
-            ]
+            )
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
         """Join the parts, given in ascending order; raises UploadMissing or PartsRejected."""
@@ -165,17 +168,17 @@ class ObjectStore:
     def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
         """Begin to read an object, or one part of it, of the pinned version.
 
-        Raises ObjectMissing, and ObjectChanged when the object is not the pinned version. A ranged
-        answer without the right Content-Range, or with an encoding, is a StoreError.
+        Raises ObjectMissing, and ObjectChanged when the object is not the pinned version: a store may not
+        know If-Match, so what each answer says of the version is compared as well. A ranged answer without
+        the right Content-Range, or any without a length or with an encoding, is a StoreError.
         """
         info, stream = self._get(key, part, pin or Pin())
         start, length = (part.start, part.length) if part else (0, info.size)
-        # A store may not know If-Match: what it says of the version is held against the first answer as well.
         version = replace(pin or Pin(), etag=info.etag)
 
         def reopen(sent: int) -> ReadableStream:
             again, rest = self._get(key, Part(start + sent, start + length), version, once=True)
-            if again.etag != info.etag or again.size != info.size:
+            if again.size != info.size:
                 rest.close()
                 raise ObjectChanged(key)
             return rest
@@ -193,8 +196,12 @@ class ObjectStore:
         try:
             with named_facts("GetObject"):
                 _check_encoding(answer)
+                _check_length(answer)
                 size = _check_range(answer, part) if part else answer["ContentLength"]
-                return _info(answer, size), answer["Body"]
+                info = _info(answer, size)
+            if not pin.holds_for(info):
+                raise ObjectChanged(key)
+            return info, answer["Body"]
         except BaseException:
             answer["Body"].close()
             raise
@@ -220,6 +227,16 @@ class ObjectStore:
                     yield ListedObject(
                         item["Key"], item["Size"], quoted(item["ETag"]), _whole_seconds(item["LastModified"])
                     )
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Yield the prefixes that end at the next slash after this one, page by page."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        with named_facts("ListObjectsV2"):
+            for page in pages:
+                for item in page.get("CommonPrefixes", []):
+                    yield item["Prefix"]
 
     def list_uploads(self, prefix: str) -> Iterator[OpenUpload]:
         """Yield every open multipart upload under a prefix, page by page."""
@@ -255,6 +272,14 @@ def _check_encoding(answer: Mapping[str, Any]) -> None:
         raise StoreError("the object is stored with a content encoding, so its bytes are not the image's")
 
 
+def _check_length(answer: Mapping[str, Any]) -> None:
+    """Refuse an answer whose end cannot be told from its being cut off (RFC 9112 §6.3)."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if answer.get("ContentLength", -1) < 0 or "transfer-encoding" in headers:
+        _log.error("refusing an answer of the store without one Content-Length")
+        raise StoreError("the store's answer does not say how long it is")
+
+
 def _check_range(answer: Mapping[str, Any], part: Part) -> int:
     """Return the object's size from Content-Range; StoreError unless exactly `part` was answered."""
     unit, _, size = str(answer.get("ContentRange", "")).partition("/")
@@ -268,6 +293,10 @@ def _check_range(answer: Mapping[str, Any], part: Part) -> int:
 def _info(answer: Mapping[str, Any], size: int) -> ObjectInfo:
     modified = _whole_seconds(answer["LastModified"])
     return ObjectInfo(size, quoted(answer["ETag"]), modified, answer.get("CacheControl"))
+
+
+def _sent_at(part: PartTypeDef) -> datetime:
+    return part.get("LastModified", datetime.min.replace(tzinfo=UTC))
 
 
 def _whole_seconds(moment: datetime) -> datetime:

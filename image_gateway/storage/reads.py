@@ -20,21 +20,18 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import botocore.session
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import get_cert_path
 from urllib3.exceptions import HTTPError
 
 from image_gateway.storage.client import StoreClients
-from image_gateway.storage.wire import Connection, Pool, Wire, WireBroken, make_request
+from image_gateway.storage.wire import Connection, Pool, Wire, make_request
 
 ATTEMPTS = 3
 LONGEST_BACKOFF = 20.0
 URL_LIFETIME = 900
 URL_REUSED_FOR = 300.0
 URLS_KEPT = 4096
-MAX_ERROR_BODY = 16 * 1024
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_PASSING_STATUSES = (429, 500, 502, 503, 504)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -54,49 +51,45 @@ class SdkReads:
         self._clients = clients
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
-        return self._clients.requests.get_object(Bucket=self._clients.address.bucket, Key=key, **arguments)
+        client = self._clients.requests_once if once else self._clients.requests
+        return client.get_object(Bucket=self._clients.address.bucket, Key=key, **arguments)
 
 
 class LeanReads:
     """GetObject with the SDK's credentials, endpoint and signature, and little else of it.
 
-    Tries up to three times what may pass, as the SDK's standard mode does; a kept connection that turns out
-    to be closed is no try. For one process: made after a fork.
+    It reads answers 200 and 206 of known length. Every other answer is closed and the SDK asks again, which
+    knows all forms of errors, redirects between regions, expired credentials, and when to try again: AWS
+    sends its error documents chunked, proxies send HTML. Connections that fail are tried up to three times; a
+    kept connection that turns out to be closed is no try. For one process: made after a fork.
     """
 
     def __init__(self, clients: StoreClients, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._urls = SignedUrls(clients)
+        self._sdk = SdkReads(clients)
         self._address = clients.address
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._wire: Wire | None = None
+        self._wires: dict[str, Wire] = {}
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
         """Begin to read an object; raises botocore's ClientError, or its errors of connections."""
-        headers = _headers_of(arguments)
-        attempts = 1 if once else ATTEMPTS
+        answer = self._try(key, _headers_of(arguments), 1 if once else ATTEMPTS)
+        if answer is not None:
+            return answer
+        # Signed for another region, by credentials that expired, or by a clock that was wrong.
+        self._urls.forget(key)
+        return self._sdk.get(key, arguments, once=once)
+
+    def _try(self, key: str, headers: Mapping[str, str], attempts: int) -> dict[str, Any] | None:
         for attempt in range(1, attempts):
             try:
-                return self._try(key, headers)
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in _PASSING_STATUSES:
-                    raise
+                return self._ask(key, headers)
             except (EndpointConnectionError, ReadTimeoutError):
-                pass
-            self._sleep(min(random.random() * 2 ** (attempt - 1), LONGEST_BACKOFF))  # noqa: S311  # jitter
-        return self._try(key, headers)
-
-    def _try(self, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        try:
-            return self._ask(key, headers)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
-                raise
-        # The credentials may have changed since the URL was signed.
-        self._urls.forget(key)
+                self._sleep(min(random.random() * 2 ** (attempt - 1), LONGEST_BACKOFF))  # noqa: S311  # jitter
         return self._ask(key, headers)
 
-    def _ask(self, key: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    def _ask(self, key: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
         url = self._urls.get(key)
         try:
             return _exchange(self._wire_to(url), url, headers)
@@ -106,9 +99,11 @@ class LeanReads:
             raise kind(endpoint_url=f"{url.scheme}://{url.netloc}") from None
 
     def _wire_to(self, url: SplitResult) -> Wire:
+        """The connections to a URL's host; a bucket has one, or another one after a redirect."""
         with self._lock:
-            if self._wire is None:
-                self._wire = Wire(
+            wire = self._wires.get(url.netloc)
+            if wire is None:
+                wire = self._wires[url.netloc] = Wire(
                     scheme=url.scheme,
                     host=url.hostname or "",
                     port=url.port or _PORTS[url.scheme],
@@ -117,7 +112,7 @@ class LeanReads:
                     ca_bundle=_ca_bundle(),
                     pool=Pool(self._address.pool_size),
                 )
-            return self._wire
+            return wire
 
 
 class SignedUrls:
@@ -193,8 +188,8 @@ class _Body:
             connection.close()
 
 
-def _exchange(wire: Wire, url: SplitResult, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Ask once, by a kept connection if there is one that has not ended meanwhile."""
+def _exchange(wire: Wire, url: SplitResult, headers: Mapping[str, str]) -> dict[str, Any] | None:
+    """Ask once, by a kept connection if there is one that has not ended meanwhile; None as `_ask`."""
     request = make_request(url.netloc, f"{url.path}?{url.query}", headers)
     kept = wire.take()
     if kept is not None:
@@ -208,25 +203,25 @@ def _exchange(wire: Wire, url: SplitResult, headers: Mapping[str, str]) -> dict[
     return _ask(wire.connect(), request)
 
 
-def _ask(connection: Connection, request: bytes) -> dict[str, Any]:
+def _ask(connection: Connection, request: bytes) -> dict[str, Any] | None:
+    """The answer in the SDK's shape; None when it is not 200 or 206 with a length."""
     try:
         status, headers = connection.ask(request)
         length = _length_of(headers)
+        if status not in (200, 206) or length is None:
+            connection.close()
+            return None
         body = _Body(connection, length, keep=headers.get("connection", "").lower() != "close")
-        if status in (200, 206):
-            return _answer(headers, length, body)
-        raise _error(status, body)
-    except ClientError:
-        raise
+        return _answer(headers, length, body)
     except BaseException:
         connection.close()
         raise
 
 
-def _length_of(headers: Mapping[str, str]) -> int:
+def _length_of(headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "")
     if "transfer-encoding" in headers or not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
-        raise WireBroken("the answer has no length")
+        return None
     return int(text)
 
 
@@ -240,21 +235,6 @@ def _answer(headers: Mapping[str, str], length: int, body: _Body) -> dict[str, A
     }
     answer: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return {**answer, "ContentLength": length, "Body": body}
-
-
-def _error(status: int, body: _Body) -> ClientError:
-    text = b""
-    try:
-        while len(text) < MAX_ERROR_BODY and (block := body.read(MAX_ERROR_BODY)):
-            text += block
-    finally:
-        body.close()
-    match = _CODE.search(text)
-    response: Any = {
-        "Error": {"Code": match[1].decode() if match else str(status)},
-        "ResponseMetadata": {"HTTPStatusCode": status},
-    }
-    return ClientError(response, "GetObject")
 
 
 def _headers_of(arguments: Mapping[str, Any]) -> dict[str, str]:

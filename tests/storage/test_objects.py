@@ -68,7 +68,7 @@ FACTS = [
     ("get_object", "PreconditionFailed", 412, ObjectChanged),
     ("get_object", "412", 412, ObjectChanged),
     ("get_object", "AccessDenied", 403, StoreError),
-    ("get_object", "InvalidRange", 416, StoreError),
+    ("get_object", "InvalidRange", 416, ObjectChanged),
     ("get_object", "SlowDown", 503, StoreUnavailable),
     ("get_object", "InternalError", 500, StoreUnavailable),
     ("get_object", "Whatever", 500, StoreUnavailable),
