@@ -44,16 +44,18 @@ from image_gateway.routes.reading import Reading
 from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
-from image_gateway.routes.stream_slots import StreamSlots
+from image_gateway.routes.streams import Streams
 from image_gateway.routes.timing import Timings
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
 from image_gateway.services.cached import CachedReads
 from image_gateway.services.completion import Completion
 from image_gateway.services.delivery import Cdn, Delivery, LeaseCarrier
+from image_gateway.services.fair_slots import FairSlots
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
-from image_gateway.services.sharing import Sharing
+from image_gateway.services.purging import Purger
+from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.streaming import Streaming
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -90,15 +92,17 @@ def create_app(
     reading = Reading(
         access,
         _make_streaming(settings, store),
-        StreamSlots(max_streams(settings), settings.max_streams_per_user),
+        Streams(_make_stream_slots(settings), max(1, settings.access_cache_seconds)),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
     )
-    sharing = Sharing(catalog.grants, access, leases, clock)
+    sharing_limits = SharingLimits(settings.quota_shares_per_image, settings.quota_links_per_image)
+    sharing = Sharing(catalog.grants, access, leases, sharing_limits, clock)
     rules = _upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
-    uploads = Uploads(catalog, store, access, rules, completion, clock)
-    images = Images(catalog, store, access, rules.quota, clock)
+    purger = Purger(catalog, store, clock)
+    uploads = Uploads(catalog, store, access, rules, completion, purger, clock)
+    images = Images(catalog, purger, access, rules.quota, clock)
 
     app = Flask("image_gateway", static_folder=None)
     install_request_log(app)
@@ -117,7 +121,7 @@ def create_app(
     app.register_blueprint(make_delivery_blueprint(access, reading, delivery))
     app.register_blueprint(make_stream_blueprint(reading))
     app.register_blueprint(make_chunked_blueprint(reading, delivery))
-    app.register_blueprint(make_leased_blueprint(reading))
+    app.register_blueprint(make_leased_blueprint(reading, delivery))
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
@@ -187,10 +191,25 @@ def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Deliv
     return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
 
 
+def reserved_threads(settings: Settings) -> int:
+    """Threads of a worker that neither stream nor wait for a slot, so that everything else is answered."""
+    return max(1, settings.web_threads // 8)
+
+
 def max_streams(settings: Settings) -> int:
-    """How many bodies a worker streams at once: fewer than its threads, so that the rest is answered."""
-    most = settings.web_threads - max(1, settings.web_threads // 8)
-    return min(settings.max_streams or most, settings.web_threads - 1)
+    """How many bodies a worker streams at once; by default three quarters of its threads."""
+    most = settings.web_threads - reserved_threads(settings)
+    return min(settings.max_streams or max(1, settings.web_threads * 3 // 4), most)
+
+
+def _make_stream_slots(settings: Settings) -> FairSlots:
+    total = max_streams(settings)
+    return FairSlots(
+        total,
+        per_holder=settings.max_streams_per_user or max(8, total // 4),
+        room=settings.web_threads - reserved_threads(settings),
+        seconds=settings.stream_queue_seconds,
+    )
 
 
 def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
@@ -232,6 +251,7 @@ def _lease_rules(settings: Settings) -> LeaseRules:
         max_ttl=settings.lease_max_ttl_seconds,
         session=settings.lease_session_seconds,
         grace=settings.lease_grace_seconds,
+        admin_session=settings.lease_admin_seconds,
         remember=settings.access_cache_seconds,
     )
 
@@ -244,6 +264,8 @@ def _limit_rules(settings: Settings) -> LimitRules:
         leases=settings.rate_limit_leases,
         redeem=settings.rate_limit_redeem,
         failed_auth=settings.rate_limit_failed_auth,
+        part_urls=settings.rate_limit_part_urls,
+        complete=settings.rate_limit_complete,
         per_address=settings.rate_limit_per_address,
     )
 
@@ -256,7 +278,13 @@ def _upload_rules(settings: Settings) -> UploadRules:
         cache_control=settings.cache_control,
         url_lifetime=settings.presigned_url_ttl_seconds,
         upload_lifetime=settings.upload_ttl_seconds,
-        quota=Quota(settings.quota_images, settings.quota_bytes, settings.quota_bytes_per_image),
+        longest_upload=settings.upload_max_seconds,
+        quota=Quota(
+            settings.quota_images,
+            settings.quota_bytes,
+            settings.quota_bytes_per_image,
+            settings.quota_open_uploads,
+        ),
     )
 
 

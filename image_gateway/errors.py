@@ -50,9 +50,13 @@ class Forbidden(GatewayError):
 
 
 class LeaseExpired(Unauthenticated):
-    """The lease is over and cannot be renewed any more."""
+    """The lease has lapsed, or its session is over (RFC 6750 §3.1, invalid_token)."""
 
     code = "LEASE_EXPIRED"
+
+    def __init__(self, message: str) -> None:
+        challenge = 'Bearer error="invalid_token", error_description="the lease has expired"'
+        super().__init__(message, headers={"WWW-Authenticate": challenge})
 
 
 class LeaseRevoked(Forbidden):

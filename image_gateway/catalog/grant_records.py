@@ -22,6 +22,20 @@ class Scope(StrEnum):
     DISK_WRITE = "disk:write"
 
 
+class WhenLapsed(StrEnum):
+    """What readers by a lapsed lease are told: 401 at once, or 503 to wait while it can be renewed."""
+
+    REFUSE = "refuse"
+    WAIT = "wait"
+
+
+class ChunksFrom(StrEnum):
+    """Where a lease's path reads chunks: through the gateway, or by redirects to signed URLs of the CDN."""
+
+    GATEWAY = "gateway"
+    CDN = "cdn"
+
+
 class HolderKind(StrEnum):
     """On whose behalf a lease holds: it ends with what its holder was allowed."""
 
@@ -91,3 +105,5 @@ class Lease:
     expires_at: datetime
     session_ends_at: datetime
     revoked_at: datetime | None = None
+    when_lapsed: WhenLapsed = WhenLapsed.REFUSE
+    chunks_from: ChunksFrom = ChunksFrom.GATEWAY

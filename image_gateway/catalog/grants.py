@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Update, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    Update,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
@@ -14,6 +26,7 @@ from image_gateway.catalog.grant_records import Permission, Share, ShareLink
 from image_gateway.catalog.models import ImageRow, ShareLinkRow, ShareRow
 from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.catalog.transaction import Transactions
+from image_gateway.errors import QuotaExceeded
 
 _LINK = [column for column in ShareLinkRow.__table__.columns if column.name != "token_sha256"]
 
@@ -31,8 +44,11 @@ class Grants:
             found = connection.execute(chosen).scalar()
         return Permission(found) if found else None
 
-    def share(self, share: Share) -> None:
-        """Let a user in, or change what one may do; a private image becomes a shared one."""
+    def share(self, share: Share, *, most: int | None = None) -> None:
+        """Let a user in, or change what one may do; a private image becomes a shared one.
+
+        QuotaExceeded when the image would have more than `most` shares.
+        """
         values = {
             "image_id": share.image_id,
             "user_id": share.user,
@@ -40,6 +56,7 @@ class Grants:
             "created_at": share.created_at,
         }
         with self._transactions.writing() as connection:
+            self._lock(connection, share.image_id)
             upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             statement = upsert(ShareRow).values(**values)
             connection.execute(
@@ -47,6 +64,8 @@ class Grants:
                     index_elements=["image_id", "user_id"], set_={"permission": share.permission.value}
                 )
             )
+            shares = select(func.count()).where(ShareRow.image_id == share.image_id)
+            _check_count(connection, shares, most, "shares", "take one back first")
             connection.execute(_sharing(share.image_id, share.created_at))
 
     def unshare(self, image_id: str, user: str) -> bool:
@@ -63,8 +82,11 @@ class Grants:
             rows = connection.execute(statement).all()
         return [Share(row.image_id, row.user_id, Permission(row.permission), row.created_at) for row in rows]
 
-    def add_link(self, link: ShareLink, token_sha256: str) -> None:
-        """Keep a new link; a private image becomes a shared one."""
+    def add_link(self, link: ShareLink, token_sha256: str, *, most: int | None = None) -> None:
+        """Keep a new link; a private image becomes a shared one.
+
+        QuotaExceeded when the image would have more than `most` links that still hold.
+        """
         statement = insert(ShareLinkRow).values(
             link_id=link.link_id,
             image_id=link.image_id,
@@ -74,9 +96,18 @@ class Grants:
             max_uses=link.max_uses,
             uses=0,
         )
+        row = ShareLinkRow
+        holding = select(func.count()).where(row.image_id == link.image_id, row.revoked_at.is_(None))
+        holding = holding.where(or_(row.expires_at.is_(None), row.expires_at > link.created_at))
         with self._transactions.writing() as connection:
+            self._lock(connection, link.image_id)
             connection.execute(statement)
+            _check_count(connection, holding, most, "share links", "revoke one first")
             connection.execute(_sharing(link.image_id, link.created_at))
+
+    def _lock(self, connection: Connection, image_id: str) -> None:
+        """Let requests that count an image's shares or links wait for each other."""
+        connection.execute(select(ImageRow.image_id).where(ImageRow.image_id == image_id).with_for_update())
 
     def find_link(self, link_id: str) -> ShareLink | None:
         """Return a link, revoked ones included, or None."""
@@ -122,6 +153,13 @@ class Grants:
         statement = statement.where(or_(row.max_uses.is_(None), row.uses < row.max_uses))
         with self._transactions.writing() as connection:
             return connection.execute(statement.values(uses=row.uses + 1)).rowcount == 1
+
+
+def _check_count(
+    connection: Connection, counting: Select[int], most: int | None, what: str, remedy: str
+) -> None:
+    if most is not None and (connection.execute(counting).scalar() or 0) > most:
+        raise QuotaExceeded(f"an image may have at most {most} {what}: {remedy}")
 
 
 def _sharing(image_id: str, now: datetime) -> Update:

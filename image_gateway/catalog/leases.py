@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.engine import Row
 
-from image_gateway.catalog.grant_records import Holder, Lease, Scope
+from image_gateway.catalog.grant_records import ChunksFrom, Holder, Lease, Scope, WhenLapsed
 from image_gateway.catalog.models import LeaseRow
 from image_gateway.catalog.transaction import Transactions
 
@@ -35,6 +35,8 @@ class LeaseBook:
                     ttl_seconds=lease.ttl_seconds,
                     expires_at=lease.expires_at,
                     session_ends_at=lease.session_ends_at,
+                    when_lapsed=lease.when_lapsed.value,
+                    chunks_from=lease.chunks_from.value,
                 )
             )
 
@@ -55,6 +57,8 @@ class LeaseBook:
             row.version == lease.version,
             row.scopes == " ".join(sorted(lease.scopes)),
             row.ttl_seconds == lease.ttl_seconds,
+            row.when_lapsed == lease.when_lapsed.value,
+            row.chunks_from == lease.chunks_from.value,
             row.revoked_at.is_(None),
         )
         with self._transactions.reading() as connection:
@@ -97,4 +101,9 @@ class LeaseBook:
 def _lease_of(row: Row[Any]) -> Lease:
     values = dict(row._mapping)
     scopes = frozenset(Scope(scope) for scope in values["scopes"].split())
-    return Lease(**values | {"scopes": scopes, "holder": Holder.of_text(values["holder"])})
+    kinds = {
+        "holder": Holder.of_text(values["holder"]),
+        "when_lapsed": WhenLapsed(values["when_lapsed"]),
+        "chunks_from": ChunksFrom(values["chunks_from"]),
+    }
+    return Lease(**values | {"scopes": scopes} | kinds)

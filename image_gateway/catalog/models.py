@@ -114,6 +114,17 @@ class ImageRow(Base):
     chunked_cache_control: Mapped[str | None] = mapped_column(String(512))
 
 
+class WriterRow(Base):
+    """A request or command that may write objects of an image until `expires_at`."""
+
+    __tablename__ = "writers"
+    __table_args__ = (Index("ix_writers_image", "image_id", "expires_at"),)
+
+    writer_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(36))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ShareRow(Base):
     """A user whom an image's owner lets read, or write to, the image."""
 
@@ -169,3 +180,5 @@ class LeaseRow(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     session_ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    when_lapsed: Mapped[str] = mapped_column(String(16))
+    chunks_from: Mapped[str] = mapped_column(String(16))

@@ -139,6 +139,12 @@ class Quota:
     images: int | None = None
     bytes: int | None = None
     bytes_per_image: int | None = None
+    open_uploads: int | None = None
+
+    @property
+    def limits_bytes(self) -> bool:
+        """Whether an upload's size must be known before it begins."""
+        return self.bytes is not None or self.bytes_per_image is not None
 
 
 @dataclass(frozen=True)

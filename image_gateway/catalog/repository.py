@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ from image_gateway.catalog.records import (
 )
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
+from image_gateway.catalog.writers import WriterRepository
 
 _COLUMNS = ImageRow.__table__.columns
 _NOT_DELETED = text("state <> 'deleted'")
@@ -46,14 +47,15 @@ _NOT_DELETED = text("state <> 'deleted'")
 class Catalog:
     """Image records and what their owners use, in SQL. A database that cannot be used is CatalogUnavailable.
 
-    Each call is one short transaction: no connection is held when it returns. `grants` and `leases` are the
-    rooms for those whom owners let in.
+    Each call is one short transaction: no connection is held when it returns. `grants` and `leases` hold
+    those whom owners let in, `writers` those who may write an image's objects now.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
         self.grants = Grants(engine)
         self.leases = LeaseBook(engine)
+        self.writers = WriterRepository(engine)
 
     def check_reachable(self) -> None:
         """Return when the database answers and has the tables."""
@@ -71,6 +73,11 @@ class Catalog:
         with self._transactions.reading() as connection:
             row = _find(connection, image_id)
         return record_of(row._mapping) if row else None
+
+    def find_many(self, image_ids: Collection[str]) -> Mapping[str, ImageRecord]:
+        """Return the records of those of these images that there are, by id."""
+        found = self._page(select(*_COLUMNS).where(ImageRow.image_id.in_(image_ids)))
+        return {record.image_id: record for record in found}
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
         """Return one page of a user's images, newest first; deleted ones only when asked for."""
@@ -141,9 +148,16 @@ class Catalog:
             return True
 
     def complete(self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
-        """Move to `complete`; False when the image was not uploading by this upload id."""
+        """Move to `complete` and count the disk's size; False when not uploading by this upload id."""
         statement = _moving(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
-        return self._changes_one(statement.values(**columns_of(disk)))
+        statement = statement.values(reserved_bytes=disk.size, **columns_of(disk))
+        with self._transactions.writing() as connection:
+            row = _find(connection, image_id, lock=True)
+            if row is None or connection.execute(statement).rowcount != 1:
+                return False
+            # The bytes are there: what a request with another list of parts has reserved does not matter.
+            resize(connection, row.owner, row.reserved_bytes, disk.size, Quota())
+            return True
 
     def fail(
         self, image_id: str, upload_id: str, now: datetime, *, expired_by: datetime | None = None

@@ -29,6 +29,8 @@ def reserve(connection: Connection, owner: str, size: int, quota: Quota) -> None
     _check_one(size, quota)
     _make_row(connection, owner)
     _add(connection, owner, images=1, size=size, quota=quota)
+    # The owner's row is locked now: no other upload of this owner begins meanwhile.
+    _check_open_uploads(connection, owner, quota)
 
 
 def resize(connection: Connection, owner: str, before: int, size: int, quota: Quota) -> None:
@@ -47,6 +49,16 @@ def _check_one(size: int, quota: Quota) -> None:
     limit = quota.bytes_per_image
     if limit is not None and size > limit:
         raise QuotaExceeded(f"an image may have at most {limit} bytes; this one has {size}")
+
+
+def _check_open_uploads(connection: Connection, owner: str, quota: Quota) -> None:
+    if quota.open_uploads is None:
+        return
+    statement = select(func.count()).where(ImageRow.owner == owner, ImageRow.state == "uploading")
+    if (connection.execute(statement).scalar() or 0) >= quota.open_uploads:
+        raise QuotaExceeded(
+            f"at most {quota.open_uploads} uploads may be open at a time: complete or abort one first"
+        )
 
 
 def _make_row(connection: Connection, owner: str) -> None:

@@ -63,8 +63,8 @@ def sweep(
     """End uploads that were left alone, and remove what failed and deleted images have in the store.
 
     Safe beside a running gateway and beside another sweep; run it every hour or so. An image whose object
-    vanished is reported and left as it is. The exit status is 1 when something was left for later or has
-    vanished.
+    vanished, and objects that no record knows, are reported and left as they are. The exit status is 1 when
+    something was left for later or has vanished.
     """
     if dry_run and metrics_file:
         raise click.UsageError("--metrics-file tells what was done: it does not go with --dry-run")
@@ -120,3 +120,5 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
     )
     for image_id in report.vanished:
         click.echo(f"vanished: {image_id}")
+    for prefix in report.unknown:
+        click.echo(f"no record knows the objects under: {prefix}")

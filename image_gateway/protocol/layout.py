@@ -36,6 +36,15 @@ _DISK_KEY = re.compile(
 )
 
 
+_IMAGE_PREFIX = re.compile(r"(?:.*/)?[0-9a-f]{40}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/", re.ASCII)
+
+
+def image_of_prefix(prefix: str) -> str | None:
+    """The image whose versions lie under a prefix of this layout; None for one that is none of ours."""
+    match = _IMAGE_PREFIX.fullmatch(prefix)
+    return match[1] if match else None
+
+
 def image_id_of(disk_key: str) -> str | None:
     """The image that a key of this layout belongs to; None for a key that is none of ours."""
     match = _DISK_KEY.fullmatch(disk_key)

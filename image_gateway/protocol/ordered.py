@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def in_order(work: Callable[[int], Item], count: int, parallel: int) -> Iterator[Item]:
+def in_order(work: Callable[[int], Item], count: int, parallel: int) -> Generator[Item]:
     """Yield `work(0)` … `work(count - 1)` in order, at most `parallel` of them under way or waiting.
 
     The first error stops the rest: what has not begun is cancelled, what has is waited for.

@@ -27,7 +27,7 @@ def make_chunked_blueprint(reading: Reading, delivery: Delivery) -> Blueprint:
 
     def deliver(found: Found, target: Representation) -> Response:
         # What the CDN is told to let in cannot be taken back, as a lease can.
-        url = None if found.by_lease else delivery.redirect_url(found.record, target.key)
+        url = None if found.lease is not None else delivery.redirect_url(found.record, target.key)
         return reading.answer(found, target) if url is None else redirect_to(url)
 
     return blueprint

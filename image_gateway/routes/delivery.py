@@ -38,11 +38,18 @@ def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery
         stream = delivery.stream_url(record, caller, own_root())
         document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
         if stream.manifest_url:
-            document["chunked"] = {"delivery": "chunked", "manifestUrl": stream.manifest_url}
+            document["chunked"] = chunked_document(stream.manifest_url)
+        if stream.expires_at is not None:
+            document["expiresAt"] = timestamp(stream.expires_at)
         response = json_response(document, secret=True)
         return with_cookies(response, stream)
 
     return blueprint
+
+
+def chunked_document(manifest_url: str) -> dict[str, str]:
+    """Where the chunks of a published image are, as clients of either kind of answer look for it."""
+    return {"delivery": "chunked", "manifestUrl": manifest_url}
 
 
 def with_cookies(response: Response, stream: StreamUrl) -> Response:

@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 
 from flask import Flask, current_app, g, request
 
-from image_gateway.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
+from image_gateway.errors import BadRequest, Forbidden, GatewayError, LeaseExpired, Unauthenticated
 from image_gateway.identity.lease_tokens import looks_like_lease
 from image_gateway.identity.oidc import Identity
 from image_gateway.routes.request_log import note
@@ -29,8 +29,9 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class Authenticator:
-    """How callers are known: `mode` is dev, oidc (with a verifier) or none.
+    """How callers are known: `mode` is dev, oidc or none; only oidc has a verifier.
 
+    Raises ValueError for another mode, or one that lacks what it needs: none falls back to another.
     `on_refused` hears of each credential that was refused, and may raise TooManyRequests.
     """
 
@@ -38,6 +39,12 @@ class Authenticator:
     leases: Leases
     verifier: Verifier | None = None
     on_refused: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("dev", "oidc", "none"):
+            raise ValueError(f"there is no authentication mode {self.mode!r}")
+        if (self.mode == "oidc") != (self.verifier is not None):
+            raise ValueError("mode oidc needs a verifier, and no other mode has one")
 
 
 def install_identity(app: Flask, authenticator: Authenticator) -> None:
@@ -77,6 +84,11 @@ def lease_cookie() -> str | None:
     return request.cookies.get(LEASE_COOKIE)
 
 
+def lease_in_query() -> str | None:
+    """The lease in the URL's query; None without one, or where an Authorization header says who asks."""
+    return None if _bearer() is not None else request.args.get("token")
+
+
 def leased_caller(token: str) -> Caller:
     """Whoever has this lease, which came in the path or as a cookie; raises when it does not hold."""
     lease = _authenticator().leases.admit(token)
@@ -102,8 +114,12 @@ def peek_caller() -> Caller:
 
 
 def refuse(error: GatewayError) -> NoReturn:
-    """Raise, and let a refused credential be counted, once for each request."""
-    if isinstance(error, Unauthenticated) and "refusal_counted" not in g:
+    """Raise, and let a refused credential be counted, once for each request.
+
+    A lease that has lapsed is no guess: its signature was right.
+    """
+    is_guess = isinstance(error, Unauthenticated) and not isinstance(error, LeaseExpired)
+    if is_guess and "refusal_counted" not in g:
         g.refusal_counted = True
         _authenticator().on_refused()
     raise error
@@ -131,7 +147,7 @@ def _identify() -> Caller:
         return leased_caller(token)
     if authenticator.mode == "none":
         return _known(Caller(PUBLIC))
-    if authenticator.verifier is None:
+    if authenticator.mode == "dev" or authenticator.verifier is None:
         return _by_header(request.headers.get("X-User-Id"))
     if token is None:
         return NOBODY

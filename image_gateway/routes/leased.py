@@ -2,19 +2,23 @@
 
 Names relative to each other stay below the token, and the token holds no dot: a manifest's chunks, and names
 that a client derives, carry the same authority. The bytes come through the gateway also where there is a
-CDN, so that what is taken back ends at once.
+CDN, so that what is taken back ends at once; only the leases that stream-url makes where a CDN wants signed
+URLs redirect chunks to it, since their holders get such URLs anyway.
 """
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from image_gateway.catalog.grant_records import ChunksFrom
 from image_gateway.routes.reading import Reading
+from image_gateway.routes.responses import redirect_to
 from image_gateway.services.chunks import find_chunk, find_manifest
+from image_gateway.services.delivery import Delivery
 from image_gateway.services.streaming import represent_disk
 
 
-def make_leased_blueprint(reading: Reading) -> Blueprint:
+def make_leased_blueprint(reading: Reading, delivery: Delivery) -> Blueprint:
     """Routes `/v1/l/{token}/disk.img`, `manifest.json` and `chunks/{index}`."""
     blueprint = Blueprint("leased", __name__, url_prefix="/v1/l/<token>")
 
@@ -31,6 +35,9 @@ def make_leased_blueprint(reading: Reading) -> Blueprint:
     @blueprint.get("/chunks/<chunk_index>")
     def chunk(token: str, chunk_index: str) -> Response:
         found = reading.find_leased(token, chunked=True)
-        return reading.answer(found, find_chunk(found.record, found.disk, chunk_index))
+        target = find_chunk(found.record, found.disk, chunk_index)
+        from_cdn = found.lease is not None and found.lease.chunks_from is ChunksFrom.CDN
+        url = delivery.redirect_url(found.record, target.key) if from_cdn else None
+        return reading.answer(found, target) if url is None else redirect_to(url)
 
     return blueprint

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from image_gateway.routes.delivery import with_cookies
+from image_gateway.routes.delivery import chunked_document, with_cookies
 from image_gateway.routes.identity import current_caller, lease_holder
 from image_gateway.routes.limits import Limits
 from image_gateway.routes.origin import own_root
@@ -26,7 +26,8 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
     def make() -> Response:
         caller = current_caller()
         body = load_json(MakeLease, request)
-        return lease_response(leases.make(body["image_id"], caller, body["scopes"], body["ttl"]), delivery)
+        granted = leases.make(body["image_id"], caller, body["scopes"], body["ttl"], body["when_lapsed"])
+        return lease_response(granted, delivery)
 
     @blueprint.post("/<lease_id>/renew")
     @limits.leases
@@ -56,5 +57,5 @@ def lease_response(granted: GrantedLease, delivery: Delivery, **more: Any) -> Re
         **more,
     }
     if urls.manifest_url is not None:
-        document["manifestUrl"] = urls.manifest_url
+        document |= {"manifestUrl": urls.manifest_url, "chunked": chunked_document(urls.manifest_url)}
     return with_cookies(json_response(document, secret=True), urls)

@@ -17,8 +17,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from image_gateway.errors import TooManyRequests
+from image_gateway.protocol.addresses import network_of
 from image_gateway.routes.error_handlers import answer_gateway_error
 from image_gateway.routes.identity import peek_caller
+from image_gateway.routes.schemas import MAX_URLS
 
 _log = logging.getLogger(__name__)
 _View = Callable[..., Response]
@@ -31,6 +33,8 @@ class LimitRules:
     enabled: bool
     storage_url: str
     create: str
+    part_urls: str
+    complete: str
     leases: str
     redeem: str
     failed_auth: str
@@ -70,6 +74,14 @@ class Limits:
         """Limit a view that makes images."""
         return self._per_user(self._rules.create, "create", view)
 
+    def part_urls(self, view: _View) -> _View:
+        """Limit a view that signs part URLs, by their number."""
+        return self._shared(self._rules.part_urls, "part urls", _user_or_address, view, cost=_parts_asked)
+
+    def complete(self, view: _View) -> _View:
+        """Limit a view that completes an upload, which may hash it."""
+        return self._shared(self._rules.complete, "complete", _user_or_address, view)
+
     def leases(self, view: _View) -> _View:
         """Limit a view that makes or renews leases."""
         return self._per_user(self._rules.leases, "leases", view)
@@ -103,8 +115,10 @@ class Limits:
     def _per_address(self, view: _View) -> _View:
         return self._shared(self._rules.per_address, "address", _address, view)
 
-    def _shared(self, rate: str, scope: str, key: Callable[[], str], view: _View) -> _View:
-        return cast(_View, self._limiter.shared_limit(rate, scope=scope, key_func=key)(view))
+    def _shared(
+        self, rate: str, scope: str, key: Callable[[], str], view: _View, cost: int | Callable[[], int] = 1
+    ) -> _View:
+        return cast(_View, self._limiter.shared_limit(rate, scope=scope, key_func=key, cost=cost)(view))
 
     def _answer_exceeded(self, _: RateLimitExceeded) -> Response:
         limit = self._limiter.current_limit
@@ -116,8 +130,15 @@ def _too_many(reset_at: float) -> TooManyRequests:
     return TooManyRequests(f"too many requests: try again in {wait} seconds", retry_after=wait)
 
 
+def _parts_asked() -> int:
+    """How many URLs a request asks for; one that asks for too many is refused for one."""
+    body = request.get_json(silent=True)
+    numbers = body.get("partNumbers") if isinstance(body, dict) else None
+    return min(len(numbers), MAX_URLS) if isinstance(numbers, list) and numbers else 1
+
+
 def _address() -> str:
-    return f"address:{request.remote_addr}"
+    return f"address:{network_of(request.remote_addr)}"
 
 
 def _user_or_address() -> str:

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from flask import Request, Response, request
 
-from image_gateway.catalog.grant_records import Holder, HolderKind
+from image_gateway.catalog.grant_records import Holder, HolderKind, Lease
 from image_gateway.catalog.records import DiskFacts, ImageRecord, Visibility
 from image_gateway.errors import Forbidden, LeaseLapsed, Unauthenticated
+from image_gateway.protocol.addresses import network_of
 from image_gateway.protocol.preconditions import Conditions
-from image_gateway.routes.identity import current_visitor, lease_cookie, leased_caller, refuse
+from image_gateway.routes.identity import current_visitor, lease_cookie, lease_in_query, leased_caller, refuse
 from image_gateway.routes.request_log import note
 from image_gateway.routes.responses import bytes_response
-from image_gateway.routes.stream_slots import StreamSlots
+from image_gateway.routes.streams import Streams
 from image_gateway.routes.timing import Timings
 from image_gateway.services.access import Access
 from image_gateway.services.callers import NOBODY, Caller
@@ -21,12 +22,16 @@ from image_gateway.services.streaming import ReadRequest, Representation, Stream
 
 
 class Found(NamedTuple):
-    """A readable image, who reads it, and whether by a lease, which can be taken back at once."""
+    """A readable image and who reads it."""
 
     record: ImageRecord
     disk: DiskFacts
-    reader: str
-    by_lease: bool
+    caller: Caller
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease by which it is read, which can be taken back at once."""
+        return self.caller.lease
 
 
 class Reading:
@@ -36,24 +41,28 @@ class Reading:
         self,
         access: Access,
         streaming: Streaming,
-        slots: StreamSlots,
+        streams: Streams,
         timings: Timings,
         resource_policy: str,
     ) -> None:
         self._access = access
         self._streaming = streaming
-        self._slots = slots
+        self._streams = streams
         self._timings = timings
         self._resource_policy = resource_policy
 
     def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> Found:
         """The image and its disk for a caller by identity or lease; raises as `Access.find_readable`.
 
-        It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none.
+        It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none. A lease as
+        `?token=` is a capability in the URL, as one in the path is.
 
         A browser sends the lease cookie along by itself, so one that holds no longer does not keep anybody
         from a public image.
         """
+        token = lease_in_query()
+        if token is not None:
+            return self._found(image_id, self._leased(token), fresh, chunked)
         caller, cookie = current_visitor(), lease_cookie()
         if not caller.is_nobody or cookie is None:
             return self._found(image_id, caller, fresh, chunked)
@@ -67,11 +76,14 @@ class Reading:
 
     def find_leased(self, token: str, *, chunked: bool = False) -> Found:
         """The image and its disk for whoever has the lease in the path; `chunked` as for `find`."""
+        caller = self._leased(token)
+        return self._found(caller.lease.image_id if caller.lease else "", caller, chunked=chunked)
+
+    def _leased(self, token: str) -> Caller:
         try:
-            caller = leased_caller(token)
+            return leased_caller(token)
         except Unauthenticated as refusal:
             refuse(refusal)
-        return self._found(caller.lease.image_id if caller.lease else "", caller, chunked=chunked)
 
     def _found(self, image_id: str, caller: Caller, fresh: bool = False, chunked: bool = False) -> Found:
         with self._timings.step("access"):
@@ -80,11 +92,15 @@ class Reading:
             if chunked and record.chunked is None:
                 record, disk = self._access.find_readable(image_id, caller)
         note(image=record.image_id)
-        return Found(record, disk, _name_of(caller), by_lease=caller.lease is not None)
+        return Found(record, disk, caller)
 
     def answer(self, found: Found, target: Representation) -> Response:
         """Read what the request asks of a representation of this image; raises Overloaded."""
-        return self._slots.serve(found.reader, lambda: self._read(found, target))
+        return self._streams.serve(
+            _name_of(found.caller),
+            lambda: self._access.may_still_read(found.record, found.caller),
+            lambda: self._read(found, target),
+        )
 
     def _read(self, found: Found, target: Representation) -> Response:
         with self._timings.step("store"):
@@ -99,7 +115,7 @@ def _name_of(caller: Caller) -> str:
         return Holder(HolderKind.USER, caller.user).as_text()
     if caller.lease is not None and caller.lease.holder.kind is not HolderKind.ANYONE:
         return caller.lease.holder.as_text()
-    return f"address:{request.remote_addr}"
+    return f"address:{network_of(request.remote_addr)}"
 
 
 def read_request(http: Request) -> ReadRequest:

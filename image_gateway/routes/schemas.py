@@ -10,7 +10,7 @@ from flask import Request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 from werkzeug.exceptions import BadRequest as MalformedJson
 
-from image_gateway.catalog.grant_records import Permission, Scope
+from image_gateway.catalog.grant_records import Permission, Scope, WhenLapsed
 from image_gateway.catalog.records import ImageState, Kind, Visibility
 from image_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from image_gateway.protocol.parts import MAX_PARTS, ClaimedPart
@@ -198,6 +198,13 @@ class MakeLease(_RequestSchema):
         validate=validate.Length(1, len(Scope), error="must name disk:read, disk:write or both"),
     )
     ttl = _seconds("ttlSeconds")
+    when_lapsed = fields.Enum(
+        WhenLapsed,
+        by_value=True,
+        data_key="whenLapsed",
+        load_default=WhenLapsed.REFUSE,
+        error_messages={"unknown": f"must be one of {', '.join(WhenLapsed)}"},
+    )
 
 
 class MakeShare(_RequestSchema):

@@ -28,6 +28,7 @@ def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
         return json_response({"imageId": record.image_id, **_plan_document(record)}, secret=True)
 
     @blueprint.post("/<image_id>/upload-url")
+    @limits.part_urls
     def upload_url(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(UploadUrl, request)
@@ -38,6 +39,7 @@ def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
         )
 
     @blueprint.post("/<image_id>/upload-urls")
+    @limits.part_urls
     def upload_urls(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(UploadUrls, request)
@@ -71,6 +73,7 @@ def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
         return json_response({"ok": True})
 
     @blueprint.post("/<image_id>/complete")
+    @limits.complete
     def complete(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(CompleteUpload, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Permission, Scope
+from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Permission, Scope, WhenLapsed
 from image_gateway.catalog.grants import Grants
 from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Visibility
 from image_gateway.catalog.repository import Catalog
@@ -13,6 +13,7 @@ from image_gateway.errors import (
     Forbidden,
     GatewayError,
     InvalidState,
+    LeaseExpired,
     LeaseLapsed,
     LeaseRevoked,
     NotFound,
@@ -83,20 +84,39 @@ class Access:
 
     def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
         """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
+        image_id = canonical_id(image_id) or ""
         recent = self._readers.get((image_id, caller))
         if recent is not None:
             return recent
         found = self.find_readable(image_id, caller)
-        if caller.admin:
+        if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
             # Each of an admin's reads is to stand in the audit log.
             return found
         until = caller.lease.expires_at.timestamp() if caller.lease else None
         return self._readers.put((image_id, caller), found, until=until)
 
+    def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
+        """Whether a body that this caller began to read may go on; the catalog is asked each time.
+
+        False when the image was deleted, or what the caller reads by was taken back. A lease that only lapsed
+        meanwhile does not matter: like CloudFront, the gateway looks at lifetimes when a request begins.
+        """
+        current = self._catalog.find(record.image_id)
+        if current is None or current.state is ImageState.DELETED or current.version != record.version:
+            return False
+        if caller.lease is None:
+            role = self.role_of(caller, current)
+        else:
+            lease = self._catalog.leases.find(caller.lease.lease_id)
+            if lease is None or lease.revoked_at is not None:
+                return False
+            role = self.role_of_holder(lease.holder, current)
+        return Action.READ in PERMISSIONS[role]
+
     def look_up(self, image_id: str) -> ImageRecord | None:
         """Return the record that an id from a client names, whoever asks."""
-        canonical = image_id.lower()
-        return self._catalog.find(canonical) if is_id(canonical) else None
+        canonical = canonical_id(image_id)
+        return self._catalog.find(canonical) if canonical else None
 
     def role_of(self, caller: Caller, record: ImageRecord) -> Role:
         """What a caller without a lease is to an image. Shares hold unless the image is private."""
@@ -120,7 +140,7 @@ class Access:
         return Role.READER if stands and record.visibility is not Visibility.PRIVATE else Role.STRANGER
 
     def _find_leased(self, image_id: str, lease: Lease, action: Action) -> ImageRecord:
-        if image_id.lower() != lease.image_id:
+        if canonical_id(image_id) != lease.image_id:
             raise Forbidden("the lease is for another image")
         if action is not Action.READ or Scope.DISK_READ not in lease.scopes:
             raise Forbidden(f"the lease is not for this, only for {' and '.join(sorted(lease.scopes))}")
@@ -132,7 +152,17 @@ class Access:
         if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("what the lease was made by has been taken back")
         if now_of(self._clock) >= lease.expires_at:
-            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+            if lease.when_lapsed is WhenLapsed.WAIT:
+                raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+            raise LeaseExpired("the lease has lapsed: renew it or make another one")
+        if lease.holder.kind is HolderKind.ADMIN:
+            audit(
+                "admin act",
+                user=lease.holder.name,
+                image=record.image_id,
+                lease=lease.lease_id,
+                action="read",
+            )
         return record
 
     def _refusal(self, caller: Caller, role: Role) -> GatewayError:
@@ -148,9 +178,13 @@ class Access:
         return Unauthenticated("say who you are: this needs an identity or a lease")
 
 
-def is_id(text: str) -> bool:
-    """Whether this has the form of the ids that the gateway gives out."""
-    return _UUID.fullmatch(text) is not None
+def canonical_id(text: str) -> str | None:
+    """The id in the one form that the gateway gives out and stores; None for what is no id.
+
+    UUIDs are read in either case (RFC 9562 §4): look-ups and writes take what this returns, or a record's id.
+    """
+    lowered = text.lower()
+    return lowered if _UUID.fullmatch(lowered) else None
 
 
 def disk_of(record: ImageRecord) -> DiskFacts:

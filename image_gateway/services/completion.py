@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 
-from image_gateway.catalog.records import DiskFacts, ImageRecord, Quota
+from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Quota
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import (
     BadRequest,
@@ -25,17 +25,25 @@ from image_gateway.protocol.parts import (
     find_gap,
     find_list_problem,
     find_plan_problem,
+    find_rivals,
     find_store_problem,
+    resolve_rivals,
 )
 from image_gateway.services.clock import now_of
+from image_gateway.services.fair_slots import FairSlots
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.objects import ObjectStore, Pin
 
 _log = logging.getLogger(__name__)
+HASHES_AT_ONCE, HASHES_WAITING, HASH_WAIT_SECONDS = 2, 8, 10.0
 
 
 class Completion:
-    """Turns an open upload into an object; `hash_limit` bytes are hashed to check a declared SHA-256."""
+    """Turns an open upload into an object.
+
+    Images of up to `hash_limit` bytes are hashed to check a declared SHA-256: each by one request at a time,
+    and HASHES_AT_ONCE together in this process.
+    """
 
     def __init__(
         self,
@@ -50,6 +58,9 @@ class Completion:
         self._quota = quota
         self._hash_limit = hash_limit
         self._clock = clock
+        self._hashes = FairSlots(
+            HASHES_AT_ONCE, per_holder=1, room=HASHES_AT_ONCE + HASHES_WAITING, seconds=HASH_WAIT_SECONDS
+        )
 
     def join(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> DiskFacts:
         """Return the facts of the joined object; the record is not changed but for what it counts for.
@@ -57,20 +68,25 @@ class Completion:
         BadRequest or InvalidState say what is wrong with the list, QuotaExceeded that there is no room;
         the upload stays usable then. When the upload is gone, or no answer came, the object decides.
         """
-        key, upload_id = record.location.disk_key, record.plan.upload_id
+        key = record.location.disk_key
         try:
-            chosen = self._choose(record, claimed)
-            self._store.complete_upload(key, upload_id, chosen)
-        except PartsRejected as error:
-            raise BadRequest(str(error)) from error
+            self._ask_store(record, claimed)
         except UploadMissing:
             _log.info("the upload of image %s is gone: looking for its object", record.image_id)
-        except (StoreUnavailable, StoreError):
+        except (BadRequest, InvalidState, StoreUnavailable, StoreError):
+            # The parts may be joined already: by a request whose answer was lost, or by one beside this one.
             if not self._exists(key):
                 raise
         disk = self._look_at(key)
         self._check_declared(record, disk)
         return disk
+
+    def _ask_store(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> None:
+        chosen = self._choose(record, claimed)
+        try:
+            self._store.complete_upload(record.location.disk_key, record.plan.upload_id, chosen)
+        except PartsRejected as error:
+            raise BadRequest(str(error)) from error
 
     def _choose(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> list[ClaimedPart]:
         """Return the parts to join in ascending order, after every check."""
@@ -80,8 +96,9 @@ class Completion:
         stored = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
         if claimed is None:
             chosen = [ClaimedPart(part.number, part.etag) for part in stored]
-            problem = find_gap(stored) if record.plan.size is None else None
+            problem = find_rivals(stored) or (find_gap(stored) if record.plan.size is None else None)
         else:
+            stored = resolve_rivals(stored, claimed)
             chosen = sorted(claimed, key=lambda part: part.number)
         problem = problem or self._find_plan_problem(record, chosen, stored)
         problem = problem or find_store_problem(chosen, stored)
@@ -129,9 +146,16 @@ class Completion:
         if plan.size is not None and disk.size != plan.size:
             self._refuse(record, f"the object has {disk.size} bytes, {plan.size} were declared")
         if plan.sha256 is not None and disk.size <= self._hash_limit:
-            found = self._hash(record, disk)
+            with self._hashes.acquire(record.image_id):
+                found = self._known_hash(record) or self._hash(record, disk)
             if found != plan.sha256:
                 self._refuse(record, f"the bytes have SHA-256 {found}, another one was declared")
+
+    def _known_hash(self, record: ImageRecord) -> str | None:
+        """The hash that another request has checked and noted while this one waited for its turn."""
+        current = self._catalog.find(record.image_id)
+        checked = current is not None and current.state is ImageState.COMPLETE
+        return record.plan.sha256 if checked else None
 
     def _hash(self, record: ImageRecord, disk: DiskFacts) -> str:
         digest = hashlib.sha256()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from image_gateway.catalog.grant_records import Scope
+from image_gateway.catalog.grant_records import ChunksFrom, Scope
 from image_gateway.catalog.records import ImageRecord
 from image_gateway.cdn.cookies import CookieRules, SignedCookie, cookie_attributes, make_cookies
 from image_gateway.cdn.signer import CloudFrontSigner, Grant
@@ -85,7 +85,7 @@ class Delivery:
     def stream_url(self, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
         """The URL to stream from with what a browser needs to be let in."""
         if self._cdn is not None:
-            return self._cdn_url(self._cdn, record, gateway_root)
+            return self._cdn_url(self._cdn, record, caller, gateway_root)
         if self._leases is None:
             manifest = _gateway_manifest(record, gateway_root)
             return StreamUrl(self.stable_url(record, gateway_root), "none", manifest_url=manifest)
@@ -124,16 +124,25 @@ class Delivery:
             lease_id=urls.lease_id,
         )
 
-    def _cdn_url(self, cdn: Cdn, record: ImageRecord, gateway_root: str) -> StreamUrl:
+    def _cdn_url(self, cdn: Cdn, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
         url, grant = cdn.url(record.location.disk_key), cdn.grant(record)
         if cdn.signs_urls:
-            # Query strings do not survive relative resolution, so the manifest is the gateway's, which
-            # redirects each chunk to its own signed URL.
-            manifest = _gateway_manifest(record, gateway_root)
+            manifest = self._redirecting_manifest(record, caller, gateway_root)
             return StreamUrl(grant.sign_url(url), "url", grant.expires_at, manifest_url=manifest)
         cookies = make_cookies(grant, f"{record.location.path}/", cdn.cookie_rules)
         cdn_manifest = cdn.url(record.location.manifest_key) if record.chunked else None
         return StreamUrl(url, "cookie", grant.expires_at, cookies, cdn_manifest)
+
+    def _redirecting_manifest(self, record: ImageRecord, caller: Caller, gateway_root: str) -> str | None:
+        """The manifest's URL where the CDN wants signed URLs; None when the image has no chunks.
+
+        Query strings do not survive relative resolution, so the manifest is the gateway's, under a lease that
+        stands in the path, and each chunk is redirected to its own signed URL.
+        """
+        if record.chunked is None or self._leases is None:
+            return _gateway_manifest(record, gateway_root)
+        granted = self._leases.make_for_session(record, caller, ChunksFrom.CDN)
+        return self.lease_urls(granted, gateway_root).manifest_url
 
 
 def _gateway_image(record: ImageRecord, gateway_root: str) -> str:

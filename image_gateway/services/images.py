@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from image_gateway.catalog.records import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
 from image_gateway.catalog.repository import Catalog
-from image_gateway.errors import GatewayError, PreconditionFailed
+from image_gateway.errors import PreconditionFailed
 from image_gateway.services.access import Access
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.permissions import Action
-from image_gateway.services.purging import purge
-from image_gateway.storage.objects import ObjectStore
+from image_gateway.services.purging import Purger
 
-_log = logging.getLogger(__name__)
 # What one DELETE request removes itself; the sweeper does the rest of an image of more chunks.
 PURGED_AT_ONCE = 5000
 
@@ -34,10 +31,10 @@ class Images:
     """The management of complete and unfinished images."""
 
     def __init__(
-        self, catalog: Catalog, store: ObjectStore, access: Access, quota: Quota, clock: Callable[[], float]
+        self, catalog: Catalog, purger: Purger, access: Access, quota: Quota, clock: Callable[[], float]
     ) -> None:
         self._catalog = catalog
-        self._store = store
+        self._purger = purger
         self._access = access
         self._quota = quota
         self._clock = clock
@@ -67,11 +64,11 @@ class Images:
         revision: int | None,
     ) -> ImageRecord:
         """Change name or visibility; PreconditionFailed when `revision` is given and not the current one."""
-        self._access.find(image_id, caller, Action.DESCRIBE)
+        found = self._access.find(image_id, caller, Action.DESCRIBE)
         changed = self._catalog.describe(
-            image_id, name=name, visibility=visibility, revision=revision, now=now_of(self._clock)
+            found.image_id, name=name, visibility=visibility, revision=revision, now=now_of(self._clock)
         )
-        record = self._access.find(image_id, caller, Action.DESCRIBE)
+        record = self._access.find(found.image_id, caller, Action.DESCRIBE)
         if not changed:
             raise stale_revision(record)
         return record
@@ -84,16 +81,12 @@ class Images:
         """
         record = self._access.find_even_deleted(image_id, caller, Action.DELETE)
         if record.state is not ImageState.DELETED:
-            deleted = self._catalog.delete(image_id, now_of(self._clock), revision=revision)
+            deleted = self._catalog.delete(record.image_id, now_of(self._clock), revision=revision)
             if not deleted and revision is not None:
                 raise stale_revision(record)
         elif record.purged_at is not None:
             return
-        try:
-            if purge(self._store, record, at_most=PURGED_AT_ONCE):
-                self._catalog.mark_purged(image_id, now_of(self._clock))
-        except GatewayError as error:
-            _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
+        self._purger.purge_or_leave(record, at_most=PURGED_AT_ONCE)
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Scope
+from image_gateway.catalog.grant_records import ChunksFrom, Holder, HolderKind, Lease, Scope, WhenLapsed
 from image_gateway.catalog.leases import LeaseBook
 from image_gateway.catalog.records import ImageRecord, ImageState
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
-from image_gateway.services.access import Access, disk_of, holder_of, is_id
+from image_gateway.services.access import Access, canonical_id, disk_of, holder_of
 from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
@@ -28,6 +28,7 @@ REUSED_FOR = 12
 class LeaseRules:
     """Lifetimes in seconds: by default, at most, of all renewals together, and of waiting for a renewal.
 
+    `admin_session` is the longest session of a lease that an admin makes of somebody else's image.
     For `remember` seconds a lease that held is taken to hold without the catalog being asked.
     """
 
@@ -36,6 +37,7 @@ class LeaseRules:
     session: int
     grace: int
     remember: float = 0
+    admin_session: int = 3600
 
 
 @dataclass(frozen=True)
@@ -69,23 +71,32 @@ class Leases:
         self._clock = clock
         self._admitted: Recent[str, Lease] = Recent(rules.remember, clock)
 
-    def make(self, image_id: str, caller: Caller, scopes: Collection[Scope], ttl: int | None) -> GrantedLease:
+    def make(
+        self,
+        image_id: str,
+        caller: Caller,
+        scopes: Collection[Scope],
+        ttl: int | None,
+        when_lapsed: WhenLapsed = WhenLapsed.REFUSE,
+    ) -> GrantedLease:
         """Make a lease of at most the longest lifetime; raises as `Access.find_readable`."""
         record, _ = self._access.find_readable(image_id, caller, Action.LEASE)
         if Scope.DISK_WRITE in scopes:
             self._access.find(image_id, caller, Action.WRITE)
         holder = holder_of(caller, self._access.role_of(caller, record))
-        granted = self._add(
-            self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl)), record
-        )
+        draft = self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl))
+        granted = self._add(replace(draft, when_lapsed=when_lapsed), record)
         audit("lease made", user=caller.user, image=record.image_id, lease=granted.lease.lease_id)
         return granted
 
-    def make_for_session(self, record: ImageRecord, caller: Caller) -> GrantedLease:
+    def make_for_session(
+        self, record: ImageRecord, caller: Caller, chunks_from: ChunksFrom = ChunksFrom.GATEWAY
+    ) -> GrantedLease:
         """Return a lease for a whole session: one of the same holder that is new enough, or another one."""
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, READ_ONLY, self._rules.session)
-        new_enough = draft.created_at - timedelta(seconds=self._rules.session / REUSED_FOR)
+        draft = replace(draft, chunks_from=chunks_from)
+        new_enough = draft.created_at - (draft.session_ends_at - draft.created_at) / REUSED_FOR
         alike = self._book.find_alike(draft, made_after=new_enough)
         if alike is not None:
             return self._granted(alike, record)
@@ -125,15 +136,17 @@ class Leases:
         now = now_of(self._clock)
         if now < lease.expires_at:
             return self._admitted.put(token, lease, until=lease.expires_at.timestamp())
-        if now < min(lease.expires_at + timedelta(seconds=self._rules.grace), lease.session_ends_at):
+        waits = lease.when_lapsed is WhenLapsed.WAIT
+        if waits and now < min(self._grace_end(lease), lease.session_ends_at):
             return lease
-        raise LeaseExpired("the lease is over: make another one")
+        raise LeaseExpired("the lease has lapsed: renew it or make another one")
 
     def renew(self, lease_id: str, caller: Caller) -> GrantedLease:
         """Move a lease's end by its lifetime, up to the session's end; its token and URLs stay.
 
-        For its holder, by identity or by the lease itself. LeaseExpired after the session, LeaseRevoked when
-        it, or what it stands on, was taken back; NotFound when it is somebody else's.
+        For its holder, by identity or by the lease itself, which must not have lapsed for longer than the
+        grace time. LeaseExpired after the session, LeaseRevoked when it, or what it stands on, was taken
+        back; NotFound when it is somebody else's.
         """
         lease = self._find(lease_id)
         if lease is None or not _is_holder(lease, caller):
@@ -142,10 +155,12 @@ class Leases:
         now = now_of(self._clock)
         if now >= lease.session_ends_at:
             raise LeaseExpired("the lease's session is over: make another one")
+        if caller.lease is not None and now >= self._grace_end(lease):
+            raise LeaseExpired("the lease lapsed too long ago to renew itself: make another one")
         until = min(now + timedelta(seconds=lease.ttl_seconds), lease.session_ends_at)
-        if lease.revoked_at is not None or not self._book.prolong(lease_id, until):
+        if lease.revoked_at is not None or not self._book.prolong(lease.lease_id, until):
             raise LeaseRevoked("the lease was revoked")
-        renewed = self._book.find(lease_id)
+        renewed = self._book.find(lease.lease_id)
         return self._granted(renewed or lease, record)
 
     def revoke(self, lease_id: str, caller: Caller) -> None:
@@ -155,11 +170,15 @@ class Leases:
             raise NotFound("there is no such lease")
         if caller.user is None and lease.holder.kind is HolderKind.ANYONE:
             raise Forbidden("all visitors of the public image share this lease")
-        if self._book.revoke(lease_id, now_of(self._clock)):
-            audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease_id)
+        if self._book.revoke(lease.lease_id, now_of(self._clock)):
+            audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease.lease_id)
+
+    def _grace_end(self, lease: Lease) -> datetime:
+        return lease.expires_at + timedelta(seconds=self._rules.grace)
 
     def _find(self, lease_id: str) -> Lease | None:
-        return self._book.find(lease_id) if is_id(lease_id) else None
+        canonical = canonical_id(lease_id)
+        return self._book.find(canonical) if canonical else None
 
     def _draft(
         self,
@@ -171,7 +190,9 @@ class Leases:
     ) -> Lease:
         # Whole seconds, as they are told to clients and stand in tokens.
         now = now_of(self._clock).replace(microsecond=0)
-        session_end = now + timedelta(seconds=self._rules.session)
+        is_admin = holder.kind is HolderKind.ADMIN
+        session = min(self._rules.session, self._rules.admin_session) if is_admin else self._rules.session
+        session_end = now + timedelta(seconds=session)
         session_end = min(session_end, until) if until else session_end
         return Lease(
             lease_id=str(uuid.uuid4()),

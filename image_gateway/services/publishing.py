@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import (
     BadRequest,
+    GatewayError,
     InvalidState,
     NotFound,
     ObjectChanged,
     ObjectMissing,
     StoreError,
+    StoreFact,
     StoreUnavailable,
 )
 from image_gateway.protocol.formats import SNIFF_LENGTH, find_container_format
@@ -31,7 +34,9 @@ from image_gateway.protocol.manifest import (
 )
 from image_gateway.protocol.ordered import in_order
 from image_gateway.protocol.ranges import Part
+from image_gateway.services.access import canonical_id
 from image_gateway.services.clock import now_of
+from image_gateway.services.purging import Purger, Writer
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.objects import ObjectStore, Pin
 
@@ -65,6 +70,7 @@ class Publishing:
         cache_control: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._purger = Purger(catalog, store, clock)
         self._catalog = catalog
         self._store = store
         self._cache_control = cache_control
@@ -92,14 +98,23 @@ class Publishing:
                 return Published(geometry, record.chunked.disk_sha256, sent=0, kept=geometry.count)
         geometry = self._claim(record, disk, chunk_size)
         self._refuse_containers(record, disk)
-        return self._cut(record, disk, geometry, parallel, on_bytes)
+        try:
+            with self._purger.writing(record) as writer:
+                published = self._cut(record, disk, geometry, parallel, on_bytes, writer) if writer else None
+        except (GatewayError, StoreFact):
+            self._clean_up_if_deleted(record)
+            raise
+        if published is None:
+            self._clean_up_if_deleted(record)
+            raise InvalidState("the image changed while it was being published: publish again")
+        return published
 
     def size_of(self, image_id: str) -> int:
         """The size in bytes of the disk to publish; raises as `publish` does."""
         return self._find(image_id)[1].size
 
     def _find(self, image_id: str) -> tuple[ImageRecord, DiskFacts]:
-        record = self._catalog.find(image_id)
+        record = self._catalog.find(canonical_id(image_id) or "")
         if record is None or record.state is ImageState.DELETED:
             raise NotFound(f"there is no image {image_id}")
         if record.disk is None:
@@ -147,26 +162,33 @@ class Publishing:
         geometry: ChunkGeometry,
         parallel: int,
         on_bytes: Callable[[int], None],
-    ) -> Published:
+        writer: Writer,
+    ) -> Published | None:
+        """Write chunks and manifest; None when the image was deleted meanwhile."""
         whole = hashlib.sha256()
         facts: list[ChunkFacts] = []
         sent = 0
-        for chunk in self._write_chunks(record, disk, geometry, parallel):
-            whole.update(chunk.data)
-            facts.append(chunk.facts)
-            sent += chunk.sent
-            on_bytes(len(chunk.data))
+        # Closed before the writer ends: chunks under way are waited for.
+        with closing(self._write_chunks(record, disk, geometry, parallel)) as chunks:
+            for chunk in chunks:
+                if not writer.may_go_on():
+                    return None
+                whole.update(chunk.data)
+                facts.append(chunk.facts)
+                sent += chunk.sent
+                on_bytes(len(chunk.data))
         if record.plan.sha256 not in (None, whole.hexdigest()):
             raise InvalidState(
                 "the image's bytes are not those whose SHA-256 was declared: nothing is published"
             )
-        self._write_manifest(record, geometry, whole.hexdigest(), facts)
+        if not self._write_manifest(record, geometry, whole.hexdigest(), facts):
+            return None
         _log.info("image %s is published: %d chunks, %d sent", record.image_id, geometry.count, sent)
         return Published(geometry, whole.hexdigest(), sent=sent, kept=geometry.count - sent)
 
     def _write_chunks(
         self, record: ImageRecord, disk: DiskFacts, geometry: ChunkGeometry, parallel: int
-    ) -> Iterator[_Chunk]:
+    ) -> Generator[_Chunk]:
         """The written chunks in order; at most `parallel` are under way or waiting."""
         there = {
             item.key: (item.size, item.etag)
@@ -205,13 +227,16 @@ class Publishing:
 
     def _write_manifest(
         self, record: ImageRecord, geometry: ChunkGeometry, disk_sha256: str, facts: list[ChunkFacts]
-    ) -> None:
+    ) -> bool:
         manifest = build_manifest(
             record.image_id, f"sha256-{disk_sha256}", geometry, DEFAULT_INDEX_WIDTH, facts
         ).to_json()
         key = record.location.manifest_key
         self._put(key, manifest, "application/json")
-        info = self._store.head(key)
+        try:
+            info = self._store.head(key)
+        except ObjectMissing:
+            return False
         chunked = ChunkedFacts(
             chunk_size=geometry.chunk_size,
             index_width=DEFAULT_INDEX_WIDTH,
@@ -221,9 +246,16 @@ class Publishing:
             published_at=info.last_modified,
             cache_control=self._cache_control,
         )
-        published = self._catalog.publish(record.image_id, chunked, now_of(self._clock))
-        if not published or info.size != len(manifest):
-            raise InvalidState("the image changed while it was being published")
+        if info.size != len(manifest):
+            raise InvalidState("the manifest was replaced while it was being published: publish again")
+        return self._catalog.publish(record.image_id, chunked, now_of(self._clock))
+
+    def _clean_up_if_deleted(self, record: ImageRecord) -> None:
+        """Remove what was written for an image that was deleted meanwhile, and raise NotFound."""
+        current = self._catalog.find(record.image_id)
+        if current is not None and current.state is ImageState.DELETED:
+            self._purger.purge_or_leave(current)
+            raise NotFound(f"the image {record.image_id} was deleted while it was being published")
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         self._store.put(key, data, content_type=content_type, cache_control=self._cache_control)

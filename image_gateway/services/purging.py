@@ -1,31 +1,127 @@
-"""Removing what an image has in the store."""
+"""Removing what an ended image has in the store, and the fence between that and those who still write.
+
+S3 has no fencing tokens: a request that joins an upload, or a command that publishes chunks, could write an
+object after the image was deleted. Each of them registers in the catalog before it writes, and a purge is
+noted as complete only when no writer was registered and the prefix then lists empty (ADR 17).
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from itertools import islice
 
 from image_gateway.catalog.records import ImageRecord
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import GatewayError
+from image_gateway.services.clock import now_of
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 BATCH = 1000
+# Longer than one call to the store takes with all its retries: a writer that died in one cannot write later.
+WRITER_LIFETIME = timedelta(minutes=15)
+RENEW_SECONDS = 5.0
+POLL_SECONDS = 0.05
 
 
-def purge(store: ObjectStore, record: ImageRecord, *, at_most: int | None = None) -> bool:
-    """Abort an image's upload and delete its objects, the disk first; returns whether nothing is left.
+class Writer:
+    """A registered writer of one image's objects."""
 
-    `at_most` bounds the objects deleted in one call. What is gone already is no error; StoreError and
-    StoreUnavailable leave the rest for another time.
-    """
-    location = record.location
-    store.abort_upload(location.disk_key, record.plan.upload_id)
-    store.delete(location.disk_key)
-    store.delete(location.manifest_key)
-    keys = islice((item.key for item in store.list_objects(location.prefix)), at_most)
-    while batch := list(islice(keys, BATCH)):
-        store.delete_many(batch)
-    left = next(store.list_objects(location.prefix), None)
-    if left is None:
+    def __init__(self, catalog: Catalog, record: ImageRecord, clock: Callable[[], float]) -> None:
+        self._catalog = catalog
+        self._record = record
+        self._clock = clock
+        self._id = str(uuid.uuid4())
+        self._renewed = time.monotonic()
+
+    def begin(self) -> bool:
+        """Register; False when the image has left the state of its record."""
+        record = self._record
+        return self._catalog.writers.add(self._id, record.image_id, record.state, self._expiry())
+
+    def may_go_on(self) -> bool:
+        """Whether the image is still in the state of its record; the catalog is asked every five seconds."""
+        if time.monotonic() - self._renewed < RENEW_SECONDS:
+            return True
+        self._renewed = time.monotonic()
+        return self._catalog.writers.renew(self._id, self._record.state, self._expiry())
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Return when no other writer of the image is registered, or after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self._has_others() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    def end(self) -> None:
+        """Note that nothing more will be written; without an answer of the catalog the time does that."""
+        try:
+            self._catalog.writers.remove(self._id)
+        except GatewayError as error:
+            _log.warning("a writer of image %s stays registered: %s", self._record.image_id, error.code)
+
+    def _has_others(self) -> bool:
+        now = now_of(self._clock)
+        return self._catalog.writers.any_active(self._record.image_id, now, besides=self._id)
+
+    def _expiry(self) -> datetime:
+        return now_of(self._clock) + WRITER_LIFETIME
+
+
+class Purger:
+    """Removes the objects of ended images, and registers those who write objects of living ones."""
+
+    def __init__(self, catalog: Catalog, store: ObjectStore, clock: Callable[[], float]) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._clock = clock
+
+    @contextmanager
+    def writing(self, record: ImageRecord) -> Iterator[Writer | None]:
+        """Register a writer for the time of the block; None when the image has left its record's state.
+
+        Whoever finds afterwards that the image has ended calls `purge_or_leave`.
+        """
+        writer = Writer(self._catalog, record, self._clock)
+        if not writer.begin():
+            yield None
+            return
+        try:
+            yield writer
+        finally:
+            writer.end()
+
+    def purge(self, record: ImageRecord, *, at_most: int | None = None) -> bool:
+        """Abort an ended image's upload, delete its objects, and note it when nothing is or can be left.
+
+        Only for images that the catalog says are failed or deleted. `at_most` bounds the objects deleted in
+        one call. What is gone already is no error; StoreError and StoreUnavailable leave the rest for later.
+        """
+        writing = self._catalog.writers.any_active(record.image_id, now_of(self._clock))
+        empty = self._delete_objects(record, at_most)
+        if writing or not empty:
+            return False
+        self._catalog.mark_purged(record.image_id, now_of(self._clock))
         _log.info("image %s has nothing left in the store", record.image_id)
-    return left is None
+        return True
+
+    def purge_or_leave(self, record: ImageRecord, *, at_most: int | None = None) -> None:
+        """Purge as far as it goes now; the sweeper does the rest."""
+        try:
+            self.purge(record, at_most=at_most)
+        except GatewayError as error:
+            _log.warning("image %s is left for the sweeper: %s", record.image_id, error.code)
+
+    def _delete_objects(self, record: ImageRecord, at_most: int | None) -> bool:
+        location = record.location
+        self._store.abort_upload(location.disk_key, record.plan.upload_id)
+        self._store.delete(location.disk_key)
+        self._store.delete(location.manifest_key)
+        keys = islice((item.key for item in self._store.list_objects(location.prefix)), at_most)
+        while batch := list(islice(keys, BATCH)):
+            self._store.delete_many(batch)
+        return next(self._store.list_objects(location.prefix), None) is None

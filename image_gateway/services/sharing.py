@@ -13,7 +13,7 @@ from image_gateway.catalog.grant_records import Permission, Share, ShareLink
 from image_gateway.catalog.grants import Grants
 from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.errors import BadRequest, Forbidden, NotFound
-from image_gateway.services.access import Access, disk_of, is_id
+from image_gateway.services.access import Access, canonical_id, disk_of
 from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
@@ -32,13 +32,29 @@ class NewLink:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class SharingLimits:
+    """The most shares and share links that one image may have."""
+
+    shares: int
+    links: int
+
+
 class Sharing:
     """Shares and share links of images; what is taken back holds no longer at the next request."""
 
-    def __init__(self, grants: Grants, access: Access, leases: Leases, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        grants: Grants,
+        access: Access,
+        leases: Leases,
+        limits: SharingLimits,
+        clock: Callable[[], float],
+    ) -> None:
         self._grants = grants
         self._access = access
         self._leases = leases
+        self._limits = limits
         self._clock = clock
 
     def share(self, image_id: str, caller: Caller, user: str, permission: Permission) -> Share:
@@ -47,7 +63,7 @@ class Sharing:
         if user == record.owner:
             raise BadRequest("user: the owner needs no share")
         share = Share(record.image_id, user, permission, now_of(self._clock))
-        self._grants.share(share)
+        self._grants.share(share, most=self._limits.shares)
         audit("shared", user=caller.user, image=record.image_id, with_user=user, permission=permission.value)
         return share
 
@@ -69,7 +85,7 @@ class Sharing:
         now = now_of(self._clock)
         expires_at = now + timedelta(seconds=ttl) if ttl else None
         link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses)
-        self._grants.add_link(link, _sha256(token))
+        self._grants.add_link(link, _sha256(token), most=self._limits.links)
         audit("share link made", user=caller.user, image=record.image_id, link=link.link_id)
         return NewLink(link, token)
 
@@ -83,11 +99,11 @@ class Sharing:
     def revoke_link(self, image_id: str, caller: Caller, link_id: str) -> None:
         """Take a link back, leases made by it included; repeating it is no error."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        link = self._grants.find_link(link_id) if is_id(link_id) else None
+        link = self._grants.find_link(canonical_id(link_id) or "")
         if link is None or link.image_id != record.image_id:
             raise NotFound("there is no such share link")
-        if self._grants.revoke_link(link_id, now_of(self._clock)):
-            audit("share link taken back", user=caller.user, image=record.image_id, link=link_id)
+        if self._grants.revoke_link(link.link_id, now_of(self._clock)):
+            audit("share link taken back", user=caller.user, image=record.image_id, link=link.link_id)
 
     def redeem(self, token: str) -> GrantedLease:
         """Make a lease for whoever has a link's token.

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 from image_gateway.catalog.records import ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import GatewayError, ObjectMissing
-from image_gateway.protocol.layout import image_id_of
+from image_gateway.protocol.layout import image_id_of, image_of_prefix
 from image_gateway.services.clock import now_of
-from image_gateway.services.purging import purge
+from image_gateway.services.purging import Purger
 from image_gateway.storage.objects import ObjectStore, OpenUpload
 
 _log = logging.getLogger(__name__)
@@ -25,13 +26,17 @@ LEASES_KEPT = timedelta(days=1)
 
 @dataclass
 class SweepReport:
-    """What a sweep found and did, in numbers; `vanished` names images whose object is gone."""
+    """What a sweep found and did, in numbers.
+
+    `vanished` names images whose object is gone, `unknown` the prefixes of objects that no record knows.
+    """
 
     expired_uploads: int = 0
     orphaned_uploads: int = 0
     purged_images: int = 0
     checked_images: int = 0
     vanished: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     left_for_later: int = 0
     forgotten_leases: int = 0
 
@@ -53,6 +58,7 @@ class Sweeper:
     ) -> None:
         self._catalog = catalog
         self._store = store
+        self._purger = Purger(catalog, store, clock)
         self._prefix = f"{base_path.lstrip('/')}/" if base_path else ""
         self._clock = clock
 
@@ -75,6 +81,8 @@ class Sweeper:
         self._abort_orphans(report, YOUNGEST_ORPHAN if older_than is None else older_than, dry_run)
         on_step("objects of failed and deleted images")
         self._purge_ended(report, dry_run)
+        on_step("objects that the catalog does not expect")
+        self._compare_bucket(report, dry_run)
         on_step("images whose object vanished")
         self._check_complete(report)
         on_step("leases whose session is over")
@@ -121,15 +129,47 @@ class Sweeper:
 
     def _purge_ended(self, report: SweepReport, dry_run: bool) -> None:
         for record in self._by_id(self._catalog.find_unpurged):
-            try:
-                if dry_run or purge(self._store, record):
-                    report.purged_images += 1
-            except GatewayError as error:
-                _log.warning("image %s could not be purged: %s", record.image_id, error.code)
+            self._purge(record, report, dry_run)
+
+    def _purge(self, record: ImageRecord, report: SweepReport, dry_run: bool) -> None:
+        try:
+            if dry_run or self._purger.purge(record):
+                report.purged_images += 1
+            else:
+                _log.info("image %s may still be written to: it is purged by a later sweep", record.image_id)
                 report.left_for_later += 1
-                continue
-            if not dry_run:
-                self._catalog.mark_purged(record.image_id, now_of(self._clock))
+        except GatewayError as error:
+            _log.warning("image %s could not be purged: %s", record.image_id, error.code)
+            report.left_for_later += 1
+
+    def _compare_bucket(self, report: SweepReport, dry_run: bool) -> None:
+        """Purge ended images whose purge was noted and that have objects again; report unknown objects.
+
+        Those are never deleted: the catalog may have been restored from an older backup.
+        """
+        prefixes = self._image_prefixes()
+        while page := dict(islice(prefixes, PAGE)):
+            records = self._catalog.find_many(page)
+            for image_id, prefix in page.items():
+                record = records.get(image_id)
+                expected = record is not None and record.purged_at is None
+                # Some stores list folders that have nothing in them any more.
+                if expected or next(self._store.list_objects(prefix), None) is None:
+                    continue
+                if record is None:
+                    _log.warning("no record knows the objects under %s", prefix)
+                    report.unknown.append(prefix)
+                else:
+                    _log.warning("the purged image %s has objects again", image_id)
+                    self._purge(record, report, dry_run)
+
+    def _image_prefixes(self) -> Iterator[tuple[str, str]]:
+        """Yield (image id, prefix) of every image that has something in the bucket."""
+        for owner in self._store.list_folders(self._prefix):
+            for prefix in self._store.list_folders(owner):
+                image_id = image_of_prefix(prefix)
+                if image_id is not None:
+                    yield image_id, prefix
 
     def _check_complete(self, report: SweepReport) -> None:
         for record in self._by_id(self._catalog.find_complete):
@@ -148,6 +188,7 @@ class Sweeper:
         if dry_run:
             report.forgotten_leases = self._catalog.leases.count_old(over)
             return
+        self._catalog.writers.forget(over)
         while forgotten := self._catalog.leases.forget(over, limit=PAGE):
             report.forgotten_leases += forgotten
 

@@ -33,16 +33,24 @@ from image_gateway.services.access import Access
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.completion import Completion
+from image_gateway.services.fair_slots import FairSlots
 from image_gateway.services.permissions import Action
-from image_gateway.services.purging import purge
+from image_gateway.services.purging import Purger, Writer
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
+# Signing a thousand URLs costs half a second of processor time.
+SIGNERS_AT_ONCE, SIGNERS_WAITING, SIGN_WAIT_SECONDS = 2, 8, 5.0
+# How long a request that cannot complete an upload waits for another one that may be completing it.
+COMPLETION_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class UploadRules:
-    """What every new upload gets: sizes in bytes, lifetimes in seconds."""
+    """What every new upload gets: sizes in bytes, lifetimes in seconds.
+
+    An upload that nobody works on ends after `upload_lifetime`, any other after `longest_upload`.
+    """
 
     base_path: str
     part_size: int
@@ -50,6 +58,7 @@ class UploadRules:
     cache_control: str
     url_lifetime: int
     upload_lifetime: int
+    longest_upload: int
     quota: Quota
 
 
@@ -91,6 +100,7 @@ class Uploads:
         access: Access,
         rules: UploadRules,
         completion: Completion,
+        purger: Purger,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
@@ -98,13 +108,20 @@ class Uploads:
         self._access = access
         self._rules = rules
         self._completion = completion
+        self._purger = purger
         self._clock = clock
+        self._signing = FairSlots(
+            SIGNERS_AT_ONCE, per_holder=1, room=SIGNERS_AT_ONCE + SIGNERS_WAITING, seconds=SIGN_WAIT_SECONDS
+        )
 
     def begin(self, owner: str, new: NewImage) -> ImageRecord:
         """Open a multipart upload at the store and record it; neither is left when the other fails.
 
-        BadRequest when the size is more than the store takes, QuotaExceeded when the owner has no room.
+        BadRequest when the size is more than the store takes, or is not declared where bytes are limited;
+        QuotaExceeded when the owner has no room.
         """
+        if new.size is None and self._rules.quota.limits_bytes:
+            raise BadRequest("sizeBytes: is required, as the bytes of an owner are limited here")
         if new.size is not None and new.size > self._rules.max_size:
             raise BadRequest(f"sizeBytes must be at most {self._rules.max_size}, not {new.size}")
         location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
@@ -127,10 +144,12 @@ class Uploads:
         """
         record = self._find_open(image_id, caller, upload_id)
         self._check_in_plan(record.plan, numbers)
-        self._prolong(record)
-        urls = {number: self._sign(record, number) for number in numbers}
+        left = self._prolong(record)
+        lifetime = min(self._rules.url_lifetime, left)
+        with self._signing.acquire(record.owner):
+            urls = {number: self._sign(record, number, lifetime) for number in numbers}
         now = now_of(self._clock)
-        return SignedParts(urls, now + timedelta(seconds=self._rules.url_lifetime), now)
+        return SignedParts(urls, now + timedelta(seconds=lifetime), now)
 
     def status(self, image_id: str, caller: Caller) -> UploadStatus:
         """Return the plan and the parts that the store has; InvalidState when the upload is not open.
@@ -142,7 +161,7 @@ class Uploads:
         try:
             parts = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
         except UploadMissing as error:
-            self.complete(image_id, caller, record.plan.upload_id, None)
+            self.complete(record.image_id, caller, record.plan.upload_id, None)
             raise InvalidState("the upload is not open: the image is complete") from error
         self._prolong(record)
         return UploadStatus(record, parts, now_of(self._clock))
@@ -153,14 +172,11 @@ class Uploads:
         What the store refuses now is left to the sweeper. InvalidState when the image is complete.
         """
         record = self._access.find(image_id, caller, Action.UPLOAD)
+        if not self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
+            record = self._access.find(record.image_id, caller, Action.UPLOAD)
         if record.state is ImageState.COMPLETE:
             raise InvalidState("the image is complete: delete it instead")
-        self._catalog.fail(image_id, record.plan.upload_id, now_of(self._clock))
-        try:
-            if purge(self._store, record):
-                self._catalog.mark_purged(image_id, now_of(self._clock))
-        except GatewayError as error:
-            _log.warning("image %s is left for the sweeper: %s", image_id, error.code)
+        self._purger.purge_or_leave(record)
 
     def complete(
         self, image_id: str, caller: Caller, upload_id: str, parts: Sequence[ClaimedPart] | None
@@ -174,11 +190,36 @@ class Uploads:
         if record.disk is not None:
             return record.disk
         _require_open(record)
-        disk = self._completion.join(record, parts)
-        if not self._catalog.complete(image_id, upload_id, disk, now_of(self._clock)):
-            _, disk = self._access.find_readable(image_id, caller)
-        _log.info("image %s is complete: %d bytes", image_id, disk.size)
+        with self._purger.writing(record) as writer:
+            disk = self._join(record, parts, writer) if writer is not None else None
+        return disk or self._settled(record, caller)
+
+    def _join(
+        self, record: ImageRecord, parts: Sequence[ClaimedPart] | None, writer: Writer
+    ) -> DiskFacts | None:
+        """Join the parts and note it; None when another request has ended the upload meanwhile."""
+        try:
+            disk = self._completion.join(record, parts)
+        except GatewayError:
+            # While another request joins the parts, the store may list none and not have the object yet.
+            writer.wait_for_others(COMPLETION_WAIT_SECONDS)
+            current = self._catalog.find(record.image_id)
+            if current is None or current.state is not ImageState.COMPLETE:
+                raise
+            return current.disk
+        if not self._catalog.complete(record.image_id, record.plan.upload_id, disk, now_of(self._clock)):
+            return None
+        _log.info("image %s is complete: %d bytes", record.image_id, disk.size)
         return disk
+
+    def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts:
+        """The answer of the request that has ended the upload first."""
+        current = self._access.find_even_deleted(record.image_id, caller, Action.UPLOAD)
+        if current.disk is not None and current.state is ImageState.COMPLETE:
+            return current.disk
+        # The object that this request may have made belongs to nobody.
+        self._purger.purge_or_leave(current)
+        raise InvalidState(f"the upload is not open: the image is {current.state.value}")
 
     def _record(self, owner: str, location: ImageLocation, upload_id: str, new: NewImage) -> ImageRecord:
         now = now_of(self._clock)
@@ -223,19 +264,29 @@ class Uploads:
         if beyond:
             raise BadRequest(f"partNumber: the plan has {count} parts, beyond them is {name_parts(beyond)}")
 
-    def _sign(self, record: ImageRecord, number: int) -> str:
+    def _sign(self, record: ImageRecord, number: int, lifetime: int) -> str:
         plan = record.plan
         length = None if plan.size is None else length_of_part(number, plan.size, plan.part_size)
-        lifetime = self._rules.url_lifetime
         return self._store.sign_part(
             record.location.disk_key, plan.upload_id, number, lifetime=lifetime, length=length
         )
 
-    def _prolong(self, record: ImageRecord) -> None:
-        """Somebody works on it, so it is not left alone; written only when half of its time is over."""
+    def _prolong(self, record: ImageRecord) -> int:
+        """Note that somebody works on the upload; returns for how many seconds it can last.
+
+        Written only when half of its time is over. InvalidState when its longest time is.
+        """
+        now = now_of(self._clock)
+        last = record.created_at + timedelta(seconds=self._rules.longest_upload)
+        if now >= last:
+            raise InvalidState(
+                f"the upload is over: it was begun {record.created_at:%Y-%m-%d}; begin another one"
+            )
         lifetime = timedelta(seconds=self._rules.upload_lifetime)
-        if record.plan.expires_at - now_of(self._clock) < lifetime / 2:
-            self._catalog.prolong_upload(record.image_id, now_of(self._clock) + lifetime)
+        expires_at = min(now + lifetime, last)
+        if record.plan.expires_at - now < lifetime / 2 and record.plan.expires_at < expires_at:
+            self._catalog.prolong_upload(record.image_id, expires_at)
+        return max(1, int((last - now).total_seconds()))
 
     def _abandon(self, key: str, upload_id: str) -> None:
         try:

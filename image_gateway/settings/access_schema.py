@@ -126,7 +126,14 @@ class AccessSchema(Schema):
         3600,
         data_key="LEASE_GRACE_SECONDS",
         load_default=300,
-        metadata=doc("How long readers by a lapsed lease are told to wait (503) for its renewal"),
+        metadata=doc("How long a lapsed lease can renew itself, and readers who chose to wait for that do"),
+    )
+    lease_admin_seconds = number(
+        60,
+        30 * DAY,
+        data_key="LEASE_ADMIN_SECONDS",
+        load_default=3600,
+        metadata=doc("Longest session of a lease that an admin makes of somebody else's image"),
     )
     lease_cookie_samesite = choice(
         "None",
@@ -155,6 +162,16 @@ class AccessSchema(Schema):
         data_key="RATE_LIMIT_CREATE",
         load_default="120/minute",
         metadata=doc("New images per user"),
+    )
+    rate_limit_part_urls = RateLimit(
+        data_key="RATE_LIMIT_PART_URLS",
+        load_default="30000/minute",
+        metadata=doc("Part URLs signed, per user; an image has at most 10,000 parts"),
+    )
+    rate_limit_complete = RateLimit(
+        data_key="RATE_LIMIT_COMPLETE",
+        load_default="240/minute",
+        metadata=doc("Completions of uploads, per user"),
     )
     rate_limit_leases = RateLimit(
         data_key="RATE_LIMIT_LEASES",

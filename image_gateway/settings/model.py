@@ -53,10 +53,14 @@ class Settings:
     multipart_part_size_bytes: int
     s3_max_object_bytes: int
     upload_ttl_seconds: int
+    upload_max_seconds: int
     sha256_check_max_bytes: int
     quota_images: int | None
     quota_bytes: int | None
     quota_bytes_per_image: int | None
+    quota_open_uploads: int
+    quota_shares_per_image: int
+    quota_links_per_image: int
     presigned_url_ttl_seconds: int
     image_cache_control: str
     cors_allow_origin: tuple[str, ...]
@@ -84,11 +88,14 @@ class Settings:
     lease_max_ttl_seconds: int
     lease_session_seconds: int
     lease_grace_seconds: int
+    lease_admin_seconds: int
     lease_cookie_samesite: str
     lease_cookie_partitioned: bool
     rate_limits: bool
     rate_limit_storage_url: str
     rate_limit_create: str
+    rate_limit_part_urls: str
+    rate_limit_complete: str
     rate_limit_leases: str
     rate_limit_redeem: str
     rate_limit_failed_auth: str
@@ -96,6 +103,7 @@ class Settings:
     send_timeout_seconds: int
     max_streams: int | None
     max_streams_per_user: int | None
+    stream_queue_seconds: int
     access_cache_seconds: int
     range_cache_dir: str | None
     range_cache_max_bytes: int

@@ -101,8 +101,8 @@ class ServiceSchema(Schema):
         2,
         1024,
         data_key="WEB_THREADS",
-        load_default=32,
-        metadata=doc("Threads of each worker; every body being streamed holds one"),
+        load_default=128,
+        metadata=doc("Threads of each worker; every body being streamed, or waiting for that, holds one"),
     )
     graceful_timeout_seconds = number(
         1,
@@ -155,6 +155,13 @@ class ServiceSchema(Schema):
         load_default=7 * 86_400,
         metadata=doc("How long an upload may be left alone before the sweeper ends it"),
     )
+    upload_max_seconds = number(
+        3600,
+        365 * 86_400,
+        data_key="UPLOAD_MAX_SECONDS",
+        load_default=30 * 86_400,
+        metadata=doc("How long an upload may take in all, however often it is worked on"),
+    )
     sha256_check_max_bytes = number(
         0,
         MAX_OBJECT_SIZE,
@@ -182,6 +189,27 @@ class ServiceSchema(Schema):
         data_key="QUOTA_BYTES_PER_IMAGE",
         load_default=None,
         metadata=doc("Most bytes that one image may have; no limit when empty"),
+    )
+    quota_open_uploads = number(
+        1,
+        10**6,
+        data_key="QUOTA_OPEN_UPLOADS",
+        load_default=100,
+        metadata=doc("Most uploads that one owner may have open at a time"),
+    )
+    quota_shares_per_image = number(
+        0,
+        10**6,
+        data_key="QUOTA_SHARES_PER_IMAGE",
+        load_default=200,
+        metadata=doc("Most users that one image may be shared with"),
+    )
+    quota_links_per_image = number(
+        0,
+        10**6,
+        data_key="QUOTA_LINKS_PER_IMAGE",
+        load_default=100,
+        metadata=doc("Most share links that one image may have"),
     )
     presigned_url_ttl_seconds = number(
         1,

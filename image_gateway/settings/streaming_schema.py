@@ -25,14 +25,21 @@ class StreamingSchema(Schema):
         1024,
         data_key="MAX_STREAMS",
         load_default=None,
-        metadata=doc("Bodies that each worker streams at once; an eighth less than WEB_THREADS when empty"),
+        metadata=doc("Bodies that each worker streams at once; three quarters of WEB_THREADS when empty"),
     )
     max_streams_per_user = number(
         1,
         1024,
         data_key="MAX_STREAMS_PER_USER",
         load_default=None,
-        metadata=doc("Of these for one user, lease or address; no limit of their own when empty"),
+        metadata=doc("Of these for one user, link or address; a quarter of them, at least 8, when empty"),
+    )
+    stream_queue_seconds = number(
+        0,
+        60,
+        data_key="STREAM_QUEUE_SECONDS",
+        load_default=5,
+        metadata=doc("How long a read waits for one of these before it is answered 503"),
     )
     access_cache_seconds = number(
         0,

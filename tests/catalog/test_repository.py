@@ -37,7 +37,9 @@ def test_a_record_survives_a_restart(catalog: Catalog, database_url: str) -> Non
     engine = open_engine(database_url)
     reopened = found(Catalog(engine))
     engine.dispose()
-    assert reopened == make_record(state=ImageState.COMPLETE, disk=DISK, revision=2, updated_at=LATER)
+    assert reopened == make_record(
+        state=ImageState.COMPLETE, disk=DISK, revision=2, updated_at=LATER, reserved_bytes=DISK.size
+    )
     assert reopened.disk is not None
     assert reopened.disk.last_modified.tzinfo is not None
 

@@ -232,8 +232,9 @@ def test_quota_is_reserved_settled_and_given_back(world: World) -> None:
     assert (refused.status_code, refused.get_json()["error"]["code"]) == (403, "QUOTA_EXCEEDED")
     declared = create(limited, sizeBytes=600)
     assert limited.request("POST", "/v1/images", json={"sizeBytes": 401}).status_code == 403
-    image_id, upload_id = limited.begin()
-    assert limited.request("POST", "/v1/images").status_code == 403
+    # Begun before the bytes were limited, so nobody knows its size.
+    image_id, upload_id = world.begin()
+    assert limited.request("POST", "/v1/images", json={"sizeBytes": 1}).status_code == 403
     etag = limited.put_part(image_id, upload_id, 1, b"x" * 401)
     full = limited.complete(image_id, upload_id, [(1, etag)])
     assert (full.status_code, full.get_json()["error"]["code"]) == (403, "QUOTA_EXCEEDED")
@@ -242,3 +243,15 @@ def test_quota_is_reserved_settled_and_given_back(world: World) -> None:
     assert limited.request("GET", "/v1/usage").get_json()["bytes"] == {"used": 401, "limit": 1000}
     uploads = [upload.key for upload in limited.store.list_uploads("")]
     assert uploads == []
+
+
+@pytest.mark.parametrize("quota", [{"quota_bytes": 1000}, {"quota_bytes_per_image": 1000}], ids=str)
+def test_nobody_gets_around_a_byte_quota_by_declaring_nothing(world: World, quota: dict[str, int]) -> None:
+    limited = world.with_settings(**quota)
+    for body in ({}, {"sizeBytes": None}, None):
+        refused = limited.request("POST", "/v1/images", **({} if body is None else {"json": body}))
+        assert refused.status_code == 400
+        assert refused.get_json()["error"]["message"].startswith("sizeBytes")
+    assert list(limited.store.list_uploads("")) == []
+    assert limited.request("GET", "/v1/usage").get_json()["images"]["used"] == 0
+    assert limited.request("POST", "/v1/images", json={"sizeBytes": 1000}).status_code == 200

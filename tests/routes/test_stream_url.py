@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -122,7 +122,28 @@ def test_url_mode(with_cdn: Callable[..., World]) -> None:
     assert set(query) == {"Policy", "Signature", "Key-Pair-Id"}
     statement = verified_policy(query["Policy"], query["Signature"])
     assert f"https://{DOMAIN}/{image.key}".startswith(statement["Resource"].removesuffix("*"))
-    assert body["chunked"]["manifestUrl"] == f"http://localhost{image.path('chunked/manifest')}"
+    assert body["expiresAt"] == body["auth"]["expiresAt"]
+
+
+def test_url_modes_chunks_are_read_without_any_header(with_cdn: Callable[..., World]) -> None:
+    """A browser follows the manifest's relative names; each chunk leads to its own signed URL."""
+    cdn = with_cdn(cloudfront_auth_mode="url")
+    image = cdn.make_image(bytes(1024))
+    cdn.publish(image, 512)
+    body = cdn.request("GET", image.path("stream-url")).get_json()
+    manifest_url = urlsplit(body["chunked"]["manifestUrl"]).path
+    manifest = cdn.request("GET", manifest_url, user=None)
+    assert manifest.get_json()["imageId"] == image.image_id
+    for index in range(manifest.get_json()["chunkCount"]):
+        chunk = cdn.request("GET", urljoin(manifest_url, f"chunks/{index:08d}.bin"), user=None)
+        target = urlsplit(chunk.headers["Location"])
+        assert (chunk.status_code, target.netloc) == (307, DOMAIN)
+        assert target.path == f"/{image.key}".replace("disk.img", f"chunks/{index:08d}.bin")
+        query = parse_qs(target.query, strict_parsing=True)
+        assert verified_policy(query["Policy"][0], query["Signature"][0])
+    short = cdn.request("POST", "/v1/leases", json={"imageId": image.image_id}).get_json()
+    served = cdn.request("GET", f"/v1/l/{short['token']}/chunks/0", user=None)
+    assert (served.status_code, served.data) == (200, bytes(512))
 
 
 @pytest.mark.parametrize("mode", ["cookie", "url"])

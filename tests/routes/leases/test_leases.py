@@ -83,6 +83,9 @@ def test_the_answer(world: World, image: Image) -> None:
         {"ttlSeconds": True},
         {"ttlSeconds": "60"},
         {"ttlSeconds": 10**30},
+        {"whenLapsed": "freeze"},
+        {"whenLapsed": None},
+        {"whenLapsed": 503},
         {"scopes": []},
         {"scopes": None},
         {"scopes": "disk:read"},
@@ -152,8 +155,8 @@ def test_a_lease_makes_no_other(world: World, image: Image) -> None:
     ("after", "status", "code"),
     [
         (TTL - 1, 200, None),
-        (TTL, 503, "LEASE_LAPSED"),
-        (TTL + GRACE - 1, 503, "LEASE_LAPSED"),
+        (TTL, 401, "LEASE_EXPIRED"),
+        (TTL + GRACE - 1, 401, "LEASE_EXPIRED"),
         (TTL + GRACE, 401, "LEASE_EXPIRED"),
         (SESSION, 401, "LEASE_EXPIRED"),
     ],
@@ -177,11 +180,42 @@ def test_a_lease_lapses_and_then_is_over(
             )
             assert outcome(response) == (status, code)
             assert response.headers["Access-Control-Allow-Origin"] == ("*" if "*" in origins else ORIGIN)
-            assert ("Retry-After" in response.headers) == (status == 503)
+            assert "Retry-After" not in response.headers
             if status != 200:
+                assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
                 assert response.headers["Cache-Control"] == "no-store"
             head = read(world, lease["token"], carrier, published, target=target, method="HEAD")
             assert (head.status_code, head.data) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("after", "status", "code"),
+    [
+        (TTL - 1, 206, None),
+        (TTL, 503, "LEASE_LAPSED"),
+        (TTL + GRACE - 1, 503, "LEASE_LAPSED"),
+        (TTL + GRACE, 401, "LEASE_EXPIRED"),
+    ],
+)
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_an_emulator_that_retries_5xx_waits_for_the_renewal(
+    world: World,
+    published: Image,
+    clock: Clock,
+    carrier: Carrier,
+    after: int,
+    status: int,
+    code: str | None,
+) -> None:
+    """v86 retries a 5xx for ever and freezes its guest on a 4xx."""
+    lease = world.make_lease(published, whenLapsed="wait")
+    clock.now += after
+    response = read(world, lease["token"], carrier, published, headers={"Range": "bytes=0-1"})
+    assert outcome(response) == (status, code)
+    assert ("Retry-After" in response.headers) == (status == 503)
+    if status == 503:
+        assert renew(world, lease["leaseId"]) == (200, None)
+        assert read(world, lease["token"], carrier, published).data == published.data
 
 
 @pytest.mark.parametrize("origins", [("*",), (ORIGIN,)])
@@ -215,7 +249,7 @@ def test_the_grace_ends_with_the_session(world: World, image: Image, clock: Cloc
 
 def test_nobody_waits_for_a_lease_that_cannot_be_renewed(world: World, image: Image, clock: Clock) -> None:
     world.share_with(image, "bob")
-    lease = world.make_lease(image, user="bob")
+    lease = world.make_lease(image, user="bob", whenLapsed="wait")
     clock.now += TTL
     assert outcome(read(world, lease["token"], "path", image)) == (503, "LEASE_LAPSED")
     world.request("DELETE", image.path("shares"), query_string={"user": "bob"})
@@ -253,7 +287,21 @@ def test_an_early_renewal_never_shortens(world: World, image: Image, clock: Cloc
     assert answer["expiresAt"] == lease["expiresAt"]
 
 
-@pytest.mark.parametrize("after", [0, TTL + 1, TTL + GRACE + 1])
+@pytest.mark.parametrize("when_lapsed", ["refuse", "wait"])
+def test_a_lease_that_lapsed_long_ago_is_renewed_by_its_holder_only(
+    world: World, image: Image, clock: Clock, when_lapsed: str
+) -> None:
+    """Whoever finds an old URL in a log must not bring it back to life."""
+    lease = world.make_lease(image, whenLapsed=when_lapsed)
+    clock.now += TTL + GRACE
+    itself = world.bearing(lease["token"], "POST", f"/v1/leases/{lease['leaseId']}/renew")
+    assert outcome(itself) == (401, "LEASE_EXPIRED")
+    assert outcome(read(world, lease["token"], "path", image)) == (401, "LEASE_EXPIRED")
+    assert renew(world, lease["leaseId"]) == (200, None)
+    assert read(world, lease["token"], "path", image).data == image.data
+
+
+@pytest.mark.parametrize("after", [0, TTL + 1, TTL + GRACE - 1])
 def test_a_lease_renews_itself_also_when_it_has_lapsed(
     world: World, image: Image, clock: Clock, after: int
 ) -> None:

@@ -1,0 +1,61 @@
+"""The catalog's records of writers: requests and commands that may still write an image's objects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, insert, select, update
+
+from image_gateway.catalog.models import ImageRow, WriterRow
+from image_gateway.catalog.records import ImageState
+from image_gateway.catalog.transaction import Transactions
+
+
+class WriterRepository:
+    """Registers writers, so that a purge knows when the last one has ended; each call is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._transactions = Transactions(engine)
+
+    def add(self, writer_id: str, image_id: str, state: ImageState, expires_at: datetime) -> bool:
+        """Register a writer; False when the image is not in this state.
+
+        The image's row is locked, so a transition is either seen here or sees the writer.
+        """
+        chosen = select(ImageRow.state).where(ImageRow.image_id == image_id).with_for_update()
+        with self._transactions.writing() as connection:
+            if connection.execute(chosen).scalar() != state.value:
+                return False
+            values = {"writer_id": writer_id, "image_id": image_id, "expires_at": expires_at}
+            connection.execute(insert(WriterRow).values(**values))
+            return True
+
+    def renew(self, writer_id: str, state: ImageState, expires_at: datetime) -> bool:
+        """Move a writer's end; False when its image has left this state or the writer was forgotten."""
+        stands = (
+            select(ImageRow.image_id)
+            .where(ImageRow.image_id == WriterRow.image_id, ImageRow.state == state.value)
+            .exists()
+        )
+        statement = update(WriterRow).where(WriterRow.writer_id == writer_id, stands)
+        with self._transactions.writing() as connection:
+            return connection.execute(statement.values(expires_at=expires_at)).rowcount == 1
+
+    def remove(self, writer_id: str) -> None:
+        """Note that a writer has ended; repeating it is no error."""
+        with self._transactions.writing() as connection:
+            connection.execute(delete(WriterRow).where(WriterRow.writer_id == writer_id))
+
+    def any_active(self, image_id: str, now: datetime, *, besides: str = "") -> bool:
+        """Return whether another writer than `besides` may still write objects of this image."""
+        statement = select(WriterRow.writer_id).where(
+            WriterRow.image_id == image_id, WriterRow.expires_at > now, WriterRow.writer_id != besides
+        )
+        with self._transactions.reading() as connection:
+            return connection.execute(statement.limit(1)).first() is not None
+
+    def forget(self, expired_before: datetime) -> int:
+        """Remove writers that expired before then; returns how many."""
+        statement = delete(WriterRow).where(WriterRow.expires_at < expired_before)
+        with self._transactions.writing() as connection:
+            return connection.execute(statement).rowcount
