@@ -73,8 +73,11 @@ def create_app(
     catalog: Catalog | None = None,
     sign: Sign | None = None,
     clock: Callable[[], float] = time.time,
+    timer: Callable[[], float] = time.monotonic,
 ) -> Flask:
     """Wire the gateway; what is not given is made from the settings.
+
+    `clock` gives seconds since the epoch, `timer` monotonic seconds for the TTL caches.
 
     Raises SettingsError when the key, the database URL or the tables cannot be used.
     """
@@ -86,8 +89,9 @@ def create_app(
         hide_foreign=settings.hide_foreign_images,
         remember=settings.access_cache_seconds,
         clock=clock,
+        timer=timer,
     )
-    leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock)
+    leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
     reading = Reading(
         access,

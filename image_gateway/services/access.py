@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Permission, Scope, WhenLapsed
@@ -23,9 +24,11 @@ from image_gateway.services.audit import audit
 from image_gateway.services.callers import NOBODY, Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.permissions import PERMISSIONS, Action, Role
-from image_gateway.services.recent import Recent
+from image_gateway.services.ttl_cache import TtlCache
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+# Image, user, admin, lease. A renewal changes only when a lease expires, so its id stands for all of it.
+_Reader = tuple[str, str | None, bool, str | None]
 
 
 class Access:
@@ -42,8 +45,9 @@ class Access:
         hide_foreign: bool,
         remember: float,
         clock: Callable[[], float],
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._readers: Recent[tuple[str, Caller], tuple[ImageRecord, DiskFacts]] = Recent(remember, clock)
+        self._readers: TtlCache[_Reader, tuple[ImageRecord, DiskFacts]] = TtlCache(remember, timer)
         self._catalog = catalog
         self._grants = grants
         self._hide_foreign = hide_foreign
@@ -85,15 +89,17 @@ class Access:
     def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
         """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
         image_id = canonical_id(image_id) or ""
-        recent = self._readers.get((image_id, caller))
+        reader = _reader_of(image_id, caller)
+        recent = self._readers.get(reader)
         if recent is not None:
             return recent
         found = self.find_readable(image_id, caller)
         if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
             # Each of an admin's reads is to stand in the audit log.
             return found
-        until = caller.lease.expires_at.timestamp() if caller.lease else None
-        return self._readers.put((image_id, caller), found, until=until)
+        if caller.lease is None:
+            return self._readers.put(reader, found)
+        return self._readers.put(reader, found, at_most=remaining_of(caller.lease, self._clock))
 
     def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
         """Whether a body that this caller began to read may go on; the catalog is asked each time.
@@ -199,6 +205,16 @@ def holder_of(caller: Caller, role: Role) -> Holder:
     if caller.user is None:
         return Holder(HolderKind.ANYONE)
     return Holder(HolderKind.ADMIN if role is Role.ADMIN else HolderKind.USER, caller.user)
+
+
+def remaining_of(lease: Lease, clock: Callable[[], float]) -> float:
+    """Return the seconds until a lease expires, 0 or less when it has."""
+    return lease.expires_at.timestamp() - clock()
+
+
+def _reader_of(image_id: str, caller: Caller) -> _Reader:
+    lease = caller.lease
+    return image_id, caller.user, caller.admin, lease.lease_id if lease else None
 
 
 def _caller_of(holder: Holder) -> Caller:

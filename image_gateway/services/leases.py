@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,12 @@ from image_gateway.catalog.leases import LeaseBook
 from image_gateway.catalog.records import ImageRecord, ImageState
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
-from image_gateway.services.access import Access, canonical_id, disk_of, holder_of
+from image_gateway.services.access import Access, canonical_id, disk_of, holder_of, remaining_of
 from image_gateway.services.audit import audit
 from image_gateway.services.callers import Caller
 from image_gateway.services.clock import now_of
 from image_gateway.services.permissions import PERMISSIONS, Action
-from image_gateway.services.recent import Recent
+from image_gateway.services.ttl_cache import TtlCache
 
 READ_ONLY = frozenset({Scope.DISK_READ})
 # A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.
@@ -63,13 +64,14 @@ class Leases:
         tokens: LeaseTokens,
         rules: LeaseRules,
         clock: Callable[[], float],
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
         self._access = access
         self._tokens = tokens
         self._rules = rules
         self._clock = clock
-        self._admitted: Recent[str, Lease] = Recent(rules.remember, clock)
+        self._admitted: TtlCache[str, Lease] = TtlCache(rules.remember, timer)
 
     def make(
         self,
@@ -135,7 +137,7 @@ class Leases:
             raise LeaseRevoked("the lease was revoked")
         now = now_of(self._clock)
         if now < lease.expires_at:
-            return self._admitted.put(token, lease, until=lease.expires_at.timestamp())
+            return self._admitted.put(token, lease, at_most=remaining_of(lease, self._clock))
         waits = lease.when_lapsed is WhenLapsed.WAIT
         if waits and now < min(self._grace_end(lease), lease.session_ends_at):
             return lease

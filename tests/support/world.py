@@ -108,10 +108,19 @@ class World:
         """Write another object over one of the gateway's, as nobody should."""
         self.clients.requests.put_object(Bucket=self.settings.s3_bucket, Key=key, Body=data, **metadata)
 
-    def with_settings(self, *, clock: Callable[[], float] = time.time, **changes: Any) -> World:
-        """The same store and catalog behind a gateway with other settings, or another clock."""
+    def with_settings(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] | None = None,
+        **changes: Any,
+    ) -> World:
+        """The same store and catalog behind a gateway with other settings, or another clock.
+
+        The timer is the same clock unless another one is given.
+        """
         settings = replace(self.settings, **changes)
-        app = create_app(settings, store=self.store, catalog=self.catalog, clock=clock)
+        app = create_app(settings, store=self.store, catalog=self.catalog, clock=clock, timer=timer or clock)
         return replace(self, app=app, settings=settings)
 
     def with_provider(self, **options: Any) -> World:

@@ -1,9 +1,12 @@
-"""What was found out a moment ago: no catalog call within its time, and nothing of it afterwards."""
+"""The TTL cache and its users: no catalog call within an entry's time, and nothing of it afterwards."""
 
 from __future__ import annotations
 
+import gc
 import logging
+import math
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,11 +28,11 @@ from image_gateway.errors import (
     Unauthenticated,
 )
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
-from image_gateway.services import recent as recent_module
+from image_gateway.services import ttl_cache as ttl_cache_module
 from image_gateway.services.access import Access
 from image_gateway.services.callers import NOBODY, Caller
 from image_gateway.services.leases import READ_ONLY, GrantedLease, LeaseRules, Leases
-from image_gateway.services.recent import MOST_ENTRIES, Recent
+from image_gateway.services.ttl_cache import MAX_ENTRIES, TtlCache
 from tests.support.clock import Clock
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 
@@ -49,9 +52,9 @@ def clock() -> Clock:
 class Scene:
     """The image of alice, which rick may read, behind services that remember; counts the catalog's calls."""
 
-    def __init__(self, database_url: str, clock: Clock, remember: float) -> None:
+    def __init__(self, database_url: str, clock: Clock, remember: float, timer: Clock | None = None) -> None:
         self.engine = open_engine(database_url)
-        self.catalog, self.clock = Catalog(self.engine), clock
+        self.catalog, self.clock, self.timer = Catalog(self.engine), clock, timer or clock
         self.access, self.leases = self.make_services(remember)
         for image_id in (IMAGE_ID, OTHER_ID):
             self.catalog.add(make_record(image_id), FREE)
@@ -63,11 +66,16 @@ class Scene:
     def make_services(self, remember: float) -> tuple[Access, Leases]:
         """What another worker has: the same catalog, another memory."""
         access = Access(
-            self.catalog, self.catalog.grants, hide_foreign=False, remember=remember, clock=self.clock
+            self.catalog,
+            self.catalog.grants,
+            hide_foreign=False,
+            remember=remember,
+            clock=self.clock,
+            timer=self.timer,
         )
         rules = LeaseRules(ttl=TTL, max_ttl=MOST, session=SESSION, grace=GRACE, remember=remember)
         tokens = LeaseTokens([LeaseKey("k1", "1" * 40)])
-        return access, Leases(self.catalog.leases, access, tokens, rules, self.clock)
+        return access, Leases(self.catalog.leases, access, tokens, rules, self.clock, self.timer)
 
     def _count(self, *_: Any) -> None:
         self.statements += 1
@@ -100,64 +108,91 @@ def scene(database_url: str, clock: Clock) -> Iterator[Scene]:
     made.engine.dispose()
 
 
-# Recent
+# The cache
 
 
 def test_kept_for_its_time(clock: Clock) -> None:
-    recent: Recent[str, int] = Recent(REMEMBER, clock)
-    assert recent.get("a") is None
-    assert recent.put("a", 1) == 1
+    cache: TtlCache[str, int] = TtlCache(REMEMBER, clock)
+    assert cache.get("a") is None
+    assert cache.put("a", 1) == 1
     clock.now += REMEMBER - 0.001
-    assert recent.get("a") == 1
+    assert cache.get("a") == 1
     clock.now += 0.001
-    assert recent.get("a") is None
+    assert cache.get("a") is None
 
 
 def test_being_asked_for_does_not_prolong(clock: Clock) -> None:
-    recent: Recent[str, int] = Recent(REMEMBER, clock)
-    recent.put("a", 1)
+    cache: TtlCache[str, int] = TtlCache(REMEMBER, clock)
+    cache.put("a", 1)
     for _ in range(REMEMBER):
-        assert recent.get("a") == 1
+        assert cache.get("a") == 1
         clock.now += 1
-    assert recent.get("a") is None
+    assert cache.get("a") is None
 
 
-@pytest.mark.parametrize(("until", "kept_for"), [(None, 5), (2, 2), (5, 5), (100, 5), (0, 0), (-3, 0)])
-def test_kept_until_its_own_moment_at_most(clock: Clock, until: float | None, kept_for: float) -> None:
-    recent: Recent[str, int] = Recent(REMEMBER, clock)
+@pytest.mark.parametrize(("at_most", "kept_for"), [(math.inf, 5), (2, 2), (5, 5), (100, 5), (0, 0), (-3, 0)])
+def test_an_entry_may_end_earlier(clock: Clock, at_most: float, kept_for: float) -> None:
+    cache: TtlCache[str, int] = TtlCache(REMEMBER, clock)
     begun = clock.now
-    recent.put("a", 1, until=None if until is None else begun + until)
+    cache.put("a", 1, at_most=at_most)
     for passed in range(7):
         clock.now = begun + passed
-        assert (recent.get("a") is not None) == (passed < kept_for)
+        assert (cache.get("a") is not None) == (passed < kept_for)
 
 
 def test_no_seconds_keep_nothing(clock: Clock) -> None:
-    recent: Recent[str, int] = Recent(0, clock)
-    assert recent.put("a", 1) == 1
-    assert recent.get("a") is None
+    cache: TtlCache[str, int] = TtlCache(0, clock)
+    assert cache.put("a", 1) == 1
+    assert cache.get("a") is None
 
 
-def test_few_entries_oldest_out_first(clock: Clock) -> None:
-    recent: Recent[int, int] = Recent(REMEMBER, clock)
-    for number in range(MOST_ENTRIES):
-        recent.put(number, number)
-    recent.put(0, -1)
-    for number in range(MOST_ENTRIES, MOST_ENTRIES + 10):
-        recent.put(number, number)
-    assert len(recent._entries) == MOST_ENTRIES
-    assert [recent.get(number) for number in (0, 1, 10, 11)] == [-1, None, None, 11]
+def test_a_value_that_has_ended_replaces_one_that_has_not(clock: Clock) -> None:
+    cache: TtlCache[str, int] = TtlCache(REMEMBER, clock)
+    cache.put("a", 1)
+    cache.put("a", 2, at_most=0)
+    assert cache.get("a") is None
+
+
+class Value:
+    """Something that can be watched."""
+
+
+def kept_after_expiry(clock: Clock, seconds: float) -> int:
+    """How many of a thousand expired values are still in memory when one more was put."""
+    cache: TtlCache[int, Value] = TtlCache(seconds, clock)
+    watched = [weakref.ref(cache.put(number, Value())) for number in range(1000)]
+    clock.now += seconds
+    cache.put(-1, Value())
+    gc.collect()
+    return sum(value() is not None for value in watched)
+
+
+@pytest.mark.parametrize("seconds", [REMEMBER, 0])
+def test_expired_values_do_not_stay_in_memory(clock: Clock, seconds: float) -> None:
+    assert kept_after_expiry(clock, seconds) == 0
+
+
+def test_few_entries_least_recently_used_out_first(clock: Clock) -> None:
+    cache: TtlCache[int, int] = TtlCache(REMEMBER, clock)
+    for number in range(MAX_ENTRIES):
+        cache.put(number, number)
+    cache.put(0, -1)
+    assert cache.get(1) == 1
+    for number in range(MAX_ENTRIES, MAX_ENTRIES + 10):
+        cache.put(number, number)
+    assert len(cache) == MAX_ENTRIES
+    assert [cache.get(number) for number in (0, 1, 2, 11, 12)] == [-1, 1, None, None, 12]
 
 
 def test_many_threads(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 16)
-    recent: Recent[int, int] = Recent(REMEMBER, clock)
+    monkeypatch.setattr(ttl_cache_module, "MAX_ENTRIES", 16)
+    cache: TtlCache[int, int] = TtlCache(REMEMBER, clock)
     wrong: list[object] = []
 
     def use() -> None:
         for number in range(4000):
-            recent.put(number % 40, number % 40)
-            found = recent.get((number * 7) % 40)
+            cache.put(number % 40, number % 40)
+            found = cache.get((number * 7) % 40)
             if found not in (None, (number * 7) % 40):
                 wrong.append(found)
 
@@ -166,7 +201,7 @@ def test_many_threads(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (wrong, len(recent._entries)) == ([], 16)
+    assert (wrong, len(cache)) == ([], 16)
 
 
 # Images
@@ -281,11 +316,12 @@ def test_nothing_is_remembered_for_no_seconds(database_url: str, clock: Clock) -
 
 
 def test_images_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(ttl_cache_module, "MAX_ENTRIES", 3)
+    scene.access, scene.leases = scene.make_services(REMEMBER)
     scene.show(Visibility.PUBLIC)
     for number in range(10):
         scene.read(Caller(f"user-{number}"))
-    assert len(scene.access._readers._entries) == 3
+    assert len(scene.access._readers) == 3
     assert scene.calls_of(lambda: scene.read(Caller("user-9"))) == 0
     assert scene.calls_of(lambda: scene.read(Caller("user-0"))) >= 1
 
@@ -386,6 +422,43 @@ def test_a_renewal_by_another_worker_is_seen_at_the_old_end(scene: Scene) -> Non
     assert scene.calls_of(lambda: scene.read_by(granted.token)) == 0
 
 
+def test_a_renewal_adds_no_entry(scene: Scene) -> None:
+    granted = scene.lease()
+    for renewals in range(10):
+        scene.clock.now += REMEMBER / 100
+        scene.leases.renew(granted.lease.lease_id, ALICE)
+        # Another worker's memory of the lease is empty: it sees each renewal.
+        _, elsewhere = scene.make_services(REMEMBER)
+        lease = elsewhere.admit(granted.token)
+        assert lease.expires_at == scene.clock.at(TTL)
+        assert (scene.calls_of(lambda lease=lease: scene.read(Caller(lease=lease))) >= 1) == (renewals == 0)
+    assert len(scene.access._readers) == 1
+
+
+def test_a_renewal_does_not_prolong_what_was_cached(scene: Scene) -> None:
+    granted = scene.lease(Caller("rick"))
+    end = granted.lease.expires_at.timestamp()
+    scene.clock.now = end - 1
+    scene.read_by(granted.token)
+    scene.leases.renew(granted.lease.lease_id, Caller("rick"))
+    unshare(scene)
+    scene.clock.now = end
+    with pytest.raises(LeaseRevoked):
+        scene.read_by(granted.token)
+
+
+def test_a_wall_clock_that_is_set_back_does_not_prolong_what_was_cached(database_url: str) -> None:
+    wall, timer = Clock(), Clock()
+    scene = Scene(database_url, wall, REMEMBER, timer)
+    scene.read(Caller("rick"))
+    unshare(scene)
+    wall.now -= 3600
+    timer.now += REMEMBER
+    with pytest.raises(Forbidden):
+        scene.read(Caller("rick"))
+    scene.engine.dispose()
+
+
 def test_a_lease_reads_its_own_image_also_when_another_is_remembered(scene: Scene) -> None:
     scene.access.find_for_reading(OTHER_ID, ALICE)
     granted = scene.lease()
@@ -395,11 +468,12 @@ def test_a_lease_reads_its_own_image_also_when_another_is_remembered(scene: Scen
 
 
 def test_leases_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent_module, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(ttl_cache_module, "MAX_ENTRIES", 3)
+    scene.access, scene.leases = scene.make_services(REMEMBER)
     tokens = [scene.lease().token for _ in range(6)]
     for token in tokens:
         scene.read_by(token)
-    assert len(scene.leases._admitted._entries) == 3
+    assert len(scene.leases._admitted) == 3
     assert scene.calls_of(lambda: scene.read_by(tokens[-1])) == 0
     assert scene.calls_of(lambda: scene.read_by(tokens[0])) >= 2
 
@@ -409,7 +483,7 @@ def test_tokens_that_are_none_are_not_remembered(scene: Scene, made_up: str) -> 
     for _ in range(2):
         with pytest.raises(Unauthenticated):
             scene.leases.admit(made_up)
-    assert len(scene.leases._admitted._entries) == 0
+    assert len(scene.leases._admitted) == 0
 
 
 def test_a_lease_that_ends_with_its_link_does_so_in_memory_too(scene: Scene) -> None:
