@@ -47,7 +47,7 @@ bench-streaming: $(READY) ## Speed beside the bare store and nginx (apt-get inst
 	$(BIN)/python bench/streaming.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
-	$(BIN)/python bench/soak.py
+	$(BIN)/python bench/soak.py --cache
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
