@@ -2,11 +2,11 @@
 
 Run `python bench/soak.py [--seconds 1800] [--clients 12] [--cache]`. An embedded store and a gateway of two
 workers get ranges, whole reads, clients that leave or stall, nonsense, refused requests, uploads and leases,
-in laps. After each lap the load rests until sockets and threads have settled; then memory (summed PSS),
-descriptors and threads of all gateway processes are noted. The first laps warm up, with more clients than the
-gateway has threads. Over the laps after that, memory may grow by 1 % per 100,000 requests, or by 4 MiB in all
-where that is more. Exits with 1 when it grows further, when descriptors or threads grow, when a worker was
-lost, or when an answer was wrong.
+in laps. After each lap the load rests until sockets and threads have settled; then memory (summed PSS without
+mapped files), descriptors and threads of all gateway processes are noted. The first laps warm up, with more
+clients than the gateway has threads. Over the laps after that, memory may grow by 1 % per 100,000 requests,
+or by 4 MiB in all where that is more. Exits with 1 when it grows further, when descriptors or threads grow,
+when a worker was lost, or when an answer was wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 
 from soak_load import DATA, MIB, SEND_TIMEOUT, USER, Client, Tally
-from streaming_usage import memory_of, processes_of
+from streaming_usage import anonymous_memory_of, processes_of
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
@@ -60,7 +60,7 @@ def usage_of(pid: int, requests: int) -> Usage:
         sum(len(os.listdir(f"/proc/{process}/{folder}")) for process in processes)
         for folder in ("fd", "task")
     )
-    return Usage(requests, processes, memory_of(pid)[1], descriptors, threads)
+    return Usage(requests, processes, anonymous_memory_of(pid), descriptors, threads)
 
 
 def settled_usage(pid: int, requests: int) -> Usage:

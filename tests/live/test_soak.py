@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import mmap
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -49,6 +51,19 @@ def test_the_verdict(soak: ModuleType, changes: dict[str, object], fault: str | 
     usage = {"processes": (1, 2, 3), "memory": 200 * MIB, "descriptors": 50, "threads": 18}
     laps = [soak.Usage(requests=50_000 * lap, **(usage | (changes if lap > 1 else {}))) for lap in range(4)]
     assert soak.find_faults(laps) == ([fault] if fault else [])
+
+
+def test_memory_leaves_out_mapped_files(soak: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "mapped"
+    path.write_bytes(bytes(32 * MIB))
+    before = soak.usage_of(os.getpid(), 0).memory
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        assert not any(mapped[offset] for offset in range(0, len(mapped), mmap.PAGESIZE))
+        with_file = soak.usage_of(os.getpid(), 0).memory
+        held = b"\x01" * (32 * MIB)
+        with_bytes = soak.usage_of(os.getpid(), 0).memory
+    assert with_file - before < 8 * MIB
+    assert with_bytes - with_file > 0.9 * len(held)
 
 
 def laps_of(soak: ModuleType, memory: Sequence[float], requests_per_lap: int) -> list[object]:
