@@ -118,8 +118,7 @@ def test_a_full_queue_of_one_holder_makes_room_for_another(queue: Callable[[Fair
     with pytest.raises(Overloaded):
         hog[3].result(PATIENCE)
     held.release()
-    other.result(PATIENCE).release()
-    for future in hog[:3]:
+    for future in [*hog[:3], other]:
         future.result(PATIENCE).release()
 
 
