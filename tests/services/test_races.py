@@ -1,0 +1,159 @@
+"""Two requests for one image at once: record, usage and bucket agree afterwards, and every answer is true."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import combinations_with_replacement
+from typing import Any
+
+import pytest
+
+from image_gateway.catalog.records import ImageRecord, ImageState, Quota, Usage
+from image_gateway.catalog.repository import Catalog
+from image_gateway.errors import GatewayError
+from image_gateway.services.access import Access
+from image_gateway.services.callers import Caller
+from image_gateway.services.completion import Completion
+from image_gateway.services.images import Images
+from image_gateway.services.publishing import Publishing
+from image_gateway.services.purging import Purger
+from image_gateway.services.sweeping import Sweeper
+from image_gateway.services.uploads import NewImage, UploadRules, Uploads
+from tests.support.memory_store import MemoryStore
+
+OWNER = "alice"
+ME = Caller(OWNER)
+DATA = b"\x5a" * 2048
+ROUNDS = 200
+# Before these an image must have been completed.
+ON_COMPLETE = {"publish"}
+ACTS = ("complete", "abort", "delete", "publish", "sweep", "describe")
+PAIRS = list(combinations_with_replacement(ACTS, 2))
+
+
+class Gateway:
+    """The services that change images, over a catalog and a store that is slow at random."""
+
+    def __init__(self, catalog: Catalog, seed: int) -> None:
+        clock = time.time
+        self.catalog, self.store = catalog, MemoryStore(seed)
+        quota = Quota(bytes=10**9)
+        access = Access(catalog, catalog.grants, hide_foreign=False, remember=0, clock=clock)
+        rules = UploadRules("/images", 5 * 2**20, 10**12, "no-store", 3600, 86_400, 30 * 86_400, quota)
+        purger = Purger(catalog, self.store, clock)  # type: ignore[arg-type]
+        completion = Completion(catalog, self.store, quota, 10**9, clock)  # type: ignore[arg-type]
+        self.uploads = Uploads(catalog, self.store, access, rules, completion, purger, clock)  # type: ignore[arg-type]
+        self.images = Images(catalog, purger, access, quota, clock)
+        self.publishing = Publishing(catalog, self.store, "no-store", clock)  # type: ignore[arg-type]
+        self.sweeper = Sweeper(catalog, self.store, "/images", clock)  # type: ignore[arg-type]
+
+    def begin(self, *, complete: bool) -> ImageRecord:
+        record = self.uploads.begin(OWNER, NewImage(size=len(DATA)))
+        self.store.put_part(record.plan.upload_id, 1, DATA)
+        if complete:
+            self.uploads.complete(record.image_id, ME, record.plan.upload_id, None)
+        return record
+
+    def act(self, name: str, record: ImageRecord) -> Any:
+        image_id = random.choice([record.image_id, record.image_id.upper()])
+        acts: dict[str, Callable[[], Any]] = {
+            "complete": lambda: self.uploads.complete(image_id, ME, record.plan.upload_id, None),
+            "abort": lambda: self.uploads.abort(image_id, ME),
+            "delete": lambda: self.images.delete(image_id, ME, revision=None),
+            "publish": lambda: self.publishing.publish(image_id, chunk_size=512, parallel=2),
+            "sweep": lambda: self.sweeper.sweep(older_than=timedelta(hours=1)),
+            "describe": lambda: self.images.describe(
+                image_id, ME, name="renamed", visibility=None, revision=None
+            ),
+        }
+        return acts[name]()
+
+    def check(self, record: ImageRecord, answers: dict[str, Any]) -> None:
+        """The one invariant."""
+        now = self.catalog.find(record.image_id)
+        assert now is not None
+        self.sweeper.sweep(older_than=timedelta(hours=1))
+        there = {item.key.removeprefix(record.location.prefix) for item in self.store.list_objects("")}
+        uploads = {upload.upload_id for upload in self.store.list_uploads("")}
+        chunks = {"manifest.json", *(f"chunks/{index:08d}.bin" for index in range(4))}
+        expected: dict[ImageState, set[str]] = {
+            ImageState.UPLOADING: set(),
+            ImageState.COMPLETE: {"disk.img"} | (chunks if now.chunked else set()),
+            ImageState.FAILED: set(),
+            ImageState.DELETED: set(),
+        }
+        assert there == expected[now.state], f"{now.state}: {answers}"
+        assert uploads == ({record.plan.upload_id} if now.state is ImageState.UPLOADING else set())
+        counted = now.state in (ImageState.UPLOADING, ImageState.COMPLETE)
+        assert self.catalog.usage(OWNER) == Usage(int(counted), len(DATA) * counted), answers
+        self._check_answers(now, answers)
+
+    def _check_answers(self, now: ImageRecord, answers: dict[str, Any]) -> None:
+        """What was answered with success, unless a deletion came later, is so."""
+        good = {name for name, answer in answers.items() if not isinstance(answer, Exception)}
+        for answer in answers.values():
+            assert not isinstance(answer, Exception) or isinstance(answer, GatewayError), answer
+        states = {"complete": ImageState.COMPLETE, "abort": ImageState.FAILED, "delete": ImageState.DELETED}
+        claimed = {states[name] for name in good if name in states}
+        if ImageState.DELETED in claimed:
+            assert now.state is ImageState.DELETED
+        elif claimed:
+            assert claimed == {now.state}, f"{now.state} after {answers}"
+        if "publish" in good and now.state is ImageState.COMPLETE:
+            assert now.chunked is not None
+        if "describe" in good:
+            assert now.name == "renamed"
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda name: name)
+def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str) -> None:
+    complete_first = bool({one, other} & ON_COMPLETE) and "complete" not in (one, other)
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(ROUNDS):
+            gateway = Gateway(catalog, seed=number)
+            record = gateway.begin(complete=complete_first or number % 2 == 1)
+            start = threading.Barrier(2)
+
+            def run(
+                name: str,
+                gateway: Gateway = gateway,
+                record: ImageRecord = record,
+                start: threading.Barrier = start,
+            ) -> Any:
+                start.wait(10)
+                try:
+                    return gateway.act(name, record)
+                except GatewayError as refusal:
+                    return refusal
+
+            futures = [(name, pool.submit(run, name)) for name in (one, other)]
+            # Of two alike either answer will do: both are held against the outcome.
+            for pair in (
+                {name: future.result() for name, future in order} for order in (futures, futures[::-1])
+            ):
+                gateway.check(record, pair)
+            if one == other == "complete":
+                assert [future.result().size for _, future in futures] == [len(DATA)] * 2
+            _remove(gateway, record)
+
+
+def _remove(gateway: Gateway, record: ImageRecord) -> None:
+    """Leave nothing that counts for the next round."""
+    gateway.images.delete(record.image_id, ME, revision=None)
+    assert gateway.catalog.usage(OWNER) == Usage(0, 0)
+
+
+def test_eight_completes_at_once_get_the_winners_answer(catalog: Catalog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(75):
+            gateway = Gateway(catalog, seed=number)
+            record = gateway.begin(complete=False)
+            answers = list(pool.map(lambda _: gateway.act("complete", record), range(8)))
+            assert len(set(answers)) == 1
+            assert answers[0].size == len(DATA)
+            _remove(gateway, record)

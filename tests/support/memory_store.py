@@ -1,0 +1,147 @@
+"""A store in memory that keeps S3's promises and nothing more, and is slow at random moments.
+
+It answers each call at once or after a pause, and a call takes effect somewhere within its time, so that races
+that need a real store to be slow at one moment come up within few rounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
+from image_gateway.protocol.parts import ClaimedPart, StoredPart
+from image_gateway.storage.objects import ListedObject, ObjectInfo, OpenObject, OpenUpload, Pin
+
+SLOWEST = 0.002
+
+
+class _Body:
+    """The bytes of an object, as the services read them."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([self._data])
+
+    def read_all(self) -> bytes:
+        return self._data
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryStore:
+    """What `ObjectStore` offers to the services that write."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._objects: dict[str, tuple[bytes, datetime]] = {}
+        self._uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+
+    def put_part(self, upload_id: str, number: int, data: bytes) -> None:
+        with self._lock:
+            self._uploads[upload_id][1][number] = data
+
+    def create_upload(self, key: str, *, cache_control: str) -> str:
+        upload_id = uuid.uuid4().hex
+        with self._lock:
+            self._uploads[upload_id] = (key, {})
+        return upload_id
+
+    def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
+        self._pause()
+        with self._lock:
+            if upload_id not in self._uploads:
+                raise UploadMissing("NoSuchUpload")
+            parts = self._uploads[upload_id][1]
+            return [StoredPart(number, _etag(data), len(data)) for number, data in sorted(parts.items())]
+
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
+        """Join the parts; like SeaweedFS, the parts are gone for a moment before the object is there."""
+        self._pause()
+        with self._lock:
+            if upload_id not in self._uploads:
+                raise UploadMissing("NoSuchUpload")
+            _, sent = self._uploads[upload_id]
+            if any(part.number not in sent for part in parts):
+                raise PartsRejected("InvalidPart")
+            joined = b"".join(sent[part.number] for part in parts)
+            self._uploads[upload_id] = (key, {})
+        self._pause()
+        with self._lock:
+            self._objects[key] = (joined, datetime.now(UTC).replace(microsecond=0))
+            self._uploads.pop(upload_id, None)
+        self._pause()
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        self._pause()
+        with self._lock:
+            self._uploads.pop(upload_id, None)
+
+    def head(self, key: str) -> ObjectInfo:
+        self._pause()
+        with self._lock:
+            return self._info(key)
+
+    def open(self, key: str, *, part: object = None, pin: Pin | None = None) -> OpenObject:
+        self._pause()
+        with self._lock:
+            info = self._info(key)
+            data = self._objects[key][0]
+        if part is not None:
+            data = data[part.start : part.stop]  # type: ignore[attr-defined]
+        return OpenObject(info, _Body(data))  # type: ignore[arg-type]
+
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
+        self._pause()
+        with self._lock:
+            self._objects[key] = (data, datetime.now(UTC).replace(microsecond=0))
+        self._pause()
+
+    def delete(self, key: str) -> None:
+        self.delete_many([key])
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._pause()
+        with self._lock:
+            for key in keys:
+                self._objects.pop(key, None)
+
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        self._pause()
+        with self._lock:
+            found = [(key, *self._objects[key]) for key in sorted(self._objects) if key.startswith(prefix)]
+        return iter([ListedObject(key, len(data), _etag(data), moment) for key, data, moment in found])
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        with self._lock:
+            rests = [key[len(prefix) :] for key in self._objects if key.startswith(prefix)]
+        return iter(sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in rests if "/" in rest}))
+
+    def list_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        with self._lock:
+            found = [(key, upload_id) for upload_id, (key, _) in self._uploads.items()]
+        return iter([OpenUpload(key, upload_id, datetime.now(UTC)) for key, upload_id in found])
+
+    def _info(self, key: str) -> ObjectInfo:
+        if key not in self._objects:
+            raise ObjectMissing(key)
+        data, moment = self._objects[key]
+        return ObjectInfo(len(data), _etag(data), moment, None)
+
+    def _pause(self) -> None:
+        """Let other threads run, for a moment or not at all."""
+        if self._random.random() < 0.7:
+            time.sleep(self._random.random() * SLOWEST)
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
