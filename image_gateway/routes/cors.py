@@ -7,7 +7,7 @@ import re
 from flask import Flask, Response, request
 
 ALLOWED_METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
-EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified"
+EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after"
 DEFAULT_ALLOWED_HEADERS = (
     "range, if-range, if-none-match, if-match, if-modified-since, if-unmodified-since, "
     "content-type, authorization, x-user-id, x-accept-encoding"
@@ -16,6 +16,25 @@ MAX_REQUESTED_HEADERS = 4096
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAME_LIST = re.compile(rf"{_NAME}([ \t]*,[ \t]*{_NAME})*", re.ASCII)
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+def origin_headers(allowed: tuple[str, ...], origin: str) -> dict[str, str]:
+    """Return the CORS headers of any response.
+
+    Args:
+        allowed: CORS_ALLOW_ORIGIN: `*` alone, or origins in lower case.
+        origin: The request's Origin; "" when it has none or it is not known.
+    """
+    if allowed == ("*",):
+        return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
+    if origin.lower() not in allowed:
+        return {"Vary": "Origin"}
+    return {
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": EXPOSED,
+    }
 
 
 def install_cors(app: Flask, origins: tuple[str, ...]) -> None:
@@ -33,6 +52,8 @@ def install_cors(app: Flask, origins: tuple[str, ...]) -> None:
 
 def _preflight() -> Response:
     response = Response(status=204)
+    # There is no content that it could describe (RFC 9110 §15.3.5).
+    del response.headers["Content-Type"]
     response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
     response.headers["Access-Control-Allow-Headers"] = _allowed_headers()
     response.headers["Access-Control-Max-Age"] = "86400"
@@ -48,16 +69,10 @@ def _allowed_headers() -> str:
 
 
 def _add_origin(response: Response, origins: tuple[str, ...]) -> None:
-    if origins == ("*",):
-        response.headers["Access-Control-Allow-Origin"] = "*"
-    else:
-        response.vary.add("Origin")
-        origin = request.headers.get("Origin", "")
-        if origin.lower() not in origins:
-            for name in ("Methods", "Headers"):
-                response.headers.remove(f"Access-Control-Allow-{name}")
-            response.headers.remove("Access-Control-Max-Age")
-            return
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    headers = origin_headers(origins, request.headers.get("Origin", ""))
+    if "Vary" in headers:
+        response.vary.add(headers.pop("Vary"))
+    response.headers.update(headers)
+    if "Access-Control-Allow-Origin" not in headers:
+        for name in ("Allow-Methods", "Allow-Headers", "Max-Age"):
+            response.headers.remove(f"Access-Control-{name}")

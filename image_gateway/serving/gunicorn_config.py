@@ -32,7 +32,7 @@ bind = [
 workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "image_gateway.serving.worker.GatewayWorker"
-GatewayWorker.allow_any_origin = _settings.cors_allow_origin == ("*",)
+GatewayWorker.allowed_origins = _settings.cors_allow_origin
 GatewayWorker.send_timeout = float(_settings.send_timeout_seconds)
 GatewayWorker.is_stopping = STOPPING.is_set
 # Waiting costs a descriptor and a little memory, no thread; beyond this, who waits longest makes room.

@@ -40,10 +40,10 @@ _NOTHING_THERE = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Answers requests that gunicorn cannot parse as JSON instead of HTML, and lets stalled clients go.
 
-    The Origin of what cannot be parsed is not known, so browsers can read that answer only where any may.
+    The Origin of what cannot be parsed is looked for in the bytes as they came.
     """
 
-    allow_any_origin = False
+    allowed_origins: tuple[str, ...] = ()
     send_timeout = 30.0
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
 
@@ -100,6 +100,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 return False
             if progress is Progress.MORE:
                 return _DEFER
+            conn.sock.received = conn.parser.unreader.buf.getvalue()[:MAX_HEAD]
             if progress is Progress.TOO_LONG:
                 return self._refuse_long_head(conn)
             conn.sock.read_until = time.monotonic() + self.send_timeout
@@ -264,8 +265,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         else:
             self.log.warning("refused a malformed request: %s", type(exc).__name__)
         try:
+            received = getattr(client, "received", b"")
             write_nonblock(
-                client, render_refusal(status, code, message, allow_any_origin=self.allow_any_origin)
+                client,
+                render_refusal(
+                    status, code, message, allowed_origins=self.allowed_origins, received=received
+                ),
             )
         except OSError as error:
             self.log.debug("the refused client is gone: %s", error)

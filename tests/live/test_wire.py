@@ -10,6 +10,8 @@ import pytest
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway
+from image_gateway.routes.cors import EXPOSED
+from tests.live.conftest import StartGateway
 from tests.live.support import exchange
 
 DATA = bytes(range(256)) * 4
@@ -95,6 +97,37 @@ def test_what_never_reaches_the_app_is_refused_in_the_same_shape(
     assert (got, headers["Content-Type"]) == (status, "application/json")
     assert json.loads(body)["error"]["code"] == code
     assert headers["Access-Control-Allow-Origin"] == "*"
+    assert headers["Access-Control-Expose-Headers"] == EXPOSED
+
+
+def test_a_listed_page_can_read_why_its_request_never_reached_the_app(start: StartGateway) -> None:
+    gateway = start(CORS_ALLOW_ORIGIN="https://app.example.com,http://localhost:5173", WEB_WORKERS="1")
+    large = b"X-Big: " + b"x" * 70_000
+    cases = (
+        (414, b"GET /health?" + b"x" * 9000, b"X: y"),
+        (431, b"GET /health", large),
+        (431, b"GET /health", b"\r\n".join([large, large])),
+        (400, b"GET /health", b"Bad Header: x"),
+    )
+    for status, line, rest in cases:
+        head = line + b" HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\n" + rest + b"\r\n\r\n"
+        got, headers, _ = split(exchange(gateway.url, head.replace(b"%s", b"http://localhost:5173")))
+        assert got == status
+        assert headers["Access-Control-Allow-Origin"] == "http://localhost:5173"
+        assert headers["Access-Control-Allow-Credentials"] == "true"
+        assert headers["Access-Control-Expose-Headers"] == EXPOSED
+        assert headers["Vary"] == "Origin"
+        got, headers, _ = split(exchange(gateway.url, head.replace(b"%s", b"https://evil.example")))
+        assert got == status
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_preflight_has_no_content_and_says_nothing_of_it(gateway: LocalGateway) -> None:
+    preflight = b"OPTIONS /v1/images HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nConnection: close\r\n\r\n"
+    status, headers, body = split(exchange(gateway.url, preflight))
+    assert (status, body) == (204, b"")
+    for name in ("Content-Type", "Content-Length", "Transfer-Encoding"):
+        assert name not in headers
 
 
 def test_a_long_range_header_is_the_apps_to_refuse(client: GatewayClient, image_path: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.support.world import World
+from tests.support.world import MIB, World
 
 NAMED = ("https://app.example.com", "http://localhost:5173")
-EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified"
+EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after"
 PATHS = ["/v1/images", "/v1/images/x/range", "/no/such/route", "/health", "/"]
 
 
@@ -60,6 +62,8 @@ def test_a_preflight_passes_on_any_path(world: World, path: str) -> None:
     }
     response = world.request("OPTIONS", path, user=None, headers=headers)
     assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
+    assert "Content-Length" not in response.headers
     assert response.headers["Access-Control-Allow-Headers"] == "range,x-accept-encoding"
     assert set(response.headers["Access-Control-Allow-Methods"].split(", ")) >= {"GET", "HEAD", "POST"}
     assert response.headers["Access-Control-Max-Age"] == "86400"
@@ -87,3 +91,27 @@ def test_requested_headers_that_are_no_clean_list_get_the_fixed_one(
         "x-user-id",
         "x-accept-encoding",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/v1/images?" + "x" * 9000, {}, 414),
+        ("GET", "/health", {"headers": {"Range": "bytes=0-" + "9" * 17_000}}, 413),
+        ("POST", "/v1/images", {"data": bytes(5 * MIB), "content_type": "application/json"}, 413),
+    ],
+    ids=["URL", "Range", "body"],
+)
+@pytest.mark.parametrize("allowed", [("*",), NAMED], ids=["any", "named"])
+def test_a_page_can_read_that_its_request_is_too_large(
+    world: World, method: str, path: str, options: dict[str, Any], status: int, allowed: tuple[str, ...]
+) -> None:
+    headers = {"Origin": NAMED[0], **options.get("headers", {})}
+    response = world.with_settings(cors_allow_origin=allowed).request(
+        method, path, **{**options, "headers": headers}
+    )
+    assert response.status_code == status
+    assert response.headers["Access-Control-Allow-Origin"] == ("*" if allowed == ("*",) else NAMED[0])
+    assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
+    assert ("Access-Control-Allow-Credentials" in response.headers) == (allowed == NAMED)
+    assert (response.headers.get("Vary") == "Origin") == (allowed == NAMED)
