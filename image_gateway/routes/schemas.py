@@ -29,10 +29,10 @@ def _upload_id() -> fields.String:
 
 
 class _JsonInteger(fields.Integer):
-    """A JSON number without a fraction; Python would also take true as 1."""
+    """A JSON number without fraction and exponent; Python would also take true as 1."""
 
     def _validated(self, value: Any) -> Any:
-        if isinstance(value, bool):
+        if type(value) is not int:
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 
@@ -72,7 +72,7 @@ class _QueryBoolean(fields.Boolean):
 
 
 def _part_number() -> fields.Integer:
-    return _JsonInteger(data_key="partNumber", required=True, strict=True, validate=_PART_RANGE)
+    return _JsonInteger(data_key="partNumber", required=True, validate=_PART_RANGE)
 
 
 def _seconds(name: str) -> fields.Integer:
@@ -80,7 +80,6 @@ def _seconds(name: str) -> fields.Integer:
         data_key=name,
         load_default=None,
         allow_none=True,
-        strict=True,
         validate=validate.Range(1, MAX_SECONDS, error=f"must be 1 to {MAX_SECONDS} seconds"),
     )
 
@@ -125,7 +124,6 @@ class CreateImage(_RequestSchema):
         data_key="sizeBytes",
         load_default=None,
         allow_none=True,
-        strict=True,
         validate=validate.Range(0, error="must not be negative"),
     )
     sha256 = fields.String(
@@ -169,7 +167,7 @@ class UploadUrl(_RequestSchema):
 class UploadUrls(_RequestSchema):
     upload_id = _upload_id()
     part_numbers = _ShortList(
-        _JsonInteger(strict=True, validate=_PART_RANGE), MAX_URLS, data_key="partNumbers", required=True
+        _JsonInteger(validate=_PART_RANGE), MAX_URLS, data_key="partNumbers", required=True
     )
 
 
@@ -232,7 +230,6 @@ class MakeShareLink(_RequestSchema):
         data_key="maxUses",
         load_default=None,
         allow_none=True,
-        strict=True,
         validate=validate.Range(1, 10**9, error="must be 1 to 1000000000"),
     )
 
