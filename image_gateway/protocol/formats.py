@@ -11,10 +11,21 @@ _MAGIC = {
     b"conectix": "dynamic VHD",
 }
 _VDI_OFFSET, _VDI_MAGIC = 0x40, b"\x7f\x10\xda\xbe"
+_VHD_COOKIE = b"conectix"
+# Virtual PC before 2004 wrote a footer of 511 bytes.
+_VHD_FOOTER_LENGTHS = (512, 511)
 
 
-def find_container_format(head: bytes) -> str | None:
-    """Name the container format whose first 512 bytes these are; None for a raw disk."""
+def find_container_format(head: bytes, tail: bytes = b"") -> str | None:
+    """Name the container format of a file; None for a raw disk.
+
+    Args:
+        head: The first 512 bytes, or all of a shorter file.
+        tail: The last 512 bytes, or all of a shorter file: a fixed VHD is a raw disk with a footer.
+    """
     if head[_VDI_OFFSET : _VDI_OFFSET + len(_VDI_MAGIC)] == _VDI_MAGIC:
         return "VDI"
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    name = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    if name is None and any(tail[-length:].startswith(_VHD_COOKIE) for length in _VHD_FOOTER_LENGTHS):
+        return "fixed VHD"
+    return name

@@ -149,7 +149,9 @@ class Publishing:
         return sizes.get(record.location.manifest_key) == chunked.manifest_size and all(chunks)
 
     def _refuse_containers(self, record: ImageRecord, disk: DiskFacts) -> None:
-        name = find_container_format(self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size))))
+        head = self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size)))
+        tail = self._read(record, disk, Part(max(0, disk.size - SNIFF_LENGTH), disk.size))
+        name = find_container_format(head, tail)
         if name:
             raise BadRequest(
                 f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload that"

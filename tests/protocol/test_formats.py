@@ -1,4 +1,4 @@
-"""Container formats are told by their first bytes; anything else is a raw disk."""
+"""Container formats are told by their first or last bytes; anything else is a raw disk."""
 
 from __future__ import annotations
 
@@ -44,3 +44,32 @@ def test_containers(head: bytes, name: str, padded: bool) -> None:
 )
 def test_raw_disks(head: bytes) -> None:
     assert find_container_format(head) is None
+
+
+# As qemu-img writes it: cookie, features, version, no further header, time, creator.
+VHD_FOOTER = (b"conectix\0\0\0\2\0\1\0\0" + b"\xff" * 8 + b"2\x98\xa5\x99qemu").ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "disk", [bytes(4096), b"\xeb\x3c\x90MSDOS5.0".ljust(512, b"\0")], ids=["zeros", "boot"]
+)
+@pytest.mark.parametrize("footer", [VHD_FOOTER, VHD_FOOTER[:511]], ids=["512 bytes", "511 bytes"])
+def test_a_fixed_vhd_is_told_by_its_footer(disk: bytes, footer: bytes) -> None:
+    file = disk + footer
+    assert find_container_format(file[:SNIFF_LENGTH], file[-SNIFF_LENGTH:]) == "fixed VHD"
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        pytest.param(VHD_FOOTER[:510].rjust(512, b"\0"), id="510 bytes before the end"),
+        pytest.param(b"conectiX".ljust(512, b"\0"), id="other case"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_a_raw_disk_may_end_with_nearly_a_footer(tail: bytes) -> None:
+    assert find_container_format(bytes(SNIFF_LENGTH), tail) is None
+
+
+def test_a_dynamic_vhd_has_both_and_is_told_by_its_head() -> None:
+    assert find_container_format(VHD_FOOTER, VHD_FOOTER) == "dynamic VHD"

@@ -199,6 +199,7 @@ def test_the_chunk_size_cannot_change_once_begun(world: World, published: Image)
         (b"x" * 512, 513, "chunkSize"),
         (b"QFI\xfb" + bytes(508), 512, "qcow2"),
         (b"vhdxfile" + bytes(504), 512, "VHDX"),
+        pytest.param(bytes(4096) + b"conectix".ljust(512, b"\0"), 512, "fixed VHD", id="VHD footer"),
     ],
 )
 def test_what_cannot_be_published(world: World, data: bytes, chunk_size: int, text: str) -> None:
