@@ -38,7 +38,7 @@ def refuse_open_dev(settings: Settings, hosts: Iterable[str]) -> None:
 
 
 def describe_endpoints(settings: Settings) -> list[str]:
-    """Lines that say which host the gateway talks to and which host presigned URLs name."""
+    """Lines that say which hosts the gateway and its URLs name, and what cannot work in a browser."""
     endpoint = settings.s3_endpoint or f"AWS S3 in {settings.aws_region}"
     public = settings.s3_public_endpoint or endpoint
     lines = [f"store: {endpoint}, bucket {settings.s3_bucket}; presigned URLs are signed for {public}"]
@@ -47,7 +47,24 @@ def describe_endpoints(settings: Settings) -> list[str]:
             f"presigned URLs name {public}, which a browser on another machine cannot reach: "
             "set S3_PUBLIC_ENDPOINT to the store's address as browsers see it"
         )
+    modes = _cookie_modes(settings)
+    if modes and settings.cors_allow_origin == ("*",):
+        given, instead = (" and ".join(f"{name}={value}" for name in modes) for value in ("cookie", "url"))
+        lines.append(
+            f"warning: {given} cannot work from pages of another origin with CORS_ALLOW_ORIGIN=*: "
+            f"browsers refuse cookies then; set CORS_ALLOW_ORIGIN to the origins of your pages, or {instead}"
+        )
     return lines
+
+
+def _cookie_modes(settings: Settings) -> list[str]:
+    """Return the names of the settings that make the gateway hand out cookies."""
+    names = []
+    if settings.has_cloudfront and settings.cloudfront_auth_mode == "cookie":
+        names.append("CLOUDFRONT_AUTH_MODE")
+    if settings.gateway_auth_mode == "cookie":
+        names.append("GATEWAY_AUTH_MODE")
+    return names
 
 
 def _is_inner_name(url: str) -> bool:
