@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 LIFETIME_SECONDS = 600
 COOLDOWN_SECONDS = 5
-FIRST_WAIT_SECONDS = 10
+FIRST_WAIT_SECONDS = 4
+RETRY_WAIT_SECONDS = 1
+# How often the background thread looks at the clock.
+LOOK_SECONDS = 1
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +33,8 @@ class KeyCache:
     """Keeps what `fetch` returned for ten minutes, and then for as long as `fetch` raises KeysUnobtainable.
 
     Between the end of an attempt and the next there is a cooldown, whatever asks for it. The attempt is made
-    by the thread that asks; others wait for it only while there are no keys at all.
+    by the thread that asks; others wait for it only while there are no keys at all. When the first attempt
+    has failed, a background thread repeats it until there are keys.
     """
 
     def __init__(self, fetch: Callable[[], KeySet], clock: Callable[[], float]) -> None:
@@ -39,9 +43,16 @@ class KeyCache:
         self._attempt = threading.Lock()
         self._held: _Held | None = None
         self._tried_at: float | None = None
+        # Guards `_retrying`, and tells of finished attempts and of a cooldown that is over.
+        self._changed = threading.Condition()
+        self._retrying: threading.Thread | None = None
 
     def get(self) -> KeySet:
-        """Return the newest keys; raises IdentityUnavailable when there never were any."""
+        """Return the newest keys; raises IdentityUnavailable when there never were any.
+
+        While there are none, waits at most 4 seconds for the first attempt and 1 for a later one, and not at
+        all in the cooldown after a failure.
+        """
         held = self._held
         if held is None or not self._is_within(held.since, LIFETIME_SECONDS):
             held = self._refresh()
@@ -57,6 +68,13 @@ class KeyCache:
         return held.keys if held is not None and held.keys is not keys else None
 
     def _refresh(self) -> _Held | None:
+        if self._held is not None or self._tried_at is None:
+            self._attempt_here()
+        if self._held is None and self._tried_at is not None:
+            self._attempt_in_background()
+        return self._held
+
+    def _attempt_here(self) -> None:
         wait = FIRST_WAIT_SECONDS if self._held is None else 0
         if not self._is_cooling() and self._attempt.acquire(timeout=wait):
             try:
@@ -65,7 +83,24 @@ class KeyCache:
                     self._try_fetch()
             finally:
                 self._attempt.release()
-        return self._held
+
+    def _attempt_in_background(self) -> None:
+        with self._changed:
+            # A thread of the process that this one was forked from is not alive here.
+            if self._held is None and (self._retrying is None or not self._retrying.is_alive()):
+                self._retrying = threading.Thread(target=self._retry, name="oidc-keys", daemon=True)
+                self._retrying.start()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._held is not None or self._is_cooling(), RETRY_WAIT_SECONDS)
+
+    def _retry(self) -> None:
+        """Attempt after each cooldown until there are keys."""
+        while self._held is None:
+            with self._changed:
+                is_due = self._changed.wait_for(lambda: not self._is_cooling(), LOOK_SECONDS)
+            if is_due:
+                with self._attempt:
+                    self._try_fetch()
 
     def _try_fetch(self) -> None:
         try:
@@ -73,7 +108,9 @@ class KeyCache:
         except KeysUnobtainable as error:
             _log.warning("the identity provider's keys could not be obtained: %s", error)
         finally:
-            self._tried_at = self._clock()
+            with self._changed:
+                self._tried_at = self._clock()
+                self._changed.notify_all()
 
     def _is_cooling(self) -> bool:
         return self._tried_at is not None and self._is_within(self._tried_at, COOLDOWN_SECONDS)

@@ -220,3 +220,59 @@ def test_sixteen_threads_with_unknown_keys_cause_one_fetch(
     clock.now += COOLDOWN_SECONDS
     list(pool.map(lambda _: cache.get_newer(old), range(1000)))
     assert source.calls == 2
+
+
+def test_a_failed_first_attempt_is_repeated_though_nobody_asks(
+    cache: KeyCache, source: Source, clock: Clock
+) -> None:
+    source.failing = True
+    with pytest.raises(IdentityUnavailable):
+        cache.get()
+    for calls in (2, 3):
+        source.entered.clear()
+        source.failing = calls == 2
+        clock.now += COOLDOWN_SECONDS
+        assert source.entered.wait(PATIENCE)
+    assert cache._retrying is not None
+    cache._retrying.join(PATIENCE)
+    assert not cache._retrying.is_alive()
+    assert cache.get() == KeySet(())
+    assert source.calls == 3
+
+
+def test_nobody_waits_for_an_attempt_soon_after_a_failure(
+    cache: KeyCache, source: Source, pool: ThreadPoolExecutor
+) -> None:
+    source.failing = True
+    before = set(threading.enumerate())
+    with pytest.raises(IdentityUnavailable):
+        cache.get()
+    source.gate.clear()
+    answers = [pool.submit(cache.get) for _ in range(200)]
+    assert all(isinstance(answer.exception(PATIENCE), IdentityUnavailable) for answer in answers)
+    assert source.calls == 1
+    retrying = [thread for thread in threading.enumerate() if thread.name == "oidc-keys"]
+    assert [thread for thread in retrying if thread not in before] == [cache._retrying]
+    assert all(thread.daemon for thread in retrying)
+
+
+def test_an_attempt_in_the_background_is_not_waited_for_long(
+    cache: KeyCache, source: Source, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_gateway.identity.oidc_keys.RETRY_WAIT_SECONDS", 0.01)
+    source.failing = True
+    with pytest.raises(IdentityUnavailable):
+        cache.get()
+    source.failing = False
+    source.gate.clear()
+    source.entered.clear()
+    clock.now += COOLDOWN_SECONDS
+    assert source.entered.wait(PATIENCE)
+    for _ in range(10):
+        with pytest.raises(IdentityUnavailable):
+            cache.get()
+    assert source.calls == 2
+    source.gate.set()
+    assert cache._retrying is not None
+    cache._retrying.join(PATIENCE)
+    assert cache.get() == KeySet(())

@@ -176,3 +176,18 @@ def test_sixteen_threads_with_unknown_keys_cause_one_fetch(
         list(pool.map(lambda token: assert_unknown(verifier, token), tokens))
     assert provider.fetches == 2
     assert verifier.verify(provider.token()) == ALICE
+
+
+def test_an_issuer_that_comes_back_is_noticed_before_the_next_token(
+    provider: OidcProvider, verifier: OidcVerifier, clock: Clock
+) -> None:
+    provider.down()
+    with pytest.raises(IdentityUnavailable):
+        verifier.verify(provider.token())
+    provider.up()
+    clock.now += COOLDOWN_SECONDS
+    deadline = time.monotonic() + 30
+    while not provider.fetches:
+        assert time.monotonic() < deadline, "the keys were not fetched"
+    assert verifier.verify(provider.token()) == ALICE
+    assert provider.fetches == 1

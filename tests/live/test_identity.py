@@ -99,6 +99,35 @@ def test_a_provider_that_rotates_and_goes_down(start: StartGateway, provider: Oi
     assert provider.fetches - before <= 4
 
 
+def test_a_provider_that_was_down_at_the_start(
+    start: StartGateway, provider: OidcProvider, http: urllib3.PoolManager
+) -> None:
+    provider.down()
+    gateway = start(
+        AUTH_MODE="oidc",
+        OIDC_ISSUER=provider.issuer,
+        OIDC_AUDIENCE="image-gateway",
+        WEB_WORKERS="1",
+        LEASE_KEYS=f"k1:{'x' * 40}",
+    )
+
+    def ask() -> urllib3.BaseHTTPResponse:
+        token = provider.token(user="alice")
+        return http.request("GET", f"{gateway.url}/v1/usage", headers={"Authorization": f"Bearer {token}"})
+
+    for _ in range(3):
+        refused = ask()
+        assert (refused.status, refused.json()["error"]["code"]) == (503, "IDENTITY_UNAVAILABLE")
+        assert http.request("GET", f"{gateway.url}/healthz").status == 200
+    provider.up()
+    deadline = time.monotonic() + 30
+    while not provider.fetches:
+        assert http.request("GET", f"{gateway.url}/healthz").status == 200
+        assert time.monotonic() < deadline, "the keys were not fetched without a request"
+    assert ask().status == 200
+    assert provider.fetches == 1
+
+
 def test_what_is_taken_back_ends_within_the_stated_time_on_every_worker(
     gateway: LocalGateway, client: GatewayClient, http: urllib3.PoolManager, image: str
 ) -> None:
