@@ -7,6 +7,7 @@ import sys
 import click
 
 from image_gateway.app import store_address
+from image_gateway.cli.remote import one_line
 from image_gateway.serving.environment import read_settings
 from image_gateway.storage.bucket import BucketSetup, Outcome, Step
 from image_gateway.storage.client import StoreClients
@@ -35,5 +36,5 @@ def print_step(step: Step) -> Step:
     """Print a step that has ended, and hand it back."""
     mark = {Outcome.DONE: "ok  ", Outcome.UNSUPPORTED: "--  ", Outcome.FAILED: "FAIL"}[step.outcome]
     detail = step.detail if step.outcome is Outcome.DONE else f"{step.outcome}: {step.detail}"
-    click.echo(f"{mark} {step.name}" + (f" ({detail})" if detail else ""))
+    click.echo(one_line(f"{mark} {step.name}" + (f" ({detail})" if detail else "")))
     return step

@@ -6,6 +6,7 @@ import click
 
 from image_gateway.app import make_cdn
 from image_gateway.catalog.database import open_engine
+from image_gateway.cli.remote import one_line
 from image_gateway.serving.environment import read_settings
 from image_gateway.serving.startup import describe_endpoints
 
@@ -17,6 +18,6 @@ def config() -> None:
     make_cdn(settings)
     open_engine(settings.database_url).dispose()
     for name, value in settings.masked():
-        click.echo(f"{name}={value}")
+        click.echo(one_line(f"{name}={value}"))
     for line in describe_endpoints(settings):
-        click.echo(f"# {line}", err=True)
+        click.echo(one_line(f"# {line}"), err=True)

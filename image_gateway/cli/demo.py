@@ -17,6 +17,7 @@ import click
 from image_gateway.app import open_catalog
 from image_gateway.cli.progress import byte_bar, human_size
 from image_gateway.cli.publish import publish_with_bar
+from image_gateway.cli.remote import one_line
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import hash_by_chunks, hash_by_ranges, upload_file
 from image_gateway.local.stack import Stack, running_stack
@@ -155,7 +156,7 @@ def _publish(stack: Stack, image_id: str) -> None:
 
 def print_summary(image: Path, sha256: str, checks: list[Check]) -> None:
     """Say what was compared, and how to repeat it by hand."""
-    click.echo(f"\n{image.name}, {human_size(image.stat().st_size)}, sha256 {sha256}")
+    click.echo(f"\n{one_line(image.name)}, {human_size(image.stat().st_size)}, sha256 {sha256}")
     for check in checks:
         click.echo(f"  {'equal ' if check.equal else 'DIFFER'}  {check.name} ({check.seconds:.1f} s)")
     click.echo(BY_HAND)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from image_gateway.cli.bucket import print_step
+from image_gateway.cli.remote import one_line
 from image_gateway.local.ports import is_free
 from image_gateway.local.processes import StartFailed
 from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
@@ -37,10 +38,10 @@ def dev(data: Path, port: int) -> None:
         signal.signal(number, signal.default_int_handler)
     try:
         with running_stack(data, os.environ, gateway_port=port, on_step=print_step, say=click.echo) as stack:
-            click.echo(f"gateway: {stack.gateway.url}, log in {stack.gateway.process.log}")
+            click.echo(f"gateway: {stack.gateway.url}, log in {one_line(stack.gateway.process.log)}")
             click.echo(
                 f"try: curl -X POST -H 'X-User-Id: me' {stack.gateway.url}/v1/images\n"
-                f"for other commands: . {data / 'env'}\nCtrl-C stops everything"
+                f"for other commands: . {one_line(data / 'env')}\nCtrl-C stops everything"
             )
             status = stack.gateway.process.wait()
             raise StartFailed(

@@ -17,6 +17,7 @@ from image_gateway.cli.remote import (
     ConfigError,
     Gateway,
     gateway_options,
+    one_line,
     print_json,
     transfer_options,
     warn_if_overheard,
@@ -119,7 +120,7 @@ def _print_result(done: Downloaded, output: Path, as_json: bool, *, by_link: boo
         facts = asdict(done)
         print_json({"imageId": facts.pop("image_id"), "file": str(output), **facts})
         return
-    click.echo(f"{output}, {human_size(done.size)}, etag {done.etag}")
+    click.echo(f"{one_line(output)}, {human_size(done.size)}, etag {one_line(done.etag)}")
     unknown = "a link tells none" if by_link else "the gateway knows none"
     known = "as the gateway knows it" if done.checked else f"{unknown} to compare with"
     click.echo(f"sha256 {done.sha256} ({known})")

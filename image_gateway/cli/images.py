@@ -80,12 +80,14 @@ def delete(image_id: str, yes: bool, gateway: Gateway, as_json: bool) -> None:
     client = gateway.client()
     if not yes:
         record = patiently(lambda: client.image(image_id))
-        click.confirm(f"Delete image {image_id} ({one_line(record.get('name'))})?", abort=True, err=True)
+        click.confirm(
+            f"Delete image {one_line(image_id)} ({one_line(record.get('name'))})?", abort=True, err=True
+        )
     patiently(lambda: client.delete_image(image_id))
     if as_json:
         print_json({"imageId": image_id, "deleted": True})
     else:
-        click.echo(f"deleted {image_id}")
+        click.echo(f"deleted {one_line(image_id)}")
 
 
 def _row(record: dict[str, Any]) -> list[object]:
@@ -99,4 +101,4 @@ def _print_record(record: dict[str, Any], as_json: bool) -> None:
         print_json(record)
         return
     for name, value in record.items():
-        click.echo(f"{name + ':':<14} {one_line(value)}")
+        click.echo(f"{one_line(name) + ':':<14} {one_line(value)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from dotenv import load_dotenv
@@ -27,10 +28,26 @@ from image_gateway.cli.upload import upload
 from image_gateway.client.faults import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
 from image_gateway.local.processes import StartFailed
+from image_gateway.protocol.printable import escape_unprintable
 from image_gateway.settings import SettingsError
 
 
+class _Commands(click.Group):
+    """Shows wrong usage without what its arguments, such as names of files, could do to a terminal."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            message = error.format_message()
+            harmless = escape_unprintable(message, keep="\n")
+            if harmless == message:
+                raise
+            raise click.UsageError(harmless, error.ctx) from None
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Settings come from the environment and .env; `image-gateway config` shows them.",
 )
@@ -55,16 +72,21 @@ def main() -> None:
         _leave(f"DATABASE_URL {error}", EX_CONFIG)
     except ApiError as error:
         may_pass = error.passing or isinstance(error, PatienceOver)
-        _leave(str(error), EX_TEMPORARY if may_pass else EX_FAILED)
-    except (GatewayError, ClientError, StartFailed, SchemaOutdated) as error:
+        _leave(escape_unprintable(str(error)), EX_TEMPORARY if may_pass else EX_FAILED)
+    except ClientError as error:
+        _leave("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
+    except GatewayError as error:
+        _leave(escape_unprintable(str(error)), EX_FAILED)
+    except (StartFailed, SchemaOutdated) as error:
         _leave(str(error), EX_FAILED)
     except SQLAlchemyError as error:
         # Its own text may hold the URL.
         _leave(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
     except OSError as error:
-        _leave(f"{error.strerror}: {error.filename}", EX_FAILED)
+        _leave(escape_unprintable(f"{error.strerror}: {error.filename}"), EX_FAILED)
 
 
 def _leave(message: str, status: int) -> None:
-    click.echo(f"image-gateway: {message}", err=True)
+    """Exit with one message, whose line breaks are our own."""
+    click.echo("image-gateway: " + escape_unprintable(message, keep="\n"), err=True)
     sys.exit(status)

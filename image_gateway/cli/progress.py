@@ -15,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from image_gateway.protocol.printable import escape_unprintable
+
 
 class Terminal:
     """Shows transfers on stderr; what is said stands above the bar that is running."""
@@ -26,7 +28,7 @@ class Terminal:
     def bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Show a bar of `total` bytes, `done` of them at once; call what is yielded with each step."""
         columns = (
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
@@ -37,8 +39,10 @@ class Terminal:
             yield lambda step: progress.advance(task, step)
 
     def say(self, line: str) -> None:
-        """Print a line as it is."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        """Print a line as it is, except for what could control the terminal."""
+        self._console.print(
+            escape_unprintable(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 @contextmanager

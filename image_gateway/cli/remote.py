@@ -25,6 +25,7 @@ from image_gateway.client.addresses import is_address, is_overheard
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.credentials import BadToken, Credential, Fixed, TokenFile, bearer, user_name
 from image_gateway.client.retry import Retrier
+from image_gateway.protocol.printable import escape_unprintable
 
 EX_FAILED, EX_TEMPORARY, EX_CONFIG, EX_INTERRUPTED = 1, 75, 78, 130
 DEFAULT_API = "http://127.0.0.1:3000"
@@ -174,7 +175,12 @@ def warn_if_overheard(api: str) -> None:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(document))
+    click.echo(dump_json(document))
+
+
+def dump_json(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON in printable ASCII: json.dumps leaves DEL alone as it is."""
+    return json.dumps(document).replace("\x7f", "\\u007f")
 
 
 def print_table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -191,7 +197,7 @@ def one_line(value: object) -> str:
     """A value on one line; what a name could do to a terminal is made visible."""
     if value is None:
         return "-"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
+    return escape_unprintable(str(value))
 
 
 def _has_token_variable() -> bool:

@@ -108,7 +108,7 @@ def link(image_id: str, expires: int | None, uses: int | None, gateway: Gateway,
     if as_json:
         print_json({"imageId": image_id, **made})
         return
-    click.echo(made["token"])
+    click.echo(one_line(made["token"]))
     bounds = f"until {one_line(made['expiresAt'])}" if made.get("expiresAt") else "with no end"
     click.echo(
         f"link {one_line(made.get('linkId'))}, {bounds}; whoever has the token can download:", err=True

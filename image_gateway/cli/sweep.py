@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 
 from image_gateway.app import open_catalog, open_store
+from image_gateway.cli.remote import dump_json, one_line
 from image_gateway.errors import GatewayError
 from image_gateway.metrics.sweep import write_sweep
 from image_gateway.services.sweeping import Sweeper, SweepReport
@@ -96,16 +96,16 @@ def _repeat(once: Callable[[], bool], every: timedelta) -> None:
         try:
             once()
         except GatewayError as error:
-            click.echo(f"this sweep was given up: {error}", err=True)
+            click.echo(f"this sweep was given up: {one_line(error)}", err=True)
         stopped.wait(every.total_seconds())
 
 
 def _show_step(step: str) -> None:
-    click.echo(f"… {step}", err=True)
+    click.echo(f"… {one_line(step)}", err=True)
 
 
 def _show_json(report: SweepReport, dry_run: bool) -> None:
-    click.echo(json.dumps({**asdict(report), "dry_run": dry_run}))
+    click.echo(dump_json({**asdict(report), "dry_run": dry_run}))
 
 
 def _show_text(report: SweepReport, dry_run: bool) -> None:
@@ -119,6 +119,6 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"left for later: {report.left_for_later}"
     )
     for image_id in report.vanished:
-        click.echo(f"vanished: {image_id}")
+        click.echo(f"vanished: {one_line(image_id)}")
     for prefix in report.unknown:
-        click.echo(f"no record knows the objects under: {prefix}")
+        click.echo(f"no record knows the objects under: {one_line(prefix)}")

@@ -18,6 +18,7 @@ from image_gateway.cli.remote import (
     EXIT_STATUSES,
     Gateway,
     gateway_options,
+    one_line,
     print_json,
     transfer_options,
 )
@@ -95,10 +96,11 @@ def _telling_how_to_go_on(terminal: Terminal, uploading: Uploading, again: list[
     try:
         yield
     except Unfinished as error:
-        raise ClientError(
-            f"{error}\n  go on with it:  {shlex.join([*again, '--resume'])}\n"
-            f"  begin anew:     {shlex.join([*again, '--new'])}"
-        ) from None
+        advice = (
+            f"  go on with it:  {shlex.join([*again, '--resume'])}",
+            f"  begin anew:     {shlex.join([*again, '--new'])}",
+        )
+        raise ClientError(str(error), advice=advice) from None
     except ApiError:
         if uploading.image_id:
             terminal.say(f"to go on: {shlex.join([*again, '--resume', uploading.image_id])}")
@@ -114,7 +116,7 @@ def _print_result(done: Uploaded, as_json: bool) -> None:
         facts = asdict(done)
         print_json({"imageId": facts.pop("image_id"), **facts})
         return
-    click.echo(f"image {done.image_id}, {human_size(done.size)}, etag {done.etag}")
-    click.echo(
-        f"{done.sent} parts sent, {done.kept} were there" + (f"\nsha256 {done.sha256}" if done.sha256 else "")
-    )
+    click.echo(f"image {one_line(done.image_id)}, {human_size(done.size)}, etag {one_line(done.etag)}")
+    click.echo(f"{done.sent} parts sent, {done.kept} were there")
+    if done.sha256:
+        click.echo(f"sha256 {one_line(done.sha256)}")

@@ -47,7 +47,14 @@ class Stopped(Exception):
 
 
 class ClientError(Exception):
-    """Something on this side prevents the transfer; the text says what and what to do."""
+    """Something on this side prevents the transfer; the text says what and what to do.
+
+    `advice` are further lines for people.
+    """
+
+    def __init__(self, message: str, *, advice: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class FileChanged(ClientError):

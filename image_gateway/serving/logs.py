@@ -14,6 +14,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict
 
 from image_gateway.protocol.masking import mask, mask_fields
+from image_gateway.protocol.printable import escape_unprintable
 
 # The facts of a request that are a client's own words; its path is masked where it stands for the route.
 _GIVEN_BY_CLIENTS = ("request_id", "user")
@@ -115,20 +116,21 @@ def _as_json(_: Any, __: str, fields: EventDict) -> str:
 
 def _as_text(_: Any, __: str, fields: EventDict) -> str:
     """One line for people, and tracebacks as they are used to them."""
-    blocks = [str(fields.pop(name)) for name in ("exception", "stack") if name in fields]
+    blocks = [
+        escape_unprintable(str(fields.pop(name)), keep="\n\t")
+        for name in ("exception", "stack")
+        if name in fields
+    ]
     time, level, logger, pid, event = (
         fields.pop(name) for name in ("time", "level", "logger", "pid", "event")
     )
-    line = f"{time} {level.upper()} {pid} {logger}: {_on_one_line(event)}"
+    line = f"{time} {level.upper()} {pid} {logger}: {escape_unprintable(event)}"
     extras = [f" {name}={_word(value)}" for name, value in fields.items()]
     return "\n".join(["".join([line, *extras]), *blocks])
-
-
-def _on_one_line(text: str) -> str:
-    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _word(value: Any) -> str:
     if isinstance(value, str) and value and value.isprintable() and not set(value) & set(' "='):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    # JSON leaves DEL, C1 and the characters of bidirectional text as they are.
+    return escape_unprintable(json.dumps(value, ensure_ascii=False))

@@ -193,3 +193,23 @@ def test_without_a_file_nothing_is_collected_for_it() -> None:
 def test_an_unknown_level_of_nesting_is_text() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "%s", ({1: SECRET},), None)
     assert json.loads(make_formatter("json").format(record))["event"] == f"{{1: '{SECRET}'}}"
+
+
+def test_what_clients_send_does_nothing_to_the_terminal_that_shows_text_lines() -> None:
+    evil = "\x1b]0;pwned\x07\x9b31m\x7f\u202e\u2066\u200f\u061c\u2028\r\n"
+    bind_contextvars(user=f"bob{evil}")
+    with written_lines(shape="text") as lines:
+        _log.info("read %s", evil, extra={"path": f"/v1/images/{evil}", "names": [evil], "of": {evil: evil}})
+        _log.info("done", extra={"request": {"path": evil, "user": evil}})
+        try:
+            raise ValueError(evil)
+        except ValueError:
+            _log.exception("failed")
+    text = lines.text()
+    assert text.replace("\n", "").isprintable()
+    first, second, third, *traceback = text.splitlines()
+    escaped = r"\x1b]0;pwned\x07\x9b31m\x7f\u202e\u2066\u200f\u061c\u2028\r\n"
+    assert f": read {escaped} path=" in first
+    assert third.endswith('failed user="bob' + third.split('user="bob')[1])
+    assert second.count("pwned") == 2
+    assert any(line.startswith("ValueError: ") and "pwned" in line for line in traceback)
