@@ -216,13 +216,18 @@ def _make_stream_slots(settings: Settings) -> FairSlots:
     )
 
 
-def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
+def make_block_cache(settings: Settings) -> BlockCache | None:
+    """The block cache of this machine; None where there is none. Nothing is touched yet."""
     if settings.range_cache_dir is None:
-        return Streaming(store)
-    cache = BlockCache(
+        return None
+    return BlockCache(
         Path(settings.range_cache_dir), settings.range_cache_max_bytes, settings.range_cache_block_bytes
     )
-    return Streaming(store, CachedReads(store, cache))
+
+
+def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
+    cache = make_block_cache(settings)
+    return Streaming(store, CachedReads(store, cache) if cache else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:

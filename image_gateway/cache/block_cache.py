@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from image_gateway.cache.block import Block
 from image_gateway.cache.eviction import Stock
+from image_gateway.cache.image_index import ImageIndex
 from image_gateway.cache.ledger import Ledger
 from image_gateway.cache.locks import FileLock
 from image_gateway.cache.place import Place, place_of
@@ -32,10 +33,21 @@ class BlockCache:
         self._room = Room(folder)
         limit = Stock(max_bytes, LEAST_FILES + max_bytes // BYTES_PER_FILE)
         self._shelf = Shelf(self._room, Ledger(self._room, limit))
+        self._index = ImageIndex(self._room)
         self._trouble = Trouble()
 
-    def open(self, version: str, size: int, index: int, fill: Callable[[int, int], bytes]) -> Block | None:
+    def open(
+        self,
+        version: str,
+        size: int,
+        index: int,
+        fill: Callable[[int, int], bytes],
+        *,
+        image_id: str | None = None,
+    ) -> Block | None:
         """Open block `index` of an image of `size` bytes, for the caller to close.
+
+        `image_id` is by what `forget` finds the block again.
 
         `fill(start, stop)` reads it from the store, in one thread of all processes while the others wait; it
         must not open blocks itself. What it raises is raised here, and who waited tries next. None when the
@@ -51,7 +63,24 @@ class BlockCache:
         CACHE_MISSES.inc()
         if self._trouble.resting or place.length > self._max_bytes:
             return None
-        return self._find_or_fill(place, fill)
+        return self._find_or_fill(place, fill, image_id)
+
+    def images(self) -> Iterator[str]:
+        """Yield the ids of images that may have blocks here."""
+        return self._index.images()
+
+    def forget(self, image_id: str) -> bool:
+        """Remove all blocks of an image that was deleted; whether there were any.
+
+        What the account of bytes counts for them is corrected at the next eviction. Blocks that are being
+        read stay readable. A disk that refuses is logged, and the next sweep tries again.
+        """
+        try:
+            with self._room.lock_ledger() as lock:
+                return any(lock.attempts()) and self._index.forget(image_id)
+        except OSError as error:
+            self._trouble.note(error)
+            return False
 
     def _find(self, place: Place, discard: bool = False) -> Block | None:
         try:
@@ -60,7 +89,9 @@ class BlockCache:
             self._trouble.note(error)
             return None
 
-    def _find_or_fill(self, place: Place, fill: Callable[[int, int], bytes]) -> Block | None:
+    def _find_or_fill(
+        self, place: Place, fill: Callable[[int, int], bytes], image_id: str | None
+    ) -> Block | None:
         lock = self._open_lock(place)
         if lock is None:
             return None
@@ -71,7 +102,7 @@ class BlockCache:
                     if block is not None or self._trouble.resting:
                         return block
                 if taken:
-                    return self._keep(place, fill(place.start, place.stop))
+                    return self._keep(place, fill(place.start, place.stop), image_id)
         self._trouble.mention("a block was being filled by others for long")
         return None
 
@@ -82,12 +113,14 @@ class BlockCache:
             self._trouble.note(error)
             return None
 
-    def _keep(self, place: Place, data: bytes) -> Block | None:
+    def _keep(self, place: Place, data: bytes, image_id: str | None) -> Block | None:
         CACHE_FILLS.inc()
         if len(data) != place.length:
             self._trouble.mention(f"a fill of {place.length} bytes got {len(data)}")
             return None
         try:
+            if image_id is not None:
+                self._index.note(image_id, place.folder)
             return self._shelf.put(place, data)
         except OSError as error:
             self._trouble.note(error)

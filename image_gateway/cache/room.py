@@ -13,12 +13,13 @@ LAYOUT = "v1"
 
 
 class Room:
-    """Names the files of the cache: `blocks/`, the ledger, locks, and the one block being written."""
+    """Names the files of the cache: `blocks/`, `images/`, the ledger, locks, and the block being written."""
 
     def __init__(self, folder: Path) -> None:
         # A folder of its own inside the given one, which may be a mount with rights that are not ours to set.
         self._top = f"{folder.absolute()}/{LAYOUT}"
         self.blocks = f"{self._top}/blocks"
+        self.images = f"{self._top}/images"
         self.incoming = f"{self._top}/incoming"
         self._ledger = f"{self._top}/ledger"
         self._locks = f"{self._top}/locks"

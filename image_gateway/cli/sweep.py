@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from image_gateway.app import open_catalog, open_store
+from image_gateway.app import make_block_cache, open_catalog, open_store
 from image_gateway.cli.remote import dump_json, one_line
 from image_gateway.errors import GatewayError
 from image_gateway.metrics.sweep import write_sweep
@@ -51,6 +51,11 @@ class Duration(click.ParamType[timedelta]):
 )
 @click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
 @click.option("--every", type=Duration(), help="Sweep again after this time, until stopped.")
+@click.option(
+    "--cache-only",
+    is_flag=True,
+    help="Only remove deleted images from this machine's block cache (RANGE_CACHE_DIR).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as one line of JSON.")
 @click.option(
     "--metrics-file",
@@ -58,7 +63,12 @@ class Duration(click.ParamType[timedelta]):
     help="Write each sweep's numbers for Prometheus's node_exporter: a name ending in .prom.",
 )
 def sweep(
-    older_than: timedelta, dry_run: bool, every: timedelta | None, as_json: bool, metrics_file: Path | None
+    older_than: timedelta,
+    dry_run: bool,
+    every: timedelta | None,
+    cache_only: bool,
+    as_json: bool,
+    metrics_file: Path | None,
 ) -> None:
     """End uploads that were left alone, and remove what failed and deleted images have in the store.
 
@@ -69,12 +79,21 @@ def sweep(
     if dry_run and metrics_file:
         raise click.UsageError("--metrics-file tells what was done: it does not go with --dry-run")
     settings = read_settings()
-    sweeper = Sweeper(open_catalog(settings), open_store(settings), settings.image_base_path, time.time)
+    sweeper = Sweeper(
+        open_catalog(settings),
+        open_store(settings),
+        settings.image_base_path,
+        time.time,
+        make_block_cache(settings),
+    )
     show = _show_json if as_json else _show_text
 
     def once() -> bool:
         began = time.monotonic()
-        report = sweeper.sweep(older_than=older_than, dry_run=dry_run, on_step=_show_step)
+        if cache_only:
+            report = sweeper.sweep_cache(SweepReport(), dry_run=dry_run)
+        else:
+            report = sweeper.sweep(older_than=older_than, dry_run=dry_run, on_step=_show_step)
         if metrics_file is not None:
             numbers = report.as_numbers()
             write_sweep(metrics_file, numbers, finished_at=time.time(), seconds=time.monotonic() - began)
@@ -116,6 +135,7 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}forgotten: {report.forgotten_leases} leases whose session is over\n"
+        f"{would}removed from the block cache: {report.uncached_images} deleted images\n"
         f"left for later: {report.left_for_later}"
     )
     for image_id in report.vanished:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from flask import Request, Response, request
 
 from image_gateway.catalog.grant_records import Holder, HolderKind, Lease
-from image_gateway.catalog.records import DiskFacts, ImageRecord, Visibility
-from image_gateway.errors import Forbidden, LeaseLapsed, Unauthenticated
+from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Visibility
+from image_gateway.errors import Forbidden, LeaseLapsed, NotFound, Unauthenticated
 from image_gateway.protocol.addresses import network_of
 from image_gateway.protocol.preconditions import Conditions
 from image_gateway.routes.identity import current_visitor, lease_cookie, lease_in_query, leased_caller, refuse
@@ -88,11 +88,21 @@ class Reading:
     def _found(self, image_id: str, caller: Caller, fresh: bool = False, chunked: bool = False) -> Found:
         with self._timings.step("access"):
             find = self._access.find_readable if fresh else self._access.find_for_reading
-            record, disk = find(image_id, caller)
+            try:
+                record, disk = find(image_id, caller)
+            except NotFound:
+                self._forget_deleted(image_id)
+                raise
             if chunked and record.chunked is None:
                 record, disk = self._access.find_readable(image_id, caller)
         note(image=record.image_id)
         return Found(record, disk, caller)
+
+    def _forget_deleted(self, image_id: str) -> None:
+        """Drop what this machine has cached of an image that was deleted, perhaps through another machine."""
+        record = self._access.look_up(image_id)
+        if record is not None and record.state is ImageState.DELETED:
+            self._streaming.forget(record.image_id)
 
     def answer(self, found: Found, target: Representation) -> Response:
         """Read what the request asks of a representation of this image; raises Overloaded."""

@@ -16,6 +16,10 @@ from image_gateway.services.streaming import Answer, Representation
 
 NO_STORE = "no-store"
 PUBLIC = "public, max-age=300, no-transform"
+PUBLIC_VERSIONED = "public, max-age=31536000, immutable, no-transform"
+# Every credential by which the gateway decides who reads: a cache that keeps a private answer all the same
+# must not hand it to somebody else (RFC 9110 §12.5.5).
+CREDENTIALS = "Authorization, Cookie, X-User-Id"
 
 
 class BytesResponse(Response):
@@ -52,11 +56,13 @@ def redirect_to(url: str) -> Response:
 def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False) -> Response:
     """Render an answer of the streaming service; the server closes the body on every path.
 
-    Bytes of a `public` image may be kept by caches, for as long as taking that back may take.
+    Bytes of a `public` image may be kept by shared caches, those of any other by the reader's own only: what
+    the object's Cache-Control says is meant for an edge that checks each reader's signature.
     """
     headers = Headers(_common_headers(answer.representation, resource_policy))
-    if public and "public" not in headers["Cache-Control"]:
-        headers["Cache-Control"] = PUBLIC
+    headers["Cache-Control"] = _cache_control(answer.representation, public)
+    if not public:
+        headers["Vary"] = CREDENTIALS
     size = answer.representation.size
     if answer.status == 416:
         headers["Content-Range"] = f"bytes */{size}"
@@ -87,7 +93,6 @@ def _common_headers(representation: Representation, resource_policy: str) -> dic
         "Accept-Ranges": "bytes" if representation.takes_ranges else "none",
         "Content-Type": representation.content_type,
         "Content-Encoding": "identity",
-        "Cache-Control": _no_transform(representation.cache_control),
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": resource_policy,
         "ETag": representation.etag,
@@ -95,8 +100,8 @@ def _common_headers(representation: Representation, resource_policy: str) -> dic
     }
 
 
-def _no_transform(cache_control: str | None) -> str:
-    directives = [directive.strip() for directive in (cache_control or "").split(",") if directive.strip()]
-    if "no-transform" not in (directive.lower() for directive in directives):
-        directives.append("no-transform")
-    return ", ".join(directives)
+def _cache_control(representation: Representation, public: bool) -> str:
+    if public:
+        return PUBLIC_VERSIONED if representation.is_versioned else PUBLIC
+    own = {directive.strip().lower() for directive in (representation.cache_control or "").split(",")}
+    return f"private, {'no-store' if 'no-store' in own else 'no-cache'}, no-transform"

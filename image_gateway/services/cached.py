@@ -25,19 +25,30 @@ class CachedReads:
         self._store = store
         self._cache = cache
 
-    def open(self, key: str, size: int, part: Part, pin: Pin, version: str) -> CachedBody | None:
+    def open(
+        self, key: str, size: int, part: Part, pin: Pin, version: str, image_id: str
+    ) -> CachedBody | None:
         """A body of this part, its first block at hand; None when the cache cannot be used now.
 
         Raises what the store raises for the first block, ObjectChanged and ObjectMissing among it.
         """
-        body = CachedBody(self, key, size, part, pin, version)
+        body = CachedBody(self, key, size, part, pin, version, image_id)
         return body if body.begin() else None
 
     def block(self, body: CachedBody, index: int) -> Block | None:
         """A block of the body's object, from the cache or filled now."""
         return self._cache.open(
-            body.version, body.size, index, lambda start, stop: self._fill(body, Part(start, stop))
+            body.version,
+            body.size,
+            index,
+            lambda start, stop: self._fill(body, Part(start, stop)),
+            image_id=body.image_id,
         )
+
+    def forget(self, image_id: str) -> None:
+        """Remove the blocks of a deleted image from this machine's disk."""
+        if self._cache.forget(image_id):
+            _log.info("the cached blocks of the deleted image %s are removed", image_id)
 
     def pass_through(self, body: CachedBody, part: Part) -> ObjectBody:
         """The rest of a body straight from the store."""
@@ -61,7 +72,10 @@ class CachedBody:
     server may send by itself.
     """
 
-    def __init__(self, reads: CachedReads, key: str, size: int, part: Part, pin: Pin, version: str) -> None:
+    def __init__(
+        self, reads: CachedReads, key: str, size: int, part: Part, pin: Pin, version: str, image_id: str
+    ) -> None:
+        self.image_id = image_id
         self.key = key
         self.size = size
         self.pin = pin

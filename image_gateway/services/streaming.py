@@ -28,8 +28,12 @@ OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Representation:
-    """A body that can be read: where it lies, what is known of it, and which version reads are tied to."""
+    """A body that can be read: where it lies, what is known of it, and which version reads are tied to.
 
+    The URL of one that `is_versioned` never names other bytes, so a public one may be cached for ever.
+    """
+
+    image_id: str
     key: str
     size: int
     etag: str
@@ -38,6 +42,7 @@ class Representation:
     content_type: str
     pin: Pin
     takes_ranges: bool = True
+    is_versioned: bool = False
 
     @property
     def validators(self) -> Validators:
@@ -66,6 +71,7 @@ class Answer:
 def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
     """The disk of a complete image, tied to its ETag."""
     return Representation(
+        image_id=record.image_id,
         key=record.location.disk_key,
         size=disk.size,
         etag=disk.etag,
@@ -79,6 +85,7 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
 def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
     """The manifest of a published image, tied to its ETag; one JSON text, so always sent whole."""
     return Representation(
+        image_id=record.image_id,
         key=record.location.manifest_key,
         size=chunked.manifest_size,
         etag=chunked.manifest_etag,
@@ -99,6 +106,7 @@ def represent_chunk(
     index determine a chunk's bytes, so they make a strong ETag; reads are tied to the publishing date.
     """
     return Representation(
+        image_id=record.image_id,
         key=record.location.chunk_key(index, chunked.index_width),
         size=geometry.size_of(index),
         etag=f'"{chunked.disk_sha256[:32]}-{geometry.chunk_size}-{index}"',
@@ -106,6 +114,7 @@ def represent_chunk(
         cache_control=chunked.cache_control,
         content_type=OCTETS,
         pin=Pin(unmodified_since=chunked.published_at),
+        is_versioned=True,
     )
 
 
@@ -134,6 +143,11 @@ class Streaming:
             _log.error("an immutable object was replaced: %s", target.key)
             return self._read_replaced(target, request)
 
+    def forget(self, image_id: str) -> None:
+        """Drop what is cached of a deleted image on this machine."""
+        if self._cached is not None:
+            self._cached.forget(image_id)
+
     def _decide(self, target: Representation, request: ReadRequest) -> Answer | Part | None:
         """Return a bodiless answer, the part to open, or None for the whole."""
         decision = decide(request.conditions, target.validators)
@@ -161,7 +175,7 @@ class Streaming:
         if self._cached is not None and target.takes_ranges:
             span = part or Part(0, target.size)
             version = f"{target.key} {target.etag}"
-            body = self._cached.open(target.key, target.size, span, target.pin, version)
+            body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
             if body is not None:
                 return Answer(206 if part else 200, target, part, body)
         opened = self._store.open(target.key, part=part, pin=target.pin)

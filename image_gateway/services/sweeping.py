@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
+from image_gateway.cache.block_cache import BlockCache
 from image_gateway.catalog.records import ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import GatewayError, ObjectMissing
@@ -39,6 +40,7 @@ class SweepReport:
     unknown: list[str] = field(default_factory=list)
     left_for_later: int = 0
     forgotten_leases: int = 0
+    uncached_images: int = 0
 
     def as_numbers(self) -> dict[str, int]:
         """Every field as a number, by its name."""
@@ -54,8 +56,14 @@ class Sweeper:
     """
 
     def __init__(
-        self, catalog: Catalog, store: ObjectStore, base_path: str, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        base_path: str,
+        clock: Callable[[], float],
+        cache: BlockCache | None = None,
     ) -> None:
+        self._cache = cache
         self._catalog = catalog
         self._store = store
         self._purger = Purger(catalog, store, clock)
@@ -87,7 +95,22 @@ class Sweeper:
         self._check_complete(report)
         on_step("leases whose session is over")
         self._forget_leases(report, dry_run)
+        self.sweep_cache(report, dry_run=dry_run)
         return report
+
+    def sweep_cache(self, report: SweepReport, *, dry_run: bool = False) -> SweepReport:
+        """Remove the blocks of deleted images from this machine's block cache, if it has one."""
+        images = self._cache.images() if self._cache is not None else iter(())
+        while page := list(islice(images, PAGE)):
+            records = self._catalog.find_many(page)
+            for image_id in page:
+                record = records.get(image_id)
+                if record is None or record.state is not ImageState.COMPLETE:
+                    report.uncached_images += dry_run or self._uncache(image_id)
+        return report
+
+    def _uncache(self, image_id: str) -> bool:
+        return self._cache is not None and self._cache.forget(image_id)
 
     def _end_expired(self, report: SweepReport, dry_run: bool) -> None:
         now = now_of(self._clock)

@@ -38,4 +38,4 @@ def test_a_lease_ends_at_its_own_end_though_the_cache_would_keep_it(world: World
         wall.now, timer.now = wall.now + passed, timer.now + passed
         assert status_of_read(caching, path, None) == 200
     wall.now, timer.now = wall.now + 0.001, timer.now + 0.001
-    assert status_of_read(caching, path, None) == 503
+    assert status_of_read(caching, path, None) == 401

@@ -164,18 +164,45 @@ def test_not_modified_comes_before_an_unsatisfiable_range(world: World, image: I
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        (None, "no-transform"),
-        ("public, max-age=60", "public, max-age=60, no-transform"),
-        ("No-Transform, public", "No-Transform, public"),
+        (None, "private, no-cache, no-transform"),
+        ("public, max-age=60", "private, no-cache, no-transform"),
+        ("public, max-age=31536000, immutable, no-transform", "private, no-cache, no-transform"),
+        ("Private, No-Store", "private, no-store, no-transform"),
     ],
 )
-def test_cache_control_is_the_objects_own(
-    world: World, image: Image, stored: str | None, expected: str
+@pytest.mark.parametrize("by", ["identity", "path", "query"])
+def test_a_shared_cache_never_keeps_a_private_disk(
+    world: World, image: Image, stored: str | None, expected: str, by: str
 ) -> None:
+    """Whatever the object says, which is meant for an edge that checks signatures."""
     metadata = {} if stored is None else {"CacheControl": stored}
     world.replace_object(image.key, DATA, **metadata)
-    response = world.request("GET", image.path("range"))
-    assert response.headers["Cache-Control"] == expected
+    token = world.make_lease(image)["token"]
+    path = {
+        "identity": image.path("range"),
+        "path": f"/v1/l/{token}/disk.img",
+        "query": f"{image.path('range')}?token={token}",
+    }[by]
+    options = {} if by == "identity" else {"user": None}
+    for headers in ({}, {"Range": "bytes=0-1"}):
+        response = world.request("GET", path, headers=headers, **options)
+        assert response.headers["Cache-Control"] == expected
+        assert {"authorization", "cookie", "x-user-id"} <= {name.lower() for name in response.vary}
+
+
+def test_what_caches_may_keep_of_a_public_image(world: World) -> None:
+    image = world.make_image(bytes(1024))
+    world.publish(image, 512)
+    world.show_to(image, "public")
+    kept = {
+        "range": "public, max-age=300, no-transform",
+        "chunked/manifest": "public, max-age=300, no-transform",
+        "chunked/chunks/00000001.bin": "public, max-age=31536000, immutable, no-transform",
+    }
+    for route, expected in kept.items():
+        response = world.request("GET", image.path(route), user=None)
+        assert (response.status_code, response.headers["Cache-Control"]) == (200, expected)
+        assert "cookie" not in {name.lower() for name in response.vary}
 
 
 def test_stored_content_type_is_not_passed_on(world: World, image: Image) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import combinations_with_replacement
@@ -73,7 +73,7 @@ class Gateway:
         }
         return acts[name]()
 
-    def check(self, record: ImageRecord, answers: dict[str, Any]) -> None:
+    def check(self, record: ImageRecord, answers: Sequence[tuple[str, Any]]) -> None:
         """The one invariant."""
         now = self.catalog.find(record.image_id)
         assert now is not None
@@ -93,10 +93,10 @@ class Gateway:
         assert self.catalog.usage(OWNER) == Usage(int(counted), len(DATA) * counted), answers
         self._check_answers(now, answers)
 
-    def _check_answers(self, now: ImageRecord, answers: dict[str, Any]) -> None:
+    def _check_answers(self, now: ImageRecord, answers: Sequence[tuple[str, Any]]) -> None:
         """What was answered with success, unless a deletion came later, is so."""
-        good = {name for name, answer in answers.items() if not isinstance(answer, Exception)}
-        for answer in answers.values():
+        good = {name for name, answer in answers if not isinstance(answer, Exception)}
+        for _, answer in answers:
             assert not isinstance(answer, Exception) or isinstance(answer, GatewayError), answer
         states = {"complete": ImageState.COMPLETE, "abort": ImageState.FAILED, "delete": ImageState.DELETED}
         claimed = {states[name] for name in good if name in states}
@@ -110,6 +110,15 @@ class Gateway:
             assert now.name == "renamed"
 
 
+def meet(gateway: Gateway, record: ImageRecord, name: str, start: threading.Barrier) -> Any:
+    """Act when the other one does; returns the answer, or the refusal."""
+    start.wait(10)
+    try:
+        return gateway.act(name, record)
+    except GatewayError as refusal:
+        return refusal
+
+
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda name: name)
 def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str) -> None:
     complete_first = bool({one, other} & ON_COMPLETE) and "complete" not in (one, other)
@@ -118,27 +127,11 @@ def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str) -
             gateway = Gateway(catalog, seed=number)
             record = gateway.begin(complete=complete_first or number % 2 == 1)
             start = threading.Barrier(2)
-
-            def run(
-                name: str,
-                gateway: Gateway = gateway,
-                record: ImageRecord = record,
-                start: threading.Barrier = start,
-            ) -> Any:
-                start.wait(10)
-                try:
-                    return gateway.act(name, record)
-                except GatewayError as refusal:
-                    return refusal
-
-            futures = [(name, pool.submit(run, name)) for name in (one, other)]
-            # Of two alike either answer will do: both are held against the outcome.
-            for pair in (
-                {name: future.result() for name, future in order} for order in (futures, futures[::-1])
-            ):
-                gateway.check(record, pair)
+            futures = [(name, pool.submit(meet, gateway, record, name, start)) for name in (one, other)]
+            answers = [(name, future.result()) for name, future in futures]
+            gateway.check(record, answers)
             if one == other == "complete":
-                assert [future.result().size for _, future in futures] == [len(DATA)] * 2
+                assert [answer.size for _, answer in answers] == [len(DATA)] * 2
             _remove(gateway, record)
 
 
@@ -153,7 +146,7 @@ def test_eight_completes_at_once_get_the_winners_answer(catalog: Catalog) -> Non
         for number in range(75):
             gateway = Gateway(catalog, seed=number)
             record = gateway.begin(complete=False)
-            answers = list(pool.map(lambda _: gateway.act("complete", record), range(8)))
+            answers = list(pool.map(gateway.act, ["complete"] * 8, [record] * 8))
             assert len(set(answers)) == 1
             assert answers[0].size == len(DATA)
             _remove(gateway, record)

@@ -1,7 +1,7 @@
 """A store in memory that keeps S3's promises and nothing more, and is slow at random moments.
 
-It answers each call at once or after a pause, and a call takes effect somewhere within its time, so that races
-that need a real store to be slow at one moment come up within few rounds.
+It answers each call at once or after a pause, and a call takes effect somewhere within its time, so that
+races that need a real store to be slow at one moment come up within few rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart
 from image_gateway.storage.objects import ListedObject, ObjectInfo, OpenObject, OpenUpload, Pin
 
-SLOWEST = 0.002
+SLOWEST = 0.0015
 
 
 class _Body:
