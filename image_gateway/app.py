@@ -24,7 +24,7 @@ from image_gateway.cdn.backends import Sign
 from image_gateway.cdn.cookies import CookieRules
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import CloudFrontSigner
-from image_gateway.errors import CatalogUnavailable
+from image_gateway.errors import CatalogUnavailable, StoreUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
 from image_gateway.metrics.exposition import Exposition
@@ -56,6 +56,7 @@ from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
 from image_gateway.services.purging import Purger
 from image_gateway.services.sharing import Sharing, SharingLimits
+from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.streaming import Streaming
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -113,7 +114,7 @@ def create_app(
     install_bounds(app)
     install_cors(app, settings.cors_allow_origin)
     install_error_handlers(app)
-    app.register_blueprint(make_health_blueprint([catalog.check_reachable, store.check_reachable]))
+    app.register_blueprint(make_health_blueprint(_make_readiness(catalog, store)))
     if settings.metrics_token is not None:
         exposition = Exposition(catalog.open_uploads)
         app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
@@ -222,6 +223,15 @@ def make_block_cache(settings: Settings) -> BlockCache | None:
         return None
     return BlockCache(
         Path(settings.range_cache_dir), settings.range_cache_max_bytes, settings.range_cache_block_bytes
+    )
+
+
+def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
+    return Readiness(
+        [
+            Dependency("the catalog's database", catalog.check_reachable, CatalogUnavailable),
+            Dependency("the store", store.check_reachable, StoreUnavailable),
+        ]
     )
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flask import Blueprint, Response, request
 
 from image_gateway.errors import ShuttingDown
 from image_gateway.routes.responses import json_response
+from image_gateway.services.readiness import Readiness
 
 # What the worker says in each request's environ while the server stops.
 STOPPING = "image_gateway.stopping"
 CONTRACT = Path(__file__).parent.parent / "openapi.yaml"
 
 
-def make_health_blueprint(checks: Sequence[Callable[[], None]]) -> Blueprint:
-    """Routes `health`, `healthz`, `readyz` and `openapi.yaml`; each check raises when not ready."""
+def make_health_blueprint(readiness: Readiness) -> Blueprint:
+    """Routes `health`, `healthz`, `readyz` and `openapi.yaml`; only `readyz` asks anything outside."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health")
@@ -28,8 +28,7 @@ def make_health_blueprint(checks: Sequence[Callable[[], None]]) -> Blueprint:
     def ready() -> Response:
         if request.environ.get(STOPPING):
             raise ShuttingDown("the server is stopping")
-        for check in checks:
-            check()
+        readiness.require()
         return json_response({"ok": True}, secret=True)
 
     @blueprint.get("/openapi.yaml")

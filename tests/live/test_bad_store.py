@@ -126,6 +126,10 @@ def test_a_store_that_is_gone(start: StartGateway, image_id: str) -> None:
     with bad_store(cut_body) as endpoint:
         gateway = start(S3_ENDPOINT=endpoint, S3_CONNECT_TIMEOUT_SECONDS="1")
     with urllib3.PoolManager(retries=False, timeout=50) as http:
+        # Each worker remembers for a second that it was ready.
+        gateway.process.wait_until(
+            lambda: http.request("GET", f"{gateway.url}/readyz").status == 503, seconds=30
+        )
         ready = http.request("GET", f"{gateway.url}/readyz")
         alive = http.request("GET", f"{gateway.url}/healthz")
         created = http.request("POST", f"{gateway.url}/v1/images", headers={"X-User-Id": "me"})

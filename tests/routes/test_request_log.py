@@ -231,7 +231,7 @@ def test_probes_are_quiet_until_they_fail(world: World, path: str) -> None:
     assert (lines.requests(), detailed.requests()[0]["level"]) == ([], "debug")
     world.clients.requests.delete_bucket(Bucket=world.settings.s3_bucket)
     with written_lines() as failing:
-        world.request("GET", "/readyz", user=None)
+        world.with_settings().request("GET", "/readyz", user=None)
     assert [line["level"] for line in failing.requests()] == ["warning"]
 
 
