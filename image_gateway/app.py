@@ -159,7 +159,9 @@ def open_catalog(settings: Settings) -> Catalog:
     A database that does not answer now is logged: requests will say 503 until it does.
     """
     try:
-        engine = open_engine(settings.database_url, pool_size=settings.web_threads)
+        engine = open_engine(
+            settings.database_url, pool_size=settings.web_threads, timeout=settings.catalog_timeout_seconds
+        )
         require_current(engine)
     except (DatabaseUrlError, SchemaOutdated) as error:
         raise SettingsError([f"DATABASE_URL: {error}"]) from error

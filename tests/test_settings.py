@@ -25,6 +25,7 @@ DEFAULTS = {
     "s3_connect_timeout_seconds": 5,
     "s3_read_timeout_seconds": 60,
     "database_url": "sqlite:///.image-gateway/catalog.db",
+    "catalog_timeout_seconds": 10,
     "host": "127.0.0.1",
     "port": 3000,
     "trusted_proxy_hops": 0,

@@ -17,8 +17,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from image_gateway.errors import CatalogUnavailable
 
 BUSY_TIMEOUT_SECONDS = 15
-# Of each worker process, and as many again under load; SQLite's connections are only open files.
-POSTGRES_CONNECTIONS = 5
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -30,11 +28,16 @@ class SchemaOutdated(Exception):
     """The tables are missing or older than this program."""
 
 
-def open_engine(database_url: str, *, pool_size: int = 32) -> Engine:
+def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None = None) -> Engine:
     """Make the engine; nothing is connected yet.
 
     SQLite gets WAL, a busy time-out and its folder made; PostgreSQL a pool that checks connections.
-    Raises DatabaseUrlError when the URL cannot be parsed, its driver is not installed or its folder not made.
+
+    Args:
+        timeout: seconds that one statement of PostgreSQL may take; None, as migrations need it, for no bound.
+
+    Raises:
+        DatabaseUrlError: the URL cannot be parsed, its driver is not installed or its folder not made.
     """
     try:
         url = make_url(database_url)
@@ -49,15 +52,10 @@ def open_engine(database_url: str, *, pool_size: int = 32) -> Engine:
     if backend != "postgresql":
         raise DatabaseUrlError("must be a sqlite or postgresql URL")
     try:
-        return create_engine(
-            url,
-            pool_size=min(pool_size, POSTGRES_CONNECTIONS),
-            max_overflow=POSTGRES_CONNECTIONS,
-            pool_pre_ping=True,
-            pool_timeout=10,
-            hide_parameters=True,
-            connect_args={"connect_timeout": 5},
-        )
+        # The driver is an extra.
+        from image_gateway.catalog.postgres import open_postgres
+
+        return open_postgres(url, pool_size, timeout)
     except (NoSuchModuleError, ValueError):
         raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
     except ModuleNotFoundError as error:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter, RateLimitExceeded
@@ -21,6 +21,9 @@ from image_gateway.protocol.addresses import network_of
 from image_gateway.routes.error_handlers import answer_gateway_error
 from image_gateway.routes.identity import peek_caller
 from image_gateway.routes.schemas import MAX_URLS
+
+# For connecting, and for each answer, of a Redis that counts; then the worker counts by itself.
+STORAGE_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 _View = Callable[..., Response]
@@ -64,7 +67,7 @@ class Limits:
             app=app,
             enabled=rules.enabled,
             storage_uri=rules.storage_url,
-            storage_options={"wrap_exceptions": True},
+            storage_options={"wrap_exceptions": True, **_storage_bounds(rules.storage_url)},
             strategy="fixed-window",
             in_memory_fallback_enabled=rules.storage_url != "memory://",
         )
@@ -123,6 +126,12 @@ class Limits:
     def _answer_exceeded(self, _: RateLimitExceeded) -> Response:
         limit = self._limiter.current_limit
         return answer_gateway_error(_too_many(limit.reset_at if limit else time.time() + 1))
+
+
+def _storage_bounds(storage_url: str) -> dict[str, Any]:
+    if storage_url == "memory://":
+        return {}
+    return {"socket_connect_timeout": STORAGE_SECONDS, "socket_timeout": STORAGE_SECONDS}
 
 
 def _too_many(reset_at: float) -> TooManyRequests:

@@ -85,7 +85,8 @@ def main(folder: str, master: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = read_settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
-    catalog = Catalog(open_engine(settings.database_url, pool_size=1))
+    engine = open_engine(settings.database_url, pool_size=1, timeout=settings.catalog_timeout_seconds)
+    catalog = Catalog(engine)
     exposition = Exposition(catalog.open_uploads, Path(folder))
     address = (settings.host, settings.metrics_port or 0)
     with _open(address, exposition.render, lambda: os.getppid() == int(master)) as server:

@@ -41,6 +41,7 @@ class Settings:
     s3_connect_timeout_seconds: int
     s3_read_timeout_seconds: int
     database_url: str
+    catalog_timeout_seconds: int
     host: str
     port: int
     trusted_proxy_hops: int

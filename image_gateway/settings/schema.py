@@ -79,6 +79,13 @@ class ServiceSchema(Schema):
             "Image records: sqlite:///file or postgresql+psycopg://user:password@host/name", database=True
         ),
     )
+    catalog_timeout_seconds = number(
+        1,
+        3600,
+        data_key="CATALOG_TIMEOUT_SECONDS",
+        load_default=10,
+        metadata=doc("How long one statement of PostgreSQL may take; migrations have no limit"),
+    )
     host = matching(
         re.compile(r"[A-Za-z0-9.:-]{1,255}"),
         "must be an address or host name",

@@ -9,6 +9,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from image_gateway.storage.client import StoreClients
+from tests.support.background import in_background
+from tests.support.black_hole import black_hole
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
 from tests.support.leasing import OLD, cookie_of, outcome
@@ -238,3 +240,17 @@ def test_without_redis_a_refused_credential_is_refused(without_redis: World, ima
 def test_without_redis_bytes_flow(without_redis: World, image: Image, public: Image) -> None:
     assert without_redis.request("GET", image.path("range")).status_code == 200
     assert without_redis.request("GET", public.path("range"), user=None).status_code == 200
+
+
+@pytest.fixture
+def silent_redis(lasting: World) -> Iterator[World]:
+    """A gateway whose Redis takes connections and never answers."""
+    with black_hole() as hole:
+        yield lasting.with_settings(**FEW | {"rate_limit_storage_url": f"redis://127.0.0.1:{hole.port}"})
+
+
+@pytest.mark.parametrize("ask", [create, make_lease, lambda world, image, _: forge(world, image)])
+def test_a_silent_redis_holds_no_request_up(silent_redis: World, image: Image, ask: Ask) -> None:
+    # Without a bound it would be held until Redis ends the connection.
+    answers = [in_background(ask, silent_redis, image, "alice").result(timeout=20) for _ in range(4)]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True, True]
