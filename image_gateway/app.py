@@ -40,6 +40,7 @@ from image_gateway.routes.leased import make_leased_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.limits import LimitRules, Limits
 from image_gateway.routes.metrics import make_metrics_blueprint
+from image_gateway.routes.origin import OriginRules, install_origin
 from image_gateway.routes.reading import Reading
 from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
@@ -111,6 +112,7 @@ def create_app(
 
     app = Flask("image_gateway", static_folder=None)
     install_request_log(app)
+    install_origin(app, OriginRules(settings.public_url, settings.allowed_hosts))
     install_bounds(app)
     install_cors(app, settings.cors_allow_origin)
     install_error_handlers(app)

@@ -82,6 +82,8 @@ DEFAULTS = {
     "tracing": False,
     **dict.fromkeys(["max_streams", "max_streams_per_user", "range_cache_dir", "metrics_port"]),
     "metrics_token": None,
+    "public_url": None,
+    "allowed_hosts": (),
     **dict.fromkeys(["s3_endpoint", "s3_public_endpoint", "cloudfront_domain", "cloudfront_key_pair_id"]),
     **dict.fromkeys(["cloudfront_private_key_pem", "cloudfront_cookie_domain"]),
 }
@@ -144,6 +146,8 @@ def test_every_mistake_is_told_at_once() -> None:
 DIGITS_RULE = "must be a whole number in decimal digits"
 ENDPOINT_RULE = "must be an http(s) URL without a path, like http://127.0.0.1:9000"
 ORIGIN_RULE = "must be * or http(s) origins like https://app.example.com, comma-separated"
+PUBLIC_RULE = "must be one http(s) origin without a path, like https://images.example.com"
+HOSTS_RULE = "must be host or host:port, comma-separated, like images.example.com"
 PATH_RULE = "must be a URL path like /images: letters, digits, - _ ~ and inner dots between slashes"
 HTTP_MISTAKES = "http:// http://:9 http://@h http://h? http://h# http://h?x http://h:99999 http://[::1"
 NUMBER_MISTAKES = "80x 8_0 +80 -1 8.0 1e3 0x50 \u0663 9999999999999999999"
@@ -166,6 +170,9 @@ MISTAKES = [
     ("S3_PUBLIC_ENDPOINT", "needs S3_ENDPOINT to be set as well", ["http://s3.example"]),
     ("CORS_ALLOW_ORIGIN", ORIGIN_RULE, HTTP_MISTAKES.split()),
     ("CORS_ALLOW_ORIGIN", ORIGIN_RULE, ["null", "h", "ws://h", "http://h/", "http://h/x", "http://*.h"]),
+    ("PUBLIC_URL", PUBLIC_RULE, HTTP_MISTAKES.split()),
+    ("PUBLIC_URL", PUBLIC_RULE, ["h", "ftp://h", "http://h/x", "*", "http://a,http://b"]),
+    ("ALLOWED_HOSTS", HOSTS_RULE, ["http://h", "h/", "h,", "*", "a b", "u@h", "h:x", "h:99999"]),
     ("CORS_ALLOW_ORIGIN", ORIGIN_RULE, ["*,http://h", "http://h,", ",", "http://a http://b"]),
 ]
 
@@ -214,6 +221,8 @@ SOUND = [
         {url: url for url in ("http://127.0.0.1:9000", "https://s3.example", "http://[::1]:9000")},
     ),
     ("S3_ENDPOINT", {"https://s3.example/": "https://s3.example"}),
+    ("PUBLIC_URL", {"https://Images.Example:443/": "https://images.example", "http://h:8": "http://h:8"}),
+    ("ALLOWED_HOSTS", {"A.example, b:8": ("a.example", "b:8"), "[::1]:3000": ("[::1]:3000",)}),
     ("CORS_ALLOW_ORIGIN", {"*": ("*",), "http://localhost:8080": ("http://localhost:8080",)}),
     ("CORS_ALLOW_ORIGIN", {"https://a.example,http://b:8": ("https://a.example", "http://b:8")}),
     ("CORS_ALLOW_ORIGIN", {" https://a , https://b ": ("https://a", "https://b")}),

@@ -1,36 +1,73 @@
-"""The gateway's own address as the client named it."""
+"""The gateway's own address: as PUBLIC_URL says, or as the client named it."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from flask import request
+from flask import Flask, current_app, request
 
 from image_gateway.errors import BadRequest
 
+# Load balancers probe by address.
+PROBES = frozenset({"/health", "/healthz", "/readyz"})
 _HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_OWN_PORT = {"http": ":80", "https": ":443"}
+_EXTENSION = "image_gateway.origin"
+
+
+@dataclass(frozen=True)
+class OriginRules:
+    """`public_url` is the gateway's own origin where it is known; no `allowed_hosts` means any."""
+
+    public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+
+def install_origin(app: Flask, rules: OriginRules) -> None:
+    """Make the functions below answer by these rules."""
+    app.extensions[_EXTENSION] = rules
 
 
 def check_host() -> None:
-    """Refuse a request whose Host is missing or no host (RFC 9112 §3.2)."""
+    """Refuse a request whose Host is missing, no host (RFC 9112 §3.2) or none of those that are allowed."""
     host = request.environ.get("HTTP_HOST")
     if host is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise BadRequest("the Host header is missing")
     if host is not None and not _is_host(host):
         raise BadRequest("the Host header is not a host")
+    allowed = _rules().allowed_hosts
+    if allowed and request.path not in PROBES and not _names(host or "") & {*allowed}:
+        raise BadRequest("this gateway does not answer for this host")
 
 
 def own_root() -> str:
-    """`scheme://host` of this request, without a slash, for URLs that lead back here.
+    """The gateway's own `scheme://host[:port]`, without a slash, for URLs that lead back here.
 
-    Werkzeug's own would decode names and refuse underscores, which container networks use.
+    Without PUBLIC_URL it is the request's. Werkzeug's own would decode names and refuse underscores, which
+    container networks use.
     """
+    public_url = _rules().public_url
+    if public_url is not None:
+        return public_url
     environ = request.environ
     scheme = environ["wsgi.url_scheme"]
     host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    if scheme not in ("http", "https") or not _is_host(host):
+    if scheme not in _OWN_PORT or not _is_host(host):
         raise BadRequest("the forwarded host or protocol is not one")
     return f"{scheme}://{host}"
+
+
+def _rules() -> OriginRules:
+    rules: OriginRules = current_app.extensions.get(_EXTENSION, OriginRules())
+    return rules
+
+
+def _names(host: str) -> set[str]:
+    """The host as it was sent, and without the port that its scheme has anyway."""
+    lower = host.lower()
+    own_port = _OWN_PORT.get(request.environ["wsgi.url_scheme"], "")
+    return {lower, lower.removesuffix(own_port)}
 
 
 def _is_host(text: str) -> bool:

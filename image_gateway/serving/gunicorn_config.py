@@ -20,7 +20,7 @@ else:
 from image_gateway.serving.lifecycle import STOPPING
 from image_gateway.serving.logs import logging_config
 from image_gateway.serving.metrics import MetricsProcess
-from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev
+from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev, warn_of_any_host
 from image_gateway.serving.worker import GatewayWorker
 
 _metrics = MetricsProcess(_settings)
@@ -58,12 +58,16 @@ logger_class = "image_gateway.serving.access_log.AccessLogger"
 logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
+def _hosts(server: Any) -> list[str]:
+    return [address[0] for address in server.cfg.address if isinstance(address, tuple)]
+
+
 def on_starting(server: Any) -> None:
     """Refuse the sync worker: it kills every body that takes longer than `timeout`."""
     if server.cfg.worker_class_str == "sync":
         server.log.error("the sync worker cuts long bodies off: leave worker_class as it is")
         sys.exit(78)
-    refuse_open_dev(_settings, [address[0] for address in server.cfg.address if isinstance(address, tuple)])
+    refuse_open_dev(_settings, _hosts(server))
     check_startup(_settings)
 
 
@@ -73,6 +77,8 @@ def when_ready(server: Any) -> None:
     log.info("image-gateway listens on %s with %d workers x %d threads", bind[0], workers, threads)
     for line in describe_endpoints(_settings):
         log.info(line)
+    for line in warn_of_any_host(_settings, _hosts(server)):
+        log.warning(line)
     STOPPING.set_on_sigterm()
     _metrics.start()
 

@@ -37,6 +37,17 @@ def refuse_open_dev(settings: Settings, hosts: Iterable[str]) -> None:
             exit_with(SettingsError([text]))
 
 
+def warn_of_any_host(settings: Settings, hosts: Iterable[str]) -> list[str]:
+    """A line when others reach the gateway and the URLs that it hands out name whatever Host they send."""
+    if settings.public_url is not None or settings.allowed_hosts or all(is_loopback(host) for host in hosts):
+        return []
+    text = (
+        "URLs of leases and images name the Host of each request, which clients choose: "
+        "set PUBLIC_URL to this gateway's own address, or ALLOWED_HOSTS"
+    )
+    return [text]
+
+
 def describe_endpoints(settings: Settings) -> list[str]:
     """Lines that say which hosts the gateway and its URLs name, and what cannot work in a browser."""
     endpoint = settings.s3_endpoint or f"AWS S3 in {settings.aws_region}"

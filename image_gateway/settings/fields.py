@@ -35,6 +35,28 @@ class Origins(fields.String):
         return tuple(dict.fromkeys(_as_browsers_say(origin) for origin in origins))
 
 
+class Origin(fields.String):
+    """One http(s) origin, as browsers say it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        origin = str(value).removesuffix("/")
+        if not is_origin(origin):
+            raise ValidationError(
+                "must be one http(s) origin without a path, like https://images.example.com"
+            )
+        return _as_browsers_say(origin)
+
+
+class Hosts(fields.String):
+    """`host[:port]` separated by commas, into a tuple in lower case."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        hosts = [host.strip().lower() for host in str(value).split(",")]
+        if not all(is_origin(f"http://{host}") for host in hosts):
+            raise ValidationError("must be host or host:port, comma-separated, like images.example.com")
+        return tuple(dict.fromkeys(hosts))
+
+
 def _as_browsers_say(origin: str) -> str:
     """Browsers send origins in lower case and without the scheme's own port."""
     lower = origin.lower()

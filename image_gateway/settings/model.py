@@ -64,8 +64,6 @@ class Settings:
     quota_links_per_image: int
     presigned_url_ttl_seconds: int
     image_cache_control: str
-    cors_allow_origin: tuple[str, ...]
-    cross_origin_resource_policy: str
     cloudfront_domain: str | None
     cloudfront_key_pair_id: str | None
     cloudfront_private_key_pem: str | None
@@ -74,6 +72,10 @@ class Settings:
     cloudfront_cookie_samesite: str
     cloudfront_cookie_partitioned: bool
     cloudfront_signed_ttl_seconds: int
+    public_url: str | None
+    allowed_hosts: tuple[str, ...]
+    cors_allow_origin: tuple[str, ...]
+    cross_origin_resource_policy: str
     auth_mode: str
     allow_insecure_dev_auth: bool
     oidc_issuer: str | None

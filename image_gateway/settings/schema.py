@@ -10,7 +10,8 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from image_gateway.settings.access_schema import AccessSchema
-from image_gateway.settings.fields import Origins, boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.fields import boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
 
 SEVEN_DAYS = 604_800
@@ -231,19 +232,6 @@ class ServiceSchema(Schema):
         load_default="private-no-store",
         metadata=doc("Cache-Control of new objects; public-immutable only where the edge enforces access"),
     )
-    cors_allow_origin = Origins(
-        data_key="CORS_ALLOW_ORIGIN",
-        load_default=("*",),
-        metadata=doc("* or the origins of the pages that may read; named ones may send credentials"),
-    )
-    cross_origin_resource_policy = choice(
-        "same-site",
-        "same-origin",
-        "cross-origin",
-        data_key="CROSS_ORIGIN_RESOURCE_POLICY",
-        load_default="same-site",
-        metadata=doc("Cross-Origin-Resource-Policy of image bytes"),
-    )
     cloudfront_domain = matching(
         _HOST_NAME,
         "must be a host name without scheme or path",
@@ -323,5 +311,5 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(StreamingSchema, AccessSchema, ServiceSchema):
+class SettingsSchema(StreamingSchema, AccessSchema, OriginSchema, ServiceSchema):
     """Every variable: its rule, default and meaning."""

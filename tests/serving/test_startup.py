@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from image_gateway.cli.main import cli
-from image_gateway.serving.startup import describe_endpoints
+from image_gateway.serving.startup import describe_endpoints, warn_of_any_host
 from image_gateway.settings import load_settings
 
 LEAST = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
@@ -67,3 +67,21 @@ def test_config_warns_of_cookies_that_browsers_would_refuse(tmp_path: Path) -> N
     assert shown.exit_code == 0
     assert "# warning: GATEWAY_AUTH_MODE=cookie" in shown.stderr
     assert "warning" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("hosts", "environ", "lines"),
+    [
+        (["127.0.0.1", "::1", "localhost"], {}, 0),
+        (["0.0.0.0"], {}, 1),
+        (["127.0.0.1", "10.0.0.7"], {}, 1),
+        (["0.0.0.0"], {"PUBLIC_URL": "https://images.example.com"}, 0),
+        (["0.0.0.0"], {"ALLOWED_HOSTS": "images.example.com"}, 0),
+    ],
+)
+def test_an_open_gateway_that_believes_any_host_is_warned_of(
+    hosts: list[str], environ: dict[str, str], lines: int
+) -> None:
+    said = warn_of_any_host(load_settings({**LEAST, **environ}), hosts)
+    assert len(said) == lines
+    assert all("PUBLIC_URL" in line and "ALLOWED_HOSTS" in line for line in said)
