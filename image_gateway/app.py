@@ -114,7 +114,7 @@ def create_app(
     install_request_log(app)
     install_origin(app, OriginRules(settings.public_url, settings.allowed_hosts))
     install_bounds(app)
-    install_cors(app, settings.cors_allow_origin)
+    install_cors(app, settings.cors_allow_origin, guard_user_header=settings.auth_mode == "dev")
     install_error_handlers(app)
     app.register_blueprint(make_health_blueprint(_make_readiness(catalog, store)))
     if settings.metrics_token is not None:

@@ -6,12 +6,16 @@ import re
 
 from flask import Flask, Response, request
 
+from image_gateway.errors import Forbidden
+from image_gateway.routes.origin import own_root
+
 ALLOWED_METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after"
 DEFAULT_ALLOWED_HEADERS = (
     "range, if-range, if-none-match, if-match, if-modified-since, if-unmodified-since, "
     "content-type, authorization, x-user-id, x-accept-encoding"
 )
+USER_HEADER = "x-user-id"
 MAX_REQUESTED_HEADERS = 4096
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAME_LIST = re.compile(rf"{_NAME}([ \t]*,[ \t]*{_NAME})*", re.ASCII)
@@ -37,12 +41,27 @@ def origin_headers(allowed: tuple[str, ...], origin: str) -> dict[str, str]:
     }
 
 
-def install_cors(app: Flask, origins: tuple[str, ...]) -> None:
-    """Answer every OPTIONS, and put the CORS headers on every response."""
+def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: bool) -> None:
+    """Answer every OPTIONS, and put the CORS headers on every response.
+
+    With `guard_user_header` X-User-Id is refused, with Forbidden, from pages of other origins that `origins`
+    does not name: where the header is believed, any page that a user visits could act as anyone.
+    """
+
+    def may_name_user() -> bool:
+        return not guard_user_header or _is_known_page(origins)
 
     @app.before_request
     def answer_preflight() -> Response | None:
-        return _preflight() if request.method == "OPTIONS" else None
+        return _preflight(may_name_user()) if request.method == "OPTIONS" else None
+
+    @app.before_request
+    def refuse_user_of_other_pages() -> None:
+        if USER_HEADER in request.headers and not may_name_user():
+            raise Forbidden(
+                "AUTH_MODE=dev does not believe X-User-Id from a page of another origin: "
+                "name that origin in CORS_ALLOW_ORIGIN"
+            )
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -50,22 +69,31 @@ def install_cors(app: Flask, origins: tuple[str, ...]) -> None:
         return response
 
 
-def _preflight() -> Response:
+def _is_known_page(origins: tuple[str, ...]) -> bool:
+    """Whether no page asks, or one of the gateway's own origin or of a named one."""
+    origin = request.headers.get("Origin")
+    return origin is None or origin.lower() in {*origins, own_root().lower()}
+
+
+def _preflight(may_name_user: bool) -> Response:
     response = Response(status=204)
     # There is no content that it could describe (RFC 9110 §15.3.5).
     del response.headers["Content-Type"]
     response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-    response.headers["Access-Control-Allow-Headers"] = _allowed_headers()
+    response.headers["Access-Control-Allow-Headers"] = _allowed_headers(may_name_user)
     response.headers["Access-Control-Max-Age"] = "86400"
     response.headers["Vary"] = _PREFLIGHT_VARY
     return response
 
 
-def _allowed_headers() -> str:
+def _allowed_headers(may_name_user: bool) -> str:
     requested = request.headers.get("Access-Control-Request-Headers", "").strip(" \t")
-    if len(requested) <= MAX_REQUESTED_HEADERS and _NAME_LIST.fullmatch(requested):
+    if len(requested) > MAX_REQUESTED_HEADERS or not _NAME_LIST.fullmatch(requested):
+        requested = DEFAULT_ALLOWED_HEADERS
+    if may_name_user or USER_HEADER not in requested.lower():
         return requested
-    return DEFAULT_ALLOWED_HEADERS
+    names = [name.strip(" \t") for name in requested.split(",")]
+    return ", ".join(name for name in names if name.lower() != USER_HEADER)
 
 
 def _add_origin(response: Response, origins: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.leasing import outcome
 from tests.support.world import MIB, World
 
 NAMED = ("https://app.example.com", "http://localhost:5173")
@@ -15,7 +16,7 @@ PATHS = ["/v1/images", "/v1/images/x/range", "/no/such/route", "/health", "/"]
 
 @pytest.mark.parametrize("path", PATHS)
 def test_anyone_may_read_without_credentials(world: World, path: str) -> None:
-    response = world.request("GET", path, headers={"Origin": "https://any.example"})
+    response = world.request("GET", path, user=None, headers={"Origin": "https://any.example"})
     assert response.headers.getlist("Access-Control-Allow-Origin") == ["*"]
     assert "Access-Control-Allow-Credentials" not in response.headers
     assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
@@ -115,3 +116,69 @@ def test_a_page_can_read_that_its_request_is_too_large(
     assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
     assert ("Access-Control-Allow-Credentials" in response.headers) == (allowed == NAMED)
     assert (response.headers.get("Vary") == "Origin") == (allowed == NAMED)
+
+
+# AUTH_MODE=dev: whoever may send X-User-Id is anyone.
+
+OTHER_PAGES = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://localhost:8000",
+    "https://localhost",
+    "http://127.0.0.1",
+    "http://localhost.evil.example",
+]
+ASKED = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-User-Id, content-type"}
+
+
+@pytest.mark.parametrize("allowed", [("*",), NAMED], ids=["any", "named"])
+@pytest.mark.parametrize("origin", OTHER_PAGES)
+def test_a_page_of_another_origin_cannot_say_who_the_user_is(
+    world: World, origin: str, allowed: tuple[str, ...]
+) -> None:
+    dev = world.with_settings(cors_allow_origin=allowed)
+    response = dev.request("POST", "/v1/images", headers={"Origin": origin})
+    assert outcome(response) == (403, "FORBIDDEN")
+    assert "CORS_ALLOW_ORIGIN" in response.get_json()["error"]["message"]
+    preflight = dev.request("OPTIONS", "/v1/images", user=None, headers={"Origin": origin, **ASKED})
+    assert "x-user-id" not in preflight.headers.get("Access-Control-Allow-Headers", "").lower()
+
+
+def test_a_preflight_of_another_page_allows_the_rest(world: World) -> None:
+    for requested, allowed in {
+        "range,X-USER-ID": {"range"},
+        "not a list": {"range", "authorization"},
+    }.items():
+        headers = {"Origin": "https://any.example", "Access-Control-Request-Headers": requested}
+        answer = world.request("OPTIONS", "/v1/images", user=None, headers=headers)
+        names = set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+        assert names >= allowed
+        assert "x-user-id" not in {name.lower() for name in names}
+
+
+@pytest.mark.parametrize("origin", [*NAMED, "HTTP://Localhost:5173", "http://localhost"])
+def test_a_named_page_and_the_gateways_own_may_say_who_the_user_is(world: World, origin: str) -> None:
+    dev = world.with_settings(cors_allow_origin=NAMED)
+    assert dev.request("POST", "/v1/images", headers={"Origin": origin}).status_code == 200
+    preflight = dev.request("OPTIONS", "/v1/images", user=None, headers={"Origin": NAMED[0], **ASKED})
+    assert preflight.headers["Access-Control-Allow-Headers"] == "X-User-Id, content-type"
+
+
+def test_the_gateways_own_page_is_that_of_its_public_url(world: World) -> None:
+    dev = world.with_settings(public_url="https://images.example.com")
+    for origin, status in {"https://images.example.com": 200, "http://localhost": 403}.items():
+        assert dev.request("POST", "/v1/images", headers={"Origin": origin}).status_code == status
+
+
+def test_who_is_no_page_says_who_it_is(world: World) -> None:
+    assert world.request("POST", "/v1/images").status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["none", "oidc"])
+def test_where_the_header_is_not_believed_pages_may_send_it(world: World, mode: str) -> None:
+    elsewhere = world.with_settings(auth_mode=mode) if mode == "none" else world.with_provider(auth_mode=mode)
+    headers = {"Origin": "https://any.example", "Authorization": "Bearer user:alice"}
+    assert elsewhere.request("POST", "/v1/images", headers=headers).status_code == 200
+    preflight = elsewhere.request("OPTIONS", "/v1/images", user=None, headers={**headers, **ASKED})
+    assert preflight.headers["Access-Control-Allow-Headers"] == "X-User-Id, content-type"
