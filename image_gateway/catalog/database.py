@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from image_gateway.catalog.sqlite import open_sqlite
 from image_gateway.errors import CatalogUnavailable
 
-BUSY_TIMEOUT_SECONDS = 15
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -31,7 +29,7 @@ class SchemaOutdated(Exception):
 def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None = None) -> Engine:
     """Make the engine; nothing is connected yet.
 
-    SQLite gets WAL, a busy time-out and its folder made; PostgreSQL a pool that checks connections.
+    SQLite gets its folder made; PostgreSQL a pool that checks connections.
 
     Args:
         timeout: seconds that one statement of PostgreSQL may take; None, as migrations need it, for no bound.
@@ -43,7 +41,7 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
         url = make_url(database_url)
         backend = url.get_backend_name()
         if backend == "sqlite":
-            return _open_sqlite(url, pool_size)
+            return open_sqlite(url, pool_size)
     except (ArgumentError, NoSuchModuleError, ValueError):
         # Their texts may quote the password.
         raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
@@ -60,32 +58,6 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
         raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
     except ModuleNotFoundError as error:
         raise DatabaseUrlError(f"needs the driver {error.name}: install image-gateway[postgres]") from error
-
-
-def _open_sqlite(url: URL, pool_size: int) -> Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).resolve().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url, pool_size=pool_size, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # FULL, not NORMAL: an acknowledged completion must survive a power cut, and writes are rare.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begin as the transaction asks: Python's driver would begin late and never IMMEDIATE."""
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
