@@ -23,6 +23,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
+# METRICS_PORT listens on the container's own loopback unless METRICS_HOST=0.0.0.0.
 EXPOSE 3000
 # Without the proxies of the environment, which would be asked for 127.0.0.1 too.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \

@@ -81,6 +81,7 @@ DEFAULTS = {
     "server_timing": False,
     "tracing": False,
     **dict.fromkeys(["max_streams", "max_streams_per_user", "range_cache_dir", "metrics_port"]),
+    "metrics_host": "127.0.0.1",
     "metrics_token": None,
     "public_url": None,
     "allowed_hosts": (),

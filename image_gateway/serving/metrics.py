@@ -25,7 +25,7 @@ class MetricsProcess:
     """Started by the master when it is ready, again when it is missed, ended with the master."""
 
     def __init__(self, settings: Settings) -> None:
-        self._host = settings.host
+        self._host = settings.metrics_host
         self._port = settings.metrics_port
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -82,5 +82,5 @@ def _require_free(host: str, port: int) -> None:
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Which kind of address HOST is; a name is looked up as IPv4, as gunicorn does."""
+    """Which kind of address a host is; a name is looked up as IPv4, as gunicorn does."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -88,7 +88,7 @@ def main(folder: str, master: str) -> None:
     engine = open_engine(settings.database_url, pool_size=1, timeout=settings.catalog_timeout_seconds)
     catalog = Catalog(engine)
     exposition = Exposition(catalog.open_uploads, Path(folder))
-    address = (settings.host, settings.metrics_port or 0)
+    address = (settings.metrics_host, settings.metrics_port or 0)
     with _open(address, exposition.render, lambda: os.getppid() == int(master)) as server:
         server.serve_forever()
 

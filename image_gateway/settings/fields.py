@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, validate
 
 _LEASE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([!-+\--~]{32,256})", re.ASCII)
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", re.ASCII)
+HOST_ADDRESS = re.compile(r"[A-Za-z0-9.:-]{1,255}")
 _NOT_IN_ORIGINS = re.compile(r"[\s*\\?#]")
 
 

@@ -112,6 +112,7 @@ class Settings:
     range_cache_max_bytes: int
     range_cache_block_bytes: int
     metrics_port: int | None
+    metrics_host: str
     metrics_token: str | None
     server_timing: bool
     tracing: bool

@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from image_gateway.settings.access_schema import AccessSchema
-from image_gateway.settings.fields import boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint, choice, doc, matching, number
 from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
 
@@ -88,7 +88,7 @@ class ServiceSchema(Schema):
         metadata=doc("How long one statement of PostgreSQL may take; migrations have no limit"),
     )
     host = matching(
-        re.compile(r"[A-Za-z0-9.:-]{1,255}"),
+        HOST_ADDRESS,
         "must be an address or host name",
         data_key="HOST",
         load_default="127.0.0.1",

@@ -7,7 +7,7 @@ import re
 from marshmallow import Schema, fields
 
 from image_gateway.protocol.parts import MIB
-from image_gateway.settings.fields import boolean, doc, matching, number
+from image_gateway.settings.fields import HOST_ADDRESS, boolean, doc, matching, number
 
 
 class StreamingSchema(Schema):
@@ -74,7 +74,14 @@ class StreamingSchema(Schema):
         65_535,
         data_key="METRICS_PORT",
         load_default=None,
-        metadata=doc("Port on HOST that serves /metrics and nothing else"),
+        metadata=doc("Port on METRICS_HOST that serves /metrics and nothing else"),
+    )
+    metrics_host = matching(
+        HOST_ADDRESS,
+        "must be an address or host name",
+        data_key="METRICS_HOST",
+        load_default="127.0.0.1",
+        metadata=doc("Address of METRICS_PORT; 0.0.0.0 in a container, where Prometheus is elsewhere"),
     )
     metrics_token = matching(
         re.compile(r"[!-~]{16,256}"),

@@ -14,9 +14,9 @@ import pytest
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from image_gateway.local.gateway import LocalGateway
+from image_gateway.local.gateway import LocalGateway, gunicorn_command
 from image_gateway.local.ports import find_free_ports
-from image_gateway.local.processes import StartFailed
+from image_gateway.local.processes import ManagedProcess, StartFailed
 from tests.live.conftest import StartGateway
 from tests.live.support import run_cli
 from tests.support.numbers import Samples, parse_page, total
@@ -135,6 +135,42 @@ def test_it_does_not_outlive_a_master_that_was_killed(start: StartGateway, tmp_p
     # Poll by a child of ours that lives as long as the server does.
     script = f"import os,time\nwhile os.path.exists('/proc/{server}'): time.sleep(0.05)"
     subprocess.run([sys.executable, "-c", script], timeout=20, check=True)
+
+
+def test_metrics_of_an_open_gateway_are_not_open(environment: dict[str, str], tmp_path: Path) -> None:
+    port, metrics_port = find_free_ports(2)
+    variables = {
+        **environment,
+        "HOST": "0.0.0.0",
+        "PORT": str(port),
+        "ALLOW_INSECURE_DEV_AUTH": "true",
+        "METRICS_PORT": str(metrics_port),
+        "TMPDIR": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+    }
+    process = ManagedProcess("the gateway", gunicorn_command(), env=variables, log=tmp_path / "log")
+    try:
+        process.wait_until(lambda: answers("127.0.0.1", metrics_port), seconds=60)
+        process.wait_until(lambda: answers("127.0.0.2", port), seconds=60)
+        # Another address of this machine, which listening on 0.0.0.0 would include.
+        assert not answers("127.0.0.2", metrics_port)
+    finally:
+        process.stop(grace=10)
+
+
+def test_metrics_listen_where_they_are_told(start: StartGateway, tmp_path: Path) -> None:
+    port = find_free_ports(1)[0]
+    gateway = start(METRICS_PORT=str(port), METRICS_HOST="127.0.0.2", TMPDIR=str(tmp_path))
+    gateway.process.wait_until(lambda: answers("127.0.0.2", port), seconds=60)
+    assert not answers("127.0.0.1", port)
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_port_that_is_taken_stops_the_start(start: StartGateway, tmp_path: Path) -> None:
