@@ -45,7 +45,7 @@ from image_gateway.routes.reading import Reading
 from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
-from image_gateway.routes.streams import Streams
+from image_gateway.routes.streams import Streams, make_stream_slots
 from image_gateway.routes.timing import Timings
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
@@ -56,8 +56,8 @@ from image_gateway.services.fair_slots import FairSlots
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
 from image_gateway.services.purging import Purger
-from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.readiness import Dependency, Readiness
+from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.streaming import Streaming
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -200,24 +200,12 @@ def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Deliv
     return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
 
 
-def reserved_threads(settings: Settings) -> int:
-    """Threads of a worker that neither stream nor wait for a slot, so that everything else is answered."""
-    return max(1, settings.web_threads // 8)
-
-
-def max_streams(settings: Settings) -> int:
-    """How many bodies a worker streams at once; by default three quarters of its threads."""
-    most = settings.web_threads - reserved_threads(settings)
-    return min(settings.max_streams or max(1, settings.web_threads * 3 // 4), most)
-
-
 def _make_stream_slots(settings: Settings) -> FairSlots:
-    total = max_streams(settings)
-    return FairSlots(
-        total,
-        per_holder=settings.max_streams_per_user or max(8, total // 4),
-        room=settings.web_threads - reserved_threads(settings),
-        seconds=settings.stream_queue_seconds,
+    return make_stream_slots(
+        settings.web_threads,
+        settings.max_streams,
+        settings.max_streams_per_user,
+        settings.stream_queue_seconds,
     )
 
 

@@ -18,6 +18,21 @@ _log = logging.getLogger(__name__)
 CATALOG_OUTAGE_SECONDS = 30.0
 
 
+def make_stream_slots(
+    threads: int, most: int | None, most_per_reader: int | None, queue_seconds: float
+) -> FairSlots:
+    """The slots of a worker with so many threads.
+
+    An eighth of the threads neither streams nor waits for that, so that everything else is answered. By default
+    three quarters may stream, a quarter of these, or 8, for one reader.
+    """
+    room = threads - max(1, threads // 8)
+    total = min(most or max(1, threads * 3 // 4), room)
+    return FairSlots(
+        total, per_holder=most_per_reader or max(8, total // 4), room=room, seconds=queue_seconds
+    )
+
+
 class AccessEnded(Exception):
     """Permission to read was taken back while the body was sent; the connection breaks."""
 

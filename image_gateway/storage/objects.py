@@ -12,6 +12,7 @@ from image_gateway.errors import ObjectChanged, ObjectMissing, StoreError, Store
 from image_gateway.metrics.instruments import STORE_CALLS
 from image_gateway.protocol.parts import ClaimedPart, StoredPart, newest_parts, quoted
 from image_gateway.protocol.ranges import Part
+from image_gateway.storage.answers import check_encoding, check_length, check_range
 from image_gateway.storage.body import ObjectBody, ReadableStream
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.facts import named_facts
@@ -162,7 +163,7 @@ class ObjectStore:
         """Return the facts of an object; raises ObjectMissing."""
         with named_facts("HeadObject"):
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
-            _check_encoding(answer)
+            check_encoding(answer)
             return _info(answer, answer["ContentLength"])
 
     def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
@@ -195,9 +196,9 @@ class ObjectStore:
             answer = self._reads.get(key, {**arguments, **pin.as_arguments()}, once=once)
         try:
             with named_facts("GetObject"):
-                _check_encoding(answer)
-                _check_length(answer)
-                size = _check_range(answer, part) if part else answer["ContentLength"]
+                check_encoding(answer)
+                check_length(answer)
+                size = check_range(answer, part) if part else answer["ContentLength"]
                 info = _info(answer, size)
             if not pin.holds_for(info):
                 raise ObjectChanged(key)
@@ -263,31 +264,6 @@ class ObjectStore:
         """Remove an object; one that is gone already is no error."""
         with named_facts("DeleteObject"):
             self._client.delete_object(Bucket=self._bucket, Key=key)
-
-
-def _check_encoding(answer: Mapping[str, Any]) -> None:
-    encoding = answer.get("ContentEncoding")
-    if encoding not in (None, "", "identity"):
-        _log.error("refusing an object whose Content-Encoding is %r", encoding)
-        raise StoreError("the object is stored with a content encoding, so its bytes are not the image's")
-
-
-def _check_length(answer: Mapping[str, Any]) -> None:
-    """Refuse an answer whose end cannot be told from its being cut off (RFC 9112 §6.3)."""
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    if answer.get("ContentLength", -1) < 0 or "transfer-encoding" in headers:
-        _log.error("refusing an answer of the store without one Content-Length")
-        raise StoreError("the store's answer does not say how long it is")
-
-
-def _check_range(answer: Mapping[str, Any], part: Part) -> int:
-    """Return the object's size from Content-Range; StoreError unless exactly `part` was answered."""
-    unit, _, size = str(answer.get("ContentRange", "")).partition("/")
-    expected, _, _ = part.as_content_range(0).partition("/")
-    if unit != expected or not (size.isascii() and size.isdigit()) or answer["ContentLength"] != part.length:
-        _log.error("asked for %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
-        raise StoreError("the store did not answer the range that was asked for")
-    return int(size)
 
 
 def _info(answer: Mapping[str, Any], size: int) -> ObjectInfo:

@@ -108,7 +108,7 @@ def test_a_page_can_read_that_its_request_is_too_large(
     world: World, method: str, path: str, options: dict[str, Any], status: int, allowed: tuple[str, ...]
 ) -> None:
     headers = {"Origin": NAMED[0], **options.get("headers", {})}
-    response = world.with_settings(cors_allow_origin=allowed).request(
+    response = world.with_settings(cors_allow_origin=allowed, auth_mode="none").request(
         method, path, **{**options, "headers": headers}
     )
     assert response.status_code == status
@@ -177,7 +177,12 @@ def test_who_is_no_page_says_who_it_is(world: World) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "oidc"])
 def test_where_the_header_is_not_believed_pages_may_send_it(world: World, mode: str) -> None:
-    elsewhere = world.with_settings(auth_mode=mode) if mode == "none" else world.with_provider(auth_mode=mode)
+    provider = {"oidc_issuer": "https://id.example.com", "oidc_audience": ("image-gateway",)}
+    elsewhere = (
+        world.with_settings(auth_mode=mode)
+        if mode == "none"
+        else world.with_provider(auth_mode=mode, **provider)
+    )
     headers = {"Origin": "https://any.example", "Authorization": "Bearer user:alice"}
     assert elsewhere.request("POST", "/v1/images", headers=headers).status_code == 200
     preflight = elsewhere.request("OPTIONS", "/v1/images", user=None, headers={**headers, **ASKED})
