@@ -23,8 +23,8 @@ def make_stream_slots(
 ) -> FairSlots:
     """The slots of a worker with so many threads.
 
-    An eighth of the threads neither streams nor waits for that, so that everything else is answered. By default
-    three quarters may stream, a quarter of these, or 8, for one reader.
+    An eighth of the threads neither streams nor waits for that, so that everything else is answered. By
+    default three quarters may stream, a quarter of these, or 8, for one reader.
     """
     room = threads - max(1, threads // 8)
     total = min(most or max(1, threads * 3 // 4), room)

@@ -12,6 +12,7 @@ from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MI
 from image_gateway.settings.access_schema import AccessSchema
 from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint, choice, doc, matching, number
 from image_gateway.settings.origin_schema import OriginSchema
+from image_gateway.settings.quota_schema import QuotaSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
 
 SEVEN_DAYS = 604_800
@@ -269,5 +270,5 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(StreamingSchema, AccessSchema, OriginSchema, ServiceSchema):
+class SettingsSchema(StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema):
     """Every variable: its rule, default and meaning."""
