@@ -1,15 +1,18 @@
-FROM python:3.13.16-slim-bookworm AS builder
+FROM python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641 AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
-COPY requirements/runtime.txt requirements/
+COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN pip install --require-hashes -r requirements/runtime.txt
 COPY . .
-RUN pip install --no-deps .
+# What builds the package is locked too, and does not stay.
+RUN pip install --require-hashes -r requirements/build.txt \
+    && pip install --no-deps --no-build-isolation . \
+    && pip uninstall --yes -r requirements/build.txt
 
-FROM python:3.13.16-slim-bookworm
+FROM python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641
 # Owned before VOLUME: a new volume takes its owner over from here.
 RUN groupadd --gid 10001 gateway \
     && useradd --uid 10001 --gid gateway --no-create-home --home-dir /data --shell /usr/sbin/nologin gateway \

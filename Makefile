@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming soak lock format clean
+.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,12 @@ format: $(READY) ## Format the code
 
 lock: $(READY) ## Resolve setup.cfg's ranges anew into requirements/
 	sh requirements/lock.sh
+
+pin-images: $(READY) ## Pin container images to the digests of their tags (CHECK=1 only compares)
+	$(BIN)/python deploy/pin_images.py $(if $(CHECK),--check)
+
+sbom: $(READY) ## Write sbom.json: what the container installs, as CycloneDX
+	$(BIN)/python requirements/sbom.py sbom.json
 
 $(READY): setup.cfg requirements/dev.txt
 	@sh requirements/make-venv.sh "$(PYTHON)" "$(VENV)"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Resolves the ranges of setup.cfg: runtime.txt is what the container ships, dev.txt what tests run with.
+# Resolves the ranges of setup.cfg and of pyproject.toml's build-system: runtime.txt is what the container ships,
+# dev.txt what tests run with, build.txt what builds the package.
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
@@ -9,3 +10,6 @@ export UV_CUSTOM_COMPILE_COMMAND="make lock"
     --extra fast --extra oidc --extra postgres --extra redis -o requirements/runtime.txt setup.cfg
 "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
     --extra dev -c requirements/runtime.txt -o requirements/dev.txt setup.cfg
+.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' |
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+        -c requirements/dev.txt -o requirements/build.txt -

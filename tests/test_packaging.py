@@ -87,10 +87,9 @@ def test_the_contract_parses() -> None:
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_every_image_of_compose_is_pinned_by_tag(name: str) -> None:
+def test_every_image_of_compose_is_pinned_by_tag_and_digest(name: str) -> None:
     for service in services_of(name, ours=False).values():
-        _, _, tag = service["image"].rpartition("/")[2].partition(":")
-        assert tag not in ("", "latest")
+        assert re.fullmatch(r"[a-z./]+:(?!latest)[\w.-]+@sha256:[0-9a-f]{64}", service["image"])
 
 
 def test_minio_comes_from_quay() -> None:
@@ -150,7 +149,7 @@ def test_the_image_runs_as_a_user_without_rights() -> None:
 
 def test_the_base_images_are_one_and_pinned() -> None:
     [image] = set(re.findall(r"^FROM (\S+)", read("Dockerfile"), re.M))
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", image)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", image)
 
 
 def test_the_image_listens_everywhere_and_keeps_its_catalog_on_its_volume() -> None:

@@ -59,11 +59,11 @@ class Container:
         )
 
 
-def pip_installs() -> list[list[str]]:
-    """The arguments of each `pip install` of the Dockerfile, in order."""
+def pip_commands() -> list[list[str]]:
+    """The arguments of each `pip` of the Dockerfile, in order."""
     runs = re.findall(r"^RUN (.*)$", DOCKERFILE, re.M)
     commands = [shlex.split(command) for run in runs for command in run.split("&&")]
-    return [command[1:] for command in commands if command[:2] == ["pip", "install"]]
+    return [command[1:] for command in commands if command[0] == "pip"]
 
 
 def json_of(instruction: str) -> list[str]:
@@ -101,7 +101,7 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Container:
     # Without a pip of its own, which Debian's Python cannot give it: this one's pip installs into it.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", container.venv], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(container.venv / "bin" / "python")]
-    for arguments in pip_installs():
+    for arguments in pip_commands():
         subprocess.run(
             [*pip, *arguments],
             cwd=container.context,
@@ -132,9 +132,15 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_the_dockerfile_installs_locked_packages_first_and_then_only_the_package() -> None:
-    locked, package = pip_installs()
-    assert "--require-hashes" in locked
-    assert package == ["install", "--no-deps", "."]
+    locked, build, package, removed = pip_commands()
+    assert locked == ["install", "--require-hashes", "-r", "requirements/runtime.txt"]
+    assert build == ["install", "--require-hashes", "-r", "requirements/build.txt"]
+    assert package == ["install", "--no-deps", "--no-build-isolation", "."]
+    assert removed == ["uninstall", "--yes", "-r", "requirements/build.txt"]
+
+
+def test_what_built_the_package_does_not_stay(container: Container) -> None:
+    assert list(container.venv.glob("lib/python*/site-packages/setuptools*")) == []
 
 
 def test_every_file_of_the_package_is_installed(container: Container) -> None:
