@@ -79,7 +79,8 @@ def create_app(
 ) -> Flask:
     """Wire the gateway; what is not given is made from the settings.
 
-    `clock` gives seconds since the epoch, `timer` monotonic seconds for the TTL caches. Raises SettingsError when the key, the database URL or the tables cannot be used.
+    `clock` gives seconds since the epoch, `timer` monotonic seconds for the TTL caches. Raises SettingsError
+    when the key, the database URL or the tables cannot be used.
     """
     store = store or open_store(settings)
     catalog = catalog or open_catalog(settings)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 from moto.backends import get_backend
+from moto.server import ThreadedMotoServer
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
@@ -71,12 +72,20 @@ def catalog(database_url: str) -> Iterator[Catalog]:
 
 @pytest.fixture(scope="session")
 def moto_clients() -> Iterator[StoreClients]:
-    """Clients of a mocked S3; making them is the slow part, so they are shared."""
-    address = StoreAddress(ENVIRONMENT["S3_BUCKET"], ENVIRONMENT["AWS_REGION"], credentials=("key", "secret"))
-    with mock_aws():
-        clients = StoreClients(address)
-        assert clients.requests
-        yield clients
+    """Clients of moto's S3, over HTTP in this process: objects are read as in production."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = StoreAddress(
+        ENVIRONMENT["S3_BUCKET"],
+        ENVIRONMENT["AWS_REGION"],
+        f"http://{host}:{port}",
+        path_style=True,
+        credentials=("key", "secret"),
+    )
+    yield StoreClients(address)
+    server.stop()
 
 
 @pytest.fixture

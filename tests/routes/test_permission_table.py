@@ -342,10 +342,19 @@ def as_rows(statuses: Callable[[str, str], int]) -> list[str]:
     return [f"{role:9}" + " ".join(str(statuses(role, state)) for state in STATES) for role in ROLES]
 
 
-@pytest.fixture(scope="module")
-def theatre(databases: Databases, checker: ContractChecker, moto_clients: StoreClients) -> Iterator[Theatre]:
+@pytest.fixture(scope="module", params=[False, True], ids=["asked", "remembered"])
+def theatre(
+    request: pytest.FixtureRequest,
+    databases: Databases,
+    checker: ContractChecker,
+    moto_clients: StoreClients,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Theatre]:
+    """Where access and blocks are remembered, nobody gets what only another one may."""
+    blocks = str(tmp_path_factory.mktemp("blocks"))
+    remembering = {"access_cache_seconds": 60, "range_cache_dir": blocks} if request.param else {}
     with lasting_world(databases, checker, moto_clients) as world:
-        plain = world.with_settings(rate_limits=False, lease_keys=KEYS)
+        plain = world.with_settings(rate_limits=False, lease_keys=KEYS, **remembering)
         hiding = plain.with_provider(hide_foreign_images=True)
         stages = {state: set_up(plain, state) for state in STATES}
         yield Theatre(plain, plain.with_provider(), hiding, stages)

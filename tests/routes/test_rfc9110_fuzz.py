@@ -27,7 +27,7 @@ from tests.support.records import FREE, NOW, make_record
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
-EXAMPLES = 1250
+EXAMPLES = 700
 ENTITIES = [
     Entity(bytes(number % 251 for number in range(1000)), '"d41d8cd98f00b204-7"', 1_795_374_001),
     Entity(b"sevenby", '"E"', 951_868_799),
@@ -61,7 +61,7 @@ class MemoryStore(ObjectStore):
 class Scene:
     """A gateway over an image of each entity."""
 
-    def __init__(self, catalog: Catalog, database_url: str) -> None:
+    def __init__(self, catalog: Catalog, database_url: str, more: dict[str, str]) -> None:
         store = MemoryStore()
         self.paths: dict[Entity, str] = {}
         for entity in ENTITIES:
@@ -73,7 +73,7 @@ class Scene:
             store.objects[record.location.disk_key] = entity
             self.paths[entity] = f"/v1/images/{record.image_id}/range"
         given_settings = load_settings(
-            {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "DATABASE_URL": database_url}
+            {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "DATABASE_URL": database_url, **more}
         )
         self.app = create_app(given_settings, store=store, catalog=catalog)
         self.client = FlaskClient(self.app, Response, use_cookies=False)
@@ -85,11 +85,14 @@ class Scene:
             return seen(response.status_code, response.headers, response.data)
 
 
-@pytest.fixture(scope="module")
-def scene(databases: Databases) -> Iterator[Scene]:
+@pytest.fixture(scope="module", params=[False, True], ids=["no cache", "block cache"])
+def scene(
+    request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    more = {"RANGE_CACHE_DIR": str(tmp_path_factory.mktemp("blocks"))} if request.param else {}
     url = databases.make_migrated()
     engine = open_engine(url)
-    yield Scene(Catalog(engine), url)
+    yield Scene(Catalog(engine), url, more)
     engine.dispose()
     databases.drop(url)
 
