@@ -1,4 +1,4 @@
-"""Writes a CycloneDX SBOM of requirements/runtime.txt: versions and hashes as locked, licences as installed."""
+"""Writes a CycloneDX SBOM of requirements/runtime.txt: versions and hashes as locked, licences as found."""
 
 from __future__ import annotations
 

@@ -198,6 +198,9 @@ class Streaming:
             opened = self._store.open(target.key)
         except ObjectMissing as error:
             raise NotFound("the image's object is no longer in the store") from error
+        except ObjectChanged as error:
+            # A precondition failed that was not sent.
+            raise StoreError("the store's answers contradict each other") from error
         new = _replaced(target, opened.info)
         try:
             bodiless = self._decide(new, ReadRequest(None, request.conditions, request.head))

@@ -88,6 +88,6 @@ def _unexpected(operation: str, code: str, status: int, metadata: Mapping[str, A
     ids = {"store_request_id": metadata.get("RequestId"), "store_host_id": metadata.get("HostId")}
     known = {name: value for name, value in ids.items() if value}
     _log.warning("%s: the store answered %s %s", operation, status, code, extra=known)
-    if code in _PASSING or status in (429, 500, 503):
+    if code in _PASSING or status in (429, 500, 502, 503, 504):
         return StoreUnavailable("the store cannot answer now; try again")
     return StoreError(f"the store refused {operation}")
