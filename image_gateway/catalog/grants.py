@@ -57,6 +57,9 @@ class Grants:
         }
         with self._transactions.writing() as connection:
             self._lock(connection, share.image_id)
+            if not self._is_shared(connection, share):
+                shares = select(func.count()).where(ShareRow.image_id == share.image_id)
+                _check_count(connection, shares, most, "shares", "take one back first")
             upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             statement = upsert(ShareRow).values(**values)
             connection.execute(
@@ -64,8 +67,6 @@ class Grants:
                     index_elements=["image_id", "user_id"], set_={"permission": share.permission.value}
                 )
             )
-            shares = select(func.count()).where(ShareRow.image_id == share.image_id)
-            _check_count(connection, shares, most, "shares", "take one back first")
             connection.execute(_sharing(share.image_id, share.created_at))
 
     def unshare(self, image_id: str, user: str) -> bool:
@@ -101,9 +102,15 @@ class Grants:
         holding = holding.where(or_(row.expires_at.is_(None), row.expires_at > link.created_at))
         with self._transactions.writing() as connection:
             self._lock(connection, link.image_id)
-            connection.execute(statement)
             _check_count(connection, holding, most, "share links", "revoke one first")
+            connection.execute(statement)
             connection.execute(_sharing(link.image_id, link.created_at))
+
+    def _is_shared(self, connection: Connection, share: Share) -> bool:
+        chosen = select(ShareRow.user_id).where(
+            ShareRow.image_id == share.image_id, ShareRow.user_id == share.user
+        )
+        return connection.execute(chosen).first() is not None
 
     def _lock(self, connection: Connection, image_id: str) -> None:
         """Let requests that count an image's shares or links wait for each other."""
@@ -158,7 +165,7 @@ class Grants:
 def _check_count(
     connection: Connection, counting: Select[int], most: int | None, what: str, remedy: str
 ) -> None:
-    if most is not None and (connection.execute(counting).scalar() or 0) > most:
+    if most is not None and (connection.execute(counting).scalar() or 0) >= most:
         raise QuotaExceeded(f"an image may have at most {most} {what}: {remedy}")
 
 
