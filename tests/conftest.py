@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 from moto.backends import get_backend
-from moto.server import ThreadedMotoServer
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.settings import Settings, load_settings
-from image_gateway.storage.client import StoreAddress, StoreClients
+from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker, load_contract
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
+from tests.support.moto_store import running_moto
 from tests.support.world import World, make_world
 
 # What is remembered of images and leases has tests of its own.
@@ -73,19 +72,8 @@ def catalog(database_url: str) -> Iterator[Catalog]:
 @pytest.fixture(scope="session")
 def moto_clients() -> Iterator[StoreClients]:
     """Clients of moto's S3, over HTTP in this process: objects are read as in production."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = StoreAddress(
-        ENVIRONMENT["S3_BUCKET"],
-        ENVIRONMENT["AWS_REGION"],
-        f"http://{host}:{port}",
-        path_style=True,
-        credentials=("key", "secret"),
-    )
-    yield StoreClients(address)
-    server.stop()
+    with running_moto() as address:
+        yield StoreClients(address)
 
 
 @pytest.fixture

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 
-from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.repository import Catalog
-from image_gateway.local.gateway import start_gateway
-from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore
 from tests.live.test_faults import (
     CUTS,
     DATA,
     MIB,
-    READ_TIMEOUT,
     READERS,
     SEED,
     SIZE,
     RandomCuts,
     Scene,
     judge,
+    scene_over,
 )
-from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.fault_proxy import Fault
 
 # More than the cache holds, so that the store is asked again and again.
 IMAGES = 8
@@ -38,27 +32,14 @@ IMAGES = 8
 def scene(
     store: LocalStore, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
-    address = urlsplit(store.address.endpoint or "")
-    engine = open_engine(environment["DATABASE_URL"])
     folder = tmp_path_factory.mktemp("cached-faults")
-    with fault_proxy((address.hostname or "", address.port or 0)) as proxy:
-        variables = {
-            **os.environ,
-            **environment,
-            "S3_ENDPOINT": proxy.url,
-            "S3_READ_TIMEOUT_SECONDS": str(READ_TIMEOUT),
-            "S3_CONNECT_TIMEOUT_SECONDS": "2",
-            "RANGE_CACHE_DIR": str(folder / "blocks"),
-            "RANGE_CACHE_MAX_BYTES": str(16 * MIB),
-            "RANGE_CACHE_BLOCK_BYTES": str(MIB // 4),
-            "WEB_THREADS": "16",
-        }
-        gateway = start_gateway(variables, port=find_free_ports(1)[0], log=folder / "gateway.log")
-        made = Scene(gateway, proxy, store, Catalog(engine))
+    cache = {
+        "RANGE_CACHE_DIR": str(folder / "blocks"),
+        "RANGE_CACHE_MAX_BYTES": str(16 * MIB),
+        "RANGE_CACHE_BLOCK_BYTES": str(MIB // 4),
+    }
+    with scene_over(store, environment, folder, WEB_THREADS="16", **cache) as made:
         yield made
-        made.close()
-        gateway.stop()
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -102,10 +103,11 @@ class Scene:
         self._s3.close()
 
 
-@pytest.fixture(scope="module")
-def running(
-    store: LocalStore, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def scene_over(
+    store: LocalStore, environment: dict[str, str], folder: Path, **changes: str
 ) -> Iterator[Scene]:
+    """A gateway over the proxy, with changed variables."""
     address = urlsplit(store.address.endpoint or "")
     engine = open_engine(environment["DATABASE_URL"])
     with fault_proxy((address.hostname or "", address.port or 0)) as proxy:
@@ -115,14 +117,22 @@ def running(
             "S3_ENDPOINT": proxy.url,
             "S3_READ_TIMEOUT_SECONDS": str(READ_TIMEOUT),
             "S3_CONNECT_TIMEOUT_SECONDS": "2",
+            **changes,
         }
-        log = tmp_path_factory.mktemp("faults") / "gateway.log"
-        gateway = start_gateway(variables, port=find_free_ports(1)[0], log=log)
+        gateway = start_gateway(variables, port=find_free_ports(1)[0], log=folder / "gateway.log")
         scene = Scene(gateway, proxy, store, Catalog(engine))
         yield scene
         scene.close()
         gateway.stop()
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def running(
+    store: LocalStore, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    with scene_over(store, environment, tmp_path_factory.mktemp("faults")) as scene:
+        yield scene
 
 
 @pytest.fixture(scope="module")

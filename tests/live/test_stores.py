@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import urllib3
-from moto.server import ThreadedMotoServer
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
@@ -26,6 +24,7 @@ from image_gateway.storage.client import StoreAddress, StoreClients
 from tests.support.aws_shape import HOST_ID, REQUEST_ID, AwsShape, Canned, aws_shape
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
+from tests.support.moto_store import running_moto
 from tests.support.world import Image, World, make_world
 
 MIB = 1024 * 1024
@@ -43,16 +42,9 @@ def shape(store: LocalStore) -> Iterator[AwsShape]:
 
 @pytest.fixture(scope="module")
 def moto_address() -> Iterator[StoreAddress]:
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = StoreAddress(
-        "images", "us-east-1", f"http://{host}:{port}", path_style=True, credentials=("key", "secret")
-    )
-    StoreClients(address).requests.create_bucket(Bucket="images")
-    yield address
-    server.stop()
+    with running_moto() as address:
+        StoreClients(address).requests.create_bucket(Bucket=address.bucket)
+        yield address
 
 
 @pytest.fixture(autouse=True)
