@@ -19,10 +19,12 @@ else:
 # ruff: noqa: E402
 from image_gateway.serving.lifecycle import STOPPING
 from image_gateway.serving.logs import logging_config
+from image_gateway.serving.memory import limit_malloc_arenas
 from image_gateway.serving.metrics import MetricsProcess
 from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev, warn_of_any_host
 from image_gateway.serving.worker import GatewayWorker
 
+limit_malloc_arenas()
 _metrics = MetricsProcess(_settings)
 share_lease_key(_settings)
 
