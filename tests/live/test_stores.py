@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
+from image_gateway.client.api import GatewayClient
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.services.sweeping import Sweeper, SweepReport
 from image_gateway.settings import load_settings
 from image_gateway.storage.client import StoreAddress, StoreClients
+from tests.live.conftest import StartGateway
+from tests.live.support import run_cli
 from tests.support.aws_shape import HOST_ID, REQUEST_ID, AwsShape, Canned, aws_shape
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
@@ -53,6 +58,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch, shape: AwsShape) -> Iterator[None
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
     yield
     shape.script, shape.slow_down_every = lambda *_: None, 0
+    shape.loses = lambda *_: False
 
 
 @dataclass
@@ -189,6 +195,37 @@ def test_a_part_that_was_sent_again_counts_once(world: World) -> None:
     assert (answer.status_code, answer.get_json().get("size")) == (200, len(DATA)), answer.text
     assert limited.request("GET", "/v1/usage").get_json()["bytes"]["used"] == used + len(DATA)
     assert limited.request("GET", f"/v1/images/{plan['imageId']}/range").data == DATA
+
+
+def test_a_bad_network_makes_no_part_count_twice(
+    start: StartGateway, shape: AwsShape, tmp_path: Path
+) -> None:
+    """The command line's whole upload, while the answer to the first PUT of each part is lost."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(DATA + DATA)
+    lost: set[str] = set()
+
+    def loses(method: str, target: str) -> bool:
+        number = parse_qs(urlsplit(target).query).get("partNumber", [""])[0]
+        is_first = method == "PUT" and number not in lost
+        lost.add(number)
+        return is_first
+
+    shape.loses = loses
+    gateway = start(S3_PUBLIC_ENDPOINT=shape.url, QUOTA_BYTES=str(2 * len(DATA) + 1000))
+    user = f"user-{uuid.uuid4()}"
+    sent = run_cli(
+        {"IMAGE_GATEWAY_API": gateway.url, "IMAGE_GATEWAY_USER": user, "XDG_CACHE_HOME": str(tmp_path)},
+        *("upload", str(path), "--json"),
+    )
+    assert sent.returncode == 0, sent.stderr
+    assert lost == {"1", "2", "3"}
+    client = GatewayClient(gateway.url, user)
+    image_id = json.loads(sent.stdout)["imageId"]
+    assert client.read_range(image_id, 0, 2 * len(DATA)) == DATA + DATA
+    with urllib3.PoolManager() as http:
+        usage = http.request("GET", f"{gateway.url}/v1/usage", headers={"X-User-Id": user}).json()
+    assert usage["bytes"]["used"] == 2 * len(DATA)
 
 
 def test_other_bytes_sent_for_the_same_part_win(world: World) -> None:

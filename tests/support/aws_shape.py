@@ -55,6 +55,8 @@ class AwsShape:
     port: int = 0
     script: Script = lambda _method, _target, _headers: None
     slow_down_every: int = 0
+    # Whether the answer to a request that the store has served is lost on its way.
+    loses: Callable[[str, str], bool] = lambda _method, _target: False
     calls: list[str] = field(default_factory=list)
     slowed: int = 0
     _numbers: Any = field(default_factory=lambda: count(1))
@@ -118,6 +120,9 @@ def aws_shape(store: tuple[str, int]) -> Iterator[AwsShape]:
             if self.command == "HEAD" and answer.headers.get("Content-Length"):
                 headers["Content-Length"] = answer.headers["Content-Length"]
             upstream.close()
+            if shape.loses(self.command, self.path):
+                self.close_connection = True
+                return
             self._send(answer.status, headers, data, answer.status >= 300, False)
 
         def _send(
