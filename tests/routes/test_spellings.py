@@ -94,7 +94,7 @@ def state_of(world: World, image_id: str) -> tuple[object, ...]:
 def test_a_spelling_does_the_whole_of_it(
     lasting: World, route: tuple[str, str, object], complete: bool
 ) -> None:
-    @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(capitals=strategies.integers(1, 2**36 - 1))
     def check(capitals: int) -> None:
         plain_id, plain_upload = make(lasting, complete)

@@ -18,7 +18,7 @@ from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart
 from image_gateway.storage.objects import ListedObject, ObjectInfo, OpenObject, OpenUpload, Pin
 
-SLOWEST = 0.0015
+SLOWEST = 0.0007
 
 
 class _Body:
