@@ -12,12 +12,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from image_gateway.cache.block_cache import BlockCache
-from image_gateway.catalog.database import (
-    DatabaseUrlError,
-    SchemaOutdated,
-    open_engine,
-    require_current,
-)
+from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated, open_engine, require_current
 from image_gateway.catalog.records import Quota
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cdn.backends import Sign
@@ -52,7 +47,6 @@ from image_gateway.services.access import Access
 from image_gateway.services.cached import CachedReads
 from image_gateway.services.completion import Completion
 from image_gateway.services.delivery import Cdn, Delivery, LeaseCarrier
-from image_gateway.services.fair_slots import FairSlots
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
 from image_gateway.services.purging import Purger
@@ -79,8 +73,8 @@ def create_app(
 ) -> Flask:
     """Wire the gateway; what is not given is made from the settings.
 
-    `clock` gives seconds since the epoch, `timer` monotonic seconds for the TTL caches. Raises SettingsError
-    when the key, the database URL or the tables cannot be used.
+    `clock` gives seconds since the epoch, `timer` monotonic ones. Raises SettingsError when the key, the
+    database URL or the tables cannot be used.
     """
     store = store or open_store(settings)
     catalog = catalog or open_catalog(settings)
@@ -97,7 +91,7 @@ def create_app(
     reading = Reading(
         access,
         _make_streaming(settings, store),
-        Streams(_make_stream_slots(settings), max(1, settings.access_cache_seconds)),
+        _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
     )
@@ -199,13 +193,10 @@ def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Deliv
     return Delivery(cdn, None if settings.auth_mode == "none" else leases, carrier)
 
 
-def _make_stream_slots(settings: Settings) -> FairSlots:
-    return make_stream_slots(
-        settings.web_threads,
-        settings.max_streams,
-        settings.max_streams_per_user,
-        settings.stream_queue_seconds,
-    )
+def _make_streams(settings: Settings) -> Streams:
+    threads, queue_seconds = settings.web_threads, settings.stream_queue_seconds
+    slots = make_stream_slots(threads, settings.max_streams, settings.max_streams_per_user, queue_seconds)
+    return Streams(slots, recheck_seconds=max(1, settings.access_cache_seconds))
 
 
 def make_block_cache(settings: Settings) -> BlockCache | None:
