@@ -34,7 +34,8 @@ live: $(READY) ## Tests with real gunicorn processes and a real store
 
 test-postgres: $(READY) ## The tests that use a database, on a PostgreSQL started for them
 	.ci/with-postgres $(BIN)/pytest -q -n auto tests/catalog tests/routes tests/services \
-		--ignore=tests/routes/test_range.py --ignore=tests/routes/test_rfc9110_fuzz.py
+		--ignore=tests/routes/test_range.py --ignore=tests/routes/test_rfc9110_fuzz.py \
+		--ignore=tests/routes/test_spellings.py
 	.ci/with-postgres $(BIN)/pytest -q -n 2 tests/live/test_flow.py tests/live/test_client.py \
 		tests/live/test_completion.py --deselect=tests/live/test_completion.py::test_twelve_hundred_parts
 
