@@ -75,6 +75,8 @@ class BlockCache:
         What the account of bytes counts for them is corrected at the next eviction. Blocks that are being
         read stay readable. A disk that refuses is logged, and the next sweep tries again.
         """
+        if not self._index.has(image_id):
+            return False
         try:
             with self._room.lock_ledger() as lock:
                 return any(lock.attempts()) and self._index.forget(image_id)

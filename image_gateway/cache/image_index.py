@@ -39,6 +39,10 @@ class ImageIndex:
         with suppress(FileNotFoundError):
             yield from os.listdir(self._room.images)
 
+    def has(self, image_id: str) -> bool:
+        """Whether an image has, or had, blocks here; costs no lock."""
+        return os.path.isdir(f"{self._room.images}/{image_id}")
+
     def forget(self, image_id: str) -> bool:
         """Remove all blocks of an image; whether there were any. Raises OSError when the disk refuses."""
         folder = f"{self._room.images}/{image_id}"

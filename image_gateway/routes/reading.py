@@ -100,7 +100,7 @@ class Reading:
 
     def _forget_deleted(self, image_id: str) -> None:
         """Drop what this machine has cached of an image that was deleted, perhaps through another machine."""
-        record = self._access.look_up(image_id)
+        record = self._access.look_up(image_id) if self._streaming.has_cache else None
         if record is not None and record.state is ImageState.DELETED:
             self._streaming.forget(record.image_id)
 

@@ -143,6 +143,11 @@ class Streaming:
             _log.error("an immutable object was replaced: %s", target.key)
             return self._read_replaced(target, request)
 
+    @property
+    def has_cache(self) -> bool:
+        """Whether this machine keeps blocks of images."""
+        return self._cached is not None
+
     def forget(self, image_id: str) -> None:
         """Drop what is cached of a deleted image on this machine."""
         if self._cached is not None:
