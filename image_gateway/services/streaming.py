@@ -20,7 +20,7 @@ from image_gateway.protocol.preconditions import Conditions, Decision, Validator
 from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.cached import CachedBody, CachedReads
 from image_gateway.storage.body import BodyBroken, ObjectBody
-from image_gateway.storage.objects import ObjectInfo, ObjectStore, Pin
+from image_gateway.storage.objects import ObjectInfo, ObjectStore, OpenObject, Pin
 
 _log = logging.getLogger(__name__)
 OCTETS = "application/octet-stream"
@@ -184,11 +184,7 @@ class Streaming:
             if body is not None:
                 return Answer(206 if part else 200, target, part, body)
         opened = self._store.open(target.key, part=part, pin=target.pin)
-        try:
-            self._check_size(target, opened.info)
-        except StoreError:
-            opened.body.close()
-            raise
+        self._require_size(target, opened)
         _begin(opened.body)
         status = 206 if part else 200
         return Answer(status, _with_cache_control(target, opened.info), part, opened.body)
@@ -198,6 +194,13 @@ class Streaming:
             _log.error("%s has %d bytes, the catalog says %d", target.key, info.size, target.size)
             raise StoreError("the object in the store has another size than the image")
 
+    def _require_size(self, target: Representation, opened: OpenObject) -> None:
+        try:
+            self._check_size(target, opened.info)
+        except StoreError:
+            opened.body.close()
+            raise
+
     def _read_replaced(self, target: Representation, request: ReadRequest) -> Answer:
         try:
             opened = self._store.open(target.key)
@@ -206,6 +209,8 @@ class Streaming:
         except ObjectChanged as error:
             # A precondition failed that was not sent.
             raise StoreError("the store's answers contradict each other") from error
+        if target.is_versioned:
+            self._require_size(target, opened)
         new = _replaced(target, opened.info)
         try:
             bodiless = self._decide(new, ReadRequest(None, request.conditions, request.head))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from image_gateway.errors import BadRequest, InvalidState, NotFound
+from tests.support.moto_store import date_object
 from tests.support.world import Image, World
 
 CHUNK = 1024
@@ -100,10 +101,14 @@ def test_a_manifest_is_always_whole(world: World, published: Image) -> None:
     assert json.loads(response.data)["imageId"] == published.image_id
 
 
-def test_a_chunk_of_another_size_is_never_served(world: World, published: Image) -> None:
+@pytest.mark.parametrize("later", [0, 2], ids=["in the second of publication", "later"])
+def test_a_chunk_of_another_size_is_never_served(world: World, published: Image, later: int) -> None:
     record = world.catalog.find(published.image_id)
     assert record is not None
-    world.replace_object(record.location.chunk_key(0, 8), b"short", ContentEncoding="identity")
+    assert record.chunked is not None
+    key = record.location.chunk_key(0, 8)
+    world.replace_object(key, b"short", ContentEncoding="identity")
+    date_object(world.settings.s3_bucket, key, record.chunked.published_at + timedelta(seconds=later))
     response = world.request("GET", published.path("chunked/chunks/0"))
     assert (response.status_code, response.get_json()["error"]["code"]) == (502, "S3_ERROR")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
+from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
 from image_gateway.storage.client import StoreAddress
@@ -23,3 +25,13 @@ def running_moto() -> Iterator[StoreAddress]:
         "images", "us-east-1", f"http://{host}:{port}", path_style=True, credentials=("key", "secret")
     )
     server.stop()
+
+
+def date_object(bucket: str, key: str, moment: datetime) -> None:
+    """Set the Last-Modified of an object in moto, which dates by the clock of this machine."""
+    for backends in get_backend("s3").values():
+        for backend in backends.values():
+            if bucket in backend.buckets:
+                backend.get_object(bucket, key).last_modified = moment.replace(tzinfo=None)
+                return
+    raise LookupError(bucket)
