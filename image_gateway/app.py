@@ -27,6 +27,7 @@ from image_gateway.routes.bounds import install_bounds
 from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.cors import install_cors
 from image_gateway.routes.delivery import make_delivery_blueprint
+from image_gateway.routes.edge import install_edge
 from image_gateway.routes.error_handlers import install_error_handlers
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.identity import Authenticator, install_identity
@@ -109,6 +110,7 @@ def create_app(
     install_bounds(app)
     install_cors(app, settings.cors_allow_origin, guard_user_header=settings.auth_mode == "dev")
     install_error_handlers(app)
+    install_edge(app, settings.edge_token)
     app.register_blueprint(make_health_blueprint(_make_readiness(catalog, store)))
     if settings.metrics_token is not None:
         exposition = Exposition(catalog.open_uploads)

@@ -10,6 +10,7 @@ import click
 
 from image_gateway.cli.bucket import print_step
 from image_gateway.cli.remote import one_line
+from image_gateway.local.edge import require_nginx
 from image_gateway.local.ports import is_free
 from image_gateway.local.processes import StartFailed
 from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
@@ -26,21 +27,30 @@ from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
 @click.option(
     "--port", envvar="PORT", type=click.IntRange(1, 65_535), default=DEFAULT_GATEWAY_PORT, show_default=True
 )
-def dev(data: Path, port: int) -> None:
+@click.option(
+    "--edge", envvar="EDGE", is_flag=True, help="Put nginx in front, as in production; it must be installed."
+)
+def dev(data: Path, port: int, edge: bool) -> None:
     """Run an embedded S3 store and the gateway until Ctrl-C; the data stay for the next time.
 
     With S3_ENDPOINT set, that store is used instead of the embedded one.
     """
+    if edge:
+        require_nginx()
     if not is_free(port):
         raise StartFailed(f"port {port} is taken: stop what listens there, or choose another with --port")
     # A closed terminal must not leave store and gateway behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with running_stack(data, os.environ, gateway_port=port, on_step=print_step, say=click.echo) as stack:
+        with running_stack(
+            data, os.environ, gateway_port=port, on_step=print_step, say=click.echo, with_edge=edge
+        ) as stack:
             click.echo(f"gateway: {stack.gateway.url}, log in {one_line(stack.gateway.process.log)}")
+            if stack.edge is not None:
+                click.echo(f"nginx: {stack.edge.url}, logs in {one_line(data / 'edge')}")
             click.echo(
-                f"try: curl -X POST -H 'X-User-Id: me' {stack.gateway.url}/v1/images\n"
+                f"try: curl -X POST -H 'X-User-Id: me' {stack.url}/v1/images\n"
                 f"for other commands: . {one_line(data / 'env')}\nCtrl-C stops everything"
             )
             status = stack.gateway.process.wait()

@@ -18,6 +18,7 @@ from image_gateway.cli.db import db
 from image_gateway.cli.demo import demo
 from image_gateway.cli.dev import dev
 from image_gateway.cli.download import download
+from image_gateway.cli.edge import edge
 from image_gateway.cli.images import images
 from image_gateway.cli.publish import publish
 from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
@@ -56,7 +57,7 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
-for command in (serve, dev, demo, config, db, bucket, publish, sweep, upload, download, images, share):
+for command in (serve, edge, dev, demo, config, db, bucket, publish, sweep, upload, download, images, share):
     cli.add_command(command)
 
 

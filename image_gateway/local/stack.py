@@ -10,6 +10,7 @@ from pathlib import Path
 
 from image_gateway.app import store_address
 from image_gateway.catalog.database import open_engine, upgrade
+from image_gateway.local.edge import LocalEdge, edge_environment, start_edge
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import DEFAULT_PORT, start_local_store
@@ -36,6 +37,12 @@ class Stack:
     gateway: LocalGateway
     settings: Settings
     store: StoreAddress
+    edge: LocalEdge | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients ask: nginx, where it is in front."""
+        return self.edge.url if self.edge else self.gateway.url
 
 
 @contextmanager
@@ -47,11 +54,13 @@ def running_stack(
     on_step: Callable[[Step], object],
     say: Callable[[str], None],
     cwd: Path | None = None,
+    with_edge: bool = False,
 ) -> Iterator[Stack]:
     """Start everything over `folder` and stop it again on leaving, whatever happens.
 
     What `environ` sets wins; without S3_ENDPOINT in it the embedded store is started. `gateway_port` None
-    means any free one, 3000 first. The gateway runs in `cwd`.
+    means any free one, 3000 first. The gateway runs in `cwd`. `with_edge` puts nginx in front: it listens on
+    the port, and the gateway on another one.
     """
     with ExitStack() as stack:
         environment = {**_defaults(folder), **{name: value for name, value in environ.items() if value}}
@@ -64,6 +73,10 @@ def running_stack(
             credentials = store.address.credentials
             say(f"store: {store.address.endpoint}, data in {folder / 'store'}")
         port = gateway_port or find_free_ports(1, preferred=(DEFAULT_GATEWAY_PORT,))[0]
+        front_port = port
+        if with_edge:
+            port, internal_port = find_free_ports(2)
+            environment |= edge_environment(folder / "edge", front_port, internal_port)
         settings = load_settings({**environment, "PORT": str(port)})
         address = replace(store_address(settings), credentials=credentials)
         upgrade(open_engine(settings.database_url))
@@ -72,7 +85,10 @@ def running_stack(
         write_env_file(folder / "env", environment)
         gateway = start_gateway(environment, port=port, log=folder / "gateway.log", cwd=cwd)
         stack.callback(gateway.stop)
-        yield Stack(gateway, settings, address)
+        edge = start_edge(settings, address, folder / "edge") if with_edge else None
+        if edge is not None:
+            stack.callback(edge.stop)
+        yield Stack(gateway, settings, address, edge)
 
 
 def write_env_file(path: Path, environment: Mapping[str, str]) -> None:

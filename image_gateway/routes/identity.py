@@ -11,6 +11,7 @@ from flask import Flask, current_app, g, request
 from image_gateway.errors import BadRequest, Forbidden, GatewayError, LeaseExpired, Unauthenticated
 from image_gateway.identity.lease_tokens import looks_like_lease
 from image_gateway.identity.oidc import Identity
+from image_gateway.routes.edge import asks_for_permission
 from image_gateway.routes.request_log import note
 from image_gateway.services.callers import NOBODY, Caller
 from image_gateway.services.delivery import LEASE_COOKIE
@@ -119,7 +120,8 @@ def refuse(error: GatewayError) -> NoReturn:
     A lease that has lapsed is no guess: its signature was right.
     """
     is_guess = isinstance(error, Unauthenticated) and not isinstance(error, LeaseExpired)
-    if is_guess and "refusal_counted" not in g:
+    # nginx asks first and then passes the request on, which is when it counts.
+    if is_guess and "refusal_counted" not in g and not asks_for_permission():
         g.refusal_counted = True
         _authenticator().on_refused()
     raise error

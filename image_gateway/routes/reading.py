@@ -11,6 +11,7 @@ from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Vi
 from image_gateway.errors import Forbidden, LeaseLapsed, NotFound, Unauthenticated
 from image_gateway.protocol.addresses import network_of
 from image_gateway.protocol.preconditions import Conditions
+from image_gateway.routes.edge import NotForEdge, asks_for_permission, permission_response
 from image_gateway.routes.identity import current_visitor, lease_cookie, lease_in_query, leased_caller, refuse
 from image_gateway.routes.request_log import note
 from image_gateway.routes.responses import bytes_response
@@ -105,7 +106,12 @@ class Reading:
             self._streaming.forget(record.image_id)
 
     def answer(self, found: Found, target: Representation) -> Response:
-        """Read what the request asks of a representation of this image; raises Overloaded."""
+        """Read what the request asks of a representation of this image; raises Overloaded.
+
+        nginx in front gets a permission to read it instead.
+        """
+        if asks_for_permission():
+            return self._permit(found, target)
         return self._streams.serve(
             _name_of(found.caller),
             lambda: self._access.may_still_read(found.record, found.caller),
@@ -117,6 +123,14 @@ class Reading:
             answer = self._streaming.read(target, read_request(request))
         public = found.record.visibility is Visibility.PUBLIC
         return self._timings.tell(bytes_response(answer, self._resource_policy, public=public))
+
+    def _permit(self, found: Found, target: Representation) -> Response:
+        signed = self._streaming.sign(target, read_request(request).conditions)
+        if signed is None:
+            raise NotForEdge("the gateway answers this request by itself")
+        public = found.record.visibility is Visibility.PUBLIC
+        seconds = self._access.seconds_to_remember(found.caller)
+        return permission_response(target, signed, seconds, self._resource_policy, public=public)
 
 
 def _name_of(caller: Caller) -> str:

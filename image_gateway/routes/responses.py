@@ -60,7 +60,7 @@ def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False
     the object's Cache-Control says is meant for an edge that checks each reader's signature.
     """
     headers = Headers(_common_headers(answer.representation, resource_policy))
-    headers["Cache-Control"] = _cache_control(answer.representation, public)
+    headers["Cache-Control"] = cache_control(answer.representation, public=public)
     if not public:
         headers["Vary"] = CREDENTIALS
     size = answer.representation.size
@@ -100,7 +100,8 @@ def _common_headers(representation: Representation, resource_policy: str) -> dic
     }
 
 
-def _cache_control(representation: Representation, public: bool) -> str:
+def cache_control(representation: Representation, *, public: bool) -> str:
+    """The Cache-Control of an answer with these bytes."""
     if public:
         return PUBLIC_VERSIONED if representation.is_versioned else PUBLIC
     own = {directive.strip().lower() for directive in (representation.cache_control or "").split(",")}

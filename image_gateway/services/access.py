@@ -48,6 +48,7 @@ class Access:
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._readers: TtlCache[_Reader, tuple[ImageRecord, DiskFacts]] = TtlCache(remember, timer)
+        self._remember = remember
         self._catalog = catalog
         self._grants = grants
         self._hide_foreign = hide_foreign
@@ -94,12 +95,17 @@ class Access:
         if recent is not None:
             return recent
         found = self.find_readable(image_id, caller)
+        seconds = self.seconds_to_remember(caller)
+        return self._readers.put(reader, found, at_most=seconds) if seconds > 0 else found
+
+    def seconds_to_remember(self, caller: Caller) -> float:
+        """How long a caller who may read now may go on without the catalog being asked; 0 for not at all."""
         if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
             # Each of an admin's reads is to stand in the audit log.
-            return found
+            return 0
         if caller.lease is None:
-            return self._readers.put(reader, found)
-        return self._readers.put(reader, found, at_most=remaining_of(caller.lease, self._clock))
+            return self._remember
+        return max(0.0, min(self._remember, remaining_of(caller.lease, self._clock)))
 
     def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
         """Whether a body that this caller began to read may go on; the catalog is asked each time.

@@ -143,6 +143,20 @@ class Streaming:
             _log.error("an immutable object was replaced: %s", target.key)
             return self._read_replaced(target, request)
 
+    def sign(self, target: Representation, conditions: Conditions) -> str | None:
+        """Path and query of a presigned GET, for a front end that serves any one range by itself.
+
+        None when the gateway must answer: the front end compares If-Match and If-Range with nothing but the
+        whole current ETag of the object in the store, and knows no other conditions.
+        """
+        if not target.takes_ranges or not target.size:
+            return None
+        own = (None,) if target.is_versioned else (None, target.etag)
+        plain = Conditions(if_match=conditions.if_match, if_range=conditions.if_range)
+        if conditions != plain or conditions.if_match not in own or conditions.if_range not in own:
+            return None
+        return self._store.sign_read(target.key)
+
     @property
     def has_cache(self) -> bool:
         """Whether this machine keeps blocks of images."""

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, validate
 _LEASE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([!-+\--~]{32,256})", re.ASCII)
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", re.ASCII)
 HOST_ADDRESS = re.compile(r"[A-Za-z0-9.:-]{1,255}")
+_PORT_AT_END = re.compile(r":[0-9]{1,5}$", re.ASCII)
 _NOT_IN_ORIGINS = re.compile(r"[\s*\\?#]")
 
 
@@ -56,6 +57,39 @@ class Hosts(fields.String):
         if not all(is_origin(f"http://{host}") for host in hosts):
             raise ValidationError("must be host or host:port, comma-separated, like images.example.com")
         return tuple(dict.fromkeys(hosts))
+
+
+class Address(fields.String):
+    """One `host:port`."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _is_address(str(value)):
+            raise ValidationError("must be host:port, like 127.0.0.1:8125")
+        return str(value)
+
+
+class Addresses(fields.String):
+    """`host:port` separated by commas, into a tuple."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        addresses = tuple(text.strip() for text in str(value).split(","))
+        if not all(map(_is_address, addresses)):
+            raise ValidationError("must be host:port, comma-separated, like 127.0.0.1:3000")
+        return addresses
+
+
+class Networks(fields.String):
+    """IP addresses and networks separated by commas, into a tuple of networks."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return tuple(str(ipaddress.ip_network(text.strip())) for text in str(value).split(","))
+        except ValueError as error:
+            raise ValidationError("must be IP networks, comma-separated, like 10.0.0.0/8") from error
+
+
+def _is_address(text: str) -> bool:
+    return is_origin(f"http://{text}") and _PORT_AT_END.search(text) is not None
 
 
 def _as_browsers_say(origin: str) -> str:

@@ -116,6 +116,27 @@ class Settings:
     metrics_token: str | None
     server_timing: bool
     tracing: bool
+    edge_token: str | None
+    edge_host: str
+    edge_port: int
+    edge_internal_port: int
+    edge_tls_certificate: str | None
+    edge_tls_certificate_key: str | None
+    edge_user: str | None
+    edge_workers: int | None
+    edge_worker_connections: int
+    edge_gateway: tuple[str, ...]
+    edge_resolver: str | None
+    edge_ca_file: str
+    edge_real_ip_from: tuple[str, ...]
+    edge_cache_dir: str
+    edge_cache_max_bytes: int
+    edge_slice_bytes: int
+    edge_run_dir: str
+    edge_log_dir: str
+    edge_connections_per_address: int
+    edge_requests_per_second: int
+    edge_metrics_address: str | None
 
     def __repr__(self) -> str:
         return f"Settings({dict(self.masked())})"

@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from image_gateway.settings.access_schema import AccessSchema
+from image_gateway.settings.edge_schema import EdgeSchema
 from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint, choice, doc, matching, number
 from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.quota_schema import QuotaSchema
@@ -270,5 +271,5 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema):
+class SettingsSchema(EdgeSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema):
     """Every variable: its rule, default and meaning."""

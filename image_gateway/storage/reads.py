@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
@@ -24,7 +25,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import get_cert_path
 from urllib3.exceptions import HTTPError
 
-from image_gateway.storage.client import StoreClients
+from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.wire import Connection, Pool, Wire, make_request
 
 ATTEMPTS = 3
@@ -43,12 +44,20 @@ class Reads(Protocol):
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]: ...
 
+    def sign(self, key: str) -> SplitResult:
+        """A presigned GET of an object, good for ten minutes and more."""
+        ...
+
 
 class SdkReads:
     """GetObject as the SDK does it, with its own retries."""
 
     def __init__(self, clients: StoreClients) -> None:
         self._clients = clients
+        self._urls = SignedUrls(clients)
+
+    def sign(self, key: str) -> SplitResult:
+        return self._urls.get(key)
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
         client = self._clients.requests_once if once else self._clients.requests
@@ -71,6 +80,9 @@ class LeanReads:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._wires: dict[str, Wire] = {}
+
+    def sign(self, key: str) -> SplitResult:
+        return self._urls.get(key)
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
         """Begin to read an object; raises botocore's ClientError, or its errors of connections."""
@@ -143,6 +155,13 @@ class SignedUrls:
     def forget(self, key: str) -> None:
         with self._lock:
             self._urls.pop(key, None)
+
+
+def read_origin(address: StoreAddress) -> str:
+    """Scheme and host of the URLs that objects are read by, as the SDK builds them."""
+    unsigned = replace(address, credentials=address.credentials or ("none", "none"))
+    url = SignedUrls(StoreClients(unsigned)).get("object")
+    return f"{url.scheme}://{url.netloc}"
 
 
 def reads_for(clients: StoreClients) -> Reads:

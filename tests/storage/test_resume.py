@@ -325,6 +325,9 @@ def test_what_begins_again_has_the_first_answers_version(pauses: list[float]) ->
     broken = Broken(OLD, 5)
 
     class Noting:
+        def sign(self, key: str) -> Any:
+            raise AssertionError(f"{key} is read here, not signed")
+
         def get(self, key: str, arguments: dict[str, Any], *, once: bool = False) -> dict[str, Any]:
             asked.append({**arguments, "once": once})
             start = 5 if len(asked) > 1 else 0

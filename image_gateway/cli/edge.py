@@ -1,0 +1,52 @@
+"""`image-gateway edge`: nginx in front of the gateway."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from image_gateway.app import store_address
+from image_gateway.edge.config import render_config
+from image_gateway.serving.environment import read_settings
+
+
+@click.group()
+def edge() -> None:
+    """Set up nginx in front of the gateway."""
+
+
+@edge.command(
+    epilog="Example: image-gateway edge config --output /etc/nginx/nginx.conf && nginx -t && nginx -s reload",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write, readable by its owner alone; standard output when missing.",
+)
+def config(output: Path | None) -> None:
+    """Print a whole nginx.conf made from the settings, for Debian's nginx and the official image.
+
+    nginx faces the clients, serves image bytes from a cache of its own, and asks the gateway who may read.
+    The gateway must run with the same EDGE_TOKEN and with TRUSTED_PROXY_HOPS=1 (more with load balancers in
+    front of nginx).
+    """
+    settings = read_settings()
+    text = render_config(settings, store_address(settings))
+    if settings.trusted_proxy_hops == 0:
+        click.echo("note: set TRUSTED_PROXY_HOPS=1 for the gateway behind this nginx", err=True)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    _write_private(output, text)
+    click.echo(f"wrote {output}", err=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file at once by one that only its owner reads: it holds EDGE_TOKEN."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)

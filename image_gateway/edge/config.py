@@ -1,0 +1,81 @@
+"""Renders the configuration of nginx in front of the gateway from the gateway's settings."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from image_gateway.edge.store_headers import STORE_HEADERS
+from image_gateway.routes.bounds import MAX_JSON_BYTES
+from image_gateway.routes.cors import EXPOSED
+from image_gateway.services.delivery import LEASE_COOKIE
+from image_gateway.settings import Settings, SettingsError
+from image_gateway.storage.client import StoreAddress
+from image_gateway.storage.reads import read_origin
+
+# Longer than any answer of the gateway takes to begin: completing an upload may wait for its hash.
+GATEWAY_SECONDS = 300
+# What nginx itself puts on image bytes; the template adds them.
+_SENT_HEADERS = (
+    "Accept-Ranges Content-Type Content-Encoding Content-Range ETag Last-Modified Cache-Control Vary "
+    "X-Content-Type-Options Cross-Origin-Resource-Policy Access-Control-Allow-Origin "
+    "Access-Control-Allow-Credentials Access-Control-Expose-Headers Referrer-Policy X-Request-Id"
+).split()
+_PORTS = {"http": 80, "https": 443}
+_ZONE_BYTES_PER_SLICE = 128
+_MEBIBYTE = 1024 * 1024
+
+
+def render_config(settings: Settings, address: StoreAddress) -> str:
+    """The whole nginx.conf, for nginx 1.22 and newer.
+
+    Args:
+        settings: The gateway's settings; EDGE_TOKEN must be among them.
+        address: The store that the gateway reads from.
+
+    Raises:
+        SettingsError: EDGE_TOKEN is missing.
+    """
+    if settings.edge_token is None:
+        raise SettingsError(["EDGE_TOKEN is missing: nginx asks the gateway with it; openssl rand -hex 32"])
+    store = urlsplit(read_origin(address))
+    name, port = store.hostname or "", store.port or _PORTS[store.scheme]
+    store_address = f"{_in_url(name)}:{port}"
+    environment = Environment(
+        loader=PackageLoader("image_gateway.edge", "."),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  # it is no HTML, and settings are checked for what nginx would read
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("nginx.conf.jinja").render(
+        settings=settings,
+        any_origin=settings.cors_allow_origin == ("*",),
+        blocks_zone=_zone_size(settings),
+        exposed=EXPOSED,
+        gateway_timeout=GATEWAY_SECONDS,
+        gateways=settings.edge_gateway or (f"{_in_url(settings.host)}:{settings.port}",),
+        hidden=STORE_HEADERS,
+        lease_cookie=LEASE_COOKIE,
+        listen=f"{_in_url(settings.edge_host)}:{settings.edge_port}",
+        max_body=MAX_JSON_BYTES,
+        min_free=min(settings.edge_cache_max_bytes // 20, 1024 * _MEBIBYTE),
+        sent=_SENT_HEADERS,
+        store_address=store_address,
+        store_host=store.netloc,
+        store_name=name,
+        store_scheme=store.scheme,
+        store_upstream=store_address if settings.edge_resolver else "store",
+        # For each connection one cached file may be open.
+        open_files=2 * settings.edge_worker_connections + 256,
+    )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _zone_size(settings: Settings) -> int:
+    """Return MiB of shared memory for the keys of a full cache: nginx takes some 128 bytes for each."""
+    slices = settings.edge_cache_max_bytes // settings.edge_slice_bytes
+    return max(8, 2 * slices * _ZONE_BYTES_PER_SLICE // _MEBIBYTE)
