@@ -17,11 +17,23 @@ from image_gateway.storage.reads import read_origin
 # Longer than any answer of the gateway takes to begin: completing an upload may wait for its hash.
 GATEWAY_SECONDS = 300
 # What nginx itself puts on image bytes; the template adds them.
-_SENT_HEADERS = (
-    "Accept-Ranges Content-Type Content-Encoding Content-Range ETag Last-Modified Cache-Control Vary "
-    "X-Content-Type-Options Cross-Origin-Resource-Policy Access-Control-Allow-Origin "
-    "Access-Control-Allow-Credentials Access-Control-Expose-Headers Referrer-Policy X-Request-Id"
-).split()
+_SENT_HEADERS = [
+    "Accept-Ranges",
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Range",
+    "ETag",
+    "Last-Modified",
+    "Cache-Control",
+    "Vary",
+    "X-Content-Type-Options",
+    "Cross-Origin-Resource-Policy",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Credentials",
+    "Access-Control-Expose-Headers",
+    "Referrer-Policy",
+    "X-Request-Id",
+]
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024

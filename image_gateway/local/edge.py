@@ -31,9 +31,12 @@ class LocalEdge:
 
 
 def edge_environment(folder: Path, port: int, internal_port: int) -> dict[str, str]:
-    """The variables of a gateway and its nginx on this machine; everything that nginx writes is in `folder`."""
+    """The variables of a gateway and its nginx on this machine; nginx writes in `folder` alone."""
     place = str(folder.resolve())
+    # Started by root, nginx would change to a user that may not enter the folder.
+    as_root = {"EDGE_USER": "root"} if os.geteuid() == 0 else {}
     return {
+        **as_root,
         "EDGE_TOKEN": secrets.token_hex(32),
         "EDGE_PORT": str(port),
         "EDGE_INTERNAL_PORT": str(internal_port),

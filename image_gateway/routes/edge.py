@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import math
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from werkzeug.http import http_date
 
 from image_gateway.errors import GatewayError, Unauthenticated
@@ -78,7 +78,7 @@ def permission_response(
         "X-Edge-Etag": target.etag,
         "X-Edge-Last-Modified": http_date(target.last_modified),
         "X-Edge-Cache-Control": cache_control(target, public=public),
-        "X-Edge-Vary": "" if public else CREDENTIALS,
+        "Vary": "" if public else CREDENTIALS,
         "X-Edge-Resource-Policy": resource_policy,
         "Cache-Control": _lifetime(seconds),
     }

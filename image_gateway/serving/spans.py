@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import SplitResult
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
@@ -71,6 +72,9 @@ class TracedReads:
     def __init__(self, reads: Reads, tracer: Tracer) -> None:
         self._reads = reads
         self._tracer = tracer
+
+    def sign(self, key: str) -> SplitResult:
+        return self._reads.sign(key)
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
         attributes = {"aws.s3.key": key, "image_gateway.range": str(arguments.get("Range", ""))}
