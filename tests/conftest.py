@@ -12,7 +12,7 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.settings import Settings, load_settings
 from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker, load_contract
-from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
+from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases, database_folder
 from tests.support.moto_store import running_moto
 from tests.support.world import World, make_world
 
@@ -32,10 +32,11 @@ def checker() -> ContractChecker:
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def databases() -> Iterator[Databases]:
     server = os.environ.get("TEST_DATABASE_URL")
     if not server:
-        yield SqliteDatabases(tmp_path_factory.mktemp("databases"))
+        with database_folder() as folder:
+            yield SqliteDatabases(folder)
         return
     postgres = PostgresDatabases(server)
     yield postgres

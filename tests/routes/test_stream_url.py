@@ -179,7 +179,7 @@ def test_cookie_mode_offers_cloudfronts_manifest(with_cdn: Callable[..., World])
     assert manifest == f"https://{DOMAIN}/{image.key.replace('disk.img', 'manifest.json')}"
 
 
-def test_a_thousand_stream_urls_cost_one_signature(with_cdn: Callable[..., World]) -> None:
+def test_a_hundred_stream_urls_cost_one_signature(with_cdn: Callable[..., World]) -> None:
     cdn = with_cdn()
     image = cdn.make_image(b"data")
     signed: list[bytes] = []
@@ -191,7 +191,7 @@ def test_a_thousand_stream_urls_cost_one_signature(with_cdn: Callable[..., World
     cdn.app = create_app(
         cdn.settings, store=cdn.store, catalog=cdn.catalog, sign=sign, clock=lambda: 1_800_000_000
     )
-    for _ in range(1000):
+    for _ in range(100):
         assert cdn.request("GET", image.path("stream-url")).status_code == 200
     assert len(signed) == 1
 

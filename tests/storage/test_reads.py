@@ -11,6 +11,7 @@ import ssl
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,16 +92,29 @@ class Lean:
         return count
 
 
+@contextmanager
+def nothing_dropped_unclosed() -> Iterator[None]:
+    """Let Python warn, which is an error, of what is made within the block and dropped without being closed.
+
+    What is older is left out: to look through everything that thousands of tests have imported takes seconds.
+    """
+    gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        gc.unfreeze()
+
+
 @pytest.fixture
 def lean(fake: FakeStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lean]:
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    made = Lean(fake.clients())
-    yield made
-    made.close_kept()
-    made.clients.requests.close()
-    made.clients.requests_once.close()
-    # Whatever was let go without being closed is a ResourceWarning, which is an error.
-    gc.collect()
+    with nothing_dropped_unclosed():
+        made = Lean(fake.clients())
+        yield made
+        made.close_kept()
+        made.clients.requests.close()
+        made.clients.requests_once.close()
 
 
 def close_lean(reads: Reads) -> None:
@@ -115,12 +129,12 @@ def either(
 ) -> Iterator[ObjectStore]:
     """An ObjectStore by each way, neither of which waits between its tries."""
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    clients = fake.clients()
-    reads = SdkReads(clients) if request.param == "sdk" else LeanReads(clients, sleep=lambda _: None)
-    yield ObjectStore(clients, reads)
-    close_lean(reads)
-    clients.requests.close()
-    gc.collect()
+    with nothing_dropped_unclosed():
+        clients = fake.clients()
+        reads = SdkReads(clients) if request.param == "sdk" else LeanReads(clients, sleep=lambda _: None)
+        yield ObjectStore(clients, reads)
+        close_lean(reads)
+        clients.requests.close()
 
 
 # The same facts by either way
