@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FILE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live test-postgres bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
+.PHONY: help demo run test lint unit live test-postgres races bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,14 +30,13 @@ unit: $(READY) ## Tests that need no store
 	$(BIN)/pytest -q -n auto --ignore=tests/live
 
 live: $(READY) ## Tests with real gunicorn processes and a real store
-	$(BIN)/pytest -q -n 2 tests/live
+	$(BIN)/pytest -q -n 2 --dist loadgroup tests/live
 
-test-postgres: $(READY) ## The tests that use a database, on a PostgreSQL started for them
-	.ci/with-postgres $(BIN)/pytest -q -n auto tests/catalog tests/routes tests/services \
-		--ignore=tests/routes/test_range.py --ignore=tests/routes/test_rfc9110_fuzz.py \
-		--ignore=tests/routes/test_spellings.py
-	.ci/with-postgres $(BIN)/pytest -q -n 2 tests/live/test_flow.py tests/live/test_client.py \
-		tests/live/test_completion.py --deselect=tests/live/test_completion.py::test_twelve_hundred_parts
+test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
+	.ci/with-postgres $(BIN)/pytest -q -n 2 -m database
+
+races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
+	RACE_ROUNDS=1000 $(BIN)/pytest -q -n auto --timeout 1800 tests/services/test_races.py
 
 bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000 images
 	$(BIN)/python bench/catalog.py

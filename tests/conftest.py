@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from moto.backends import get_backend
@@ -19,11 +20,21 @@ from tests.support.world import World, make_world
 # What is remembered of images and leases has tests of its own.
 ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "ACCESS_CACHE_SECONDS": "0"}
 
+DATABASE_FOLDERS = [Path(__file__).parent / name for name in ("catalog", "services")]
+
 
 def pytest_configure() -> None:
     """Let child processes be interrupted: a shell's background job inherits SIGINT as ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of the catalog and the services; elsewhere modules mark themselves."""
+    for item in items:
+        if item.path.parent in DATABASE_FOLDERS:
+            item.add_marker(pytest.mark.database)
 
 
 @pytest.fixture(scope="session")

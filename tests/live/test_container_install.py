@@ -22,6 +22,8 @@ from image_gateway.local.processes import ManagedProcess
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 INSTALL_SECONDS = 240
+# In one process of pytest-xdist: the installation is made once.
+pytestmark = pytest.mark.xdist_group("container")
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,12 @@ def copy_context(target: Path) -> None:
 
 
 def pip_environment() -> dict[str, str]:
-    """This environment with its settings of pip, without what would make other packages visible."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    """This environment with its settings of pip, without what would make other packages visible.
+
+    Nothing is compiled but what is imported.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "PIP_NO_COMPILE": "1"}
 
 
 @pytest.fixture(scope="module")

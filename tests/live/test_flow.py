@@ -18,6 +18,8 @@ from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
 from tests.live.support import run_cli
 
+pytestmark = pytest.mark.database
+
 MIB = 1024 * 1024
 SIZE = 12 * MIB + 512
 

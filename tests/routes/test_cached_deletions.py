@@ -11,6 +11,8 @@ from image_gateway.cache.block_cache import BlockCache
 from image_gateway.services.sweeping import Sweeper, SweepReport
 from tests.support.world import Image, World
 
+pytestmark = pytest.mark.database
+
 SIZE = 3 * 65_536
 
 

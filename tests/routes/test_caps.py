@@ -13,6 +13,8 @@ from tests.support.clock import Clock
 from tests.support.leasing import outcome
 from tests.support.world import OWNER, World
 
+pytestmark = pytest.mark.database
+
 HOUR = 3600
 
 

@@ -9,6 +9,8 @@ import pytest
 from image_gateway.errors import StoreUnavailable
 from tests.support.world import Image, World
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def image(world: World) -> Image:

@@ -16,6 +16,8 @@ from tests.support.databases import Databases
 from tests.support.leasing import OLD, cookie_of, outcome
 from tests.support.world import Image, World, lasting_world
 
+pytestmark = pytest.mark.database
+
 FORGED = "igl~k1~e30~x"
 TOO_MANY = (429, "TOO_MANY_REQUESTS")
 FEW: dict[str, Any] = {

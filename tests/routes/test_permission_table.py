@@ -342,7 +342,13 @@ def as_rows(statuses: Callable[[str, str], int]) -> list[str]:
     return [f"{role:9}" + " ".join(str(statuses(role, state)) for state in STATES) for role in ROLES]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["asked", "remembered"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="asked", marks=pytest.mark.database),
+        pytest.param(True, id="remembered"),
+    ],
+)
 def theatre(
     request: pytest.FixtureRequest,
     databases: Databases,

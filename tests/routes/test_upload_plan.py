@@ -11,6 +11,8 @@ import pytest
 from image_gateway.protocol.parts import ClaimedPart
 from tests.support.world import MIB, World
 
+pytestmark = pytest.mark.database
+
 SIZE = 12 * MIB + 1
 
 

@@ -10,6 +10,8 @@ import pytest
 from image_gateway.errors import StoreUnavailable
 from tests.support.world import MIB, OWNER, World
 
+pytestmark = pytest.mark.database
+
 
 def test_create_answers_the_old_fields(world: World) -> None:
     response = world.request("POST", "/v1/images")

@@ -19,6 +19,8 @@ from tests.support.leasing import (
 )
 from tests.support.world import Image, World
 
+pytestmark = pytest.mark.database
+
 
 def test_a_share_that_is_taken_back_ends_its_leases(world: World, image: Image) -> None:
     world.share_with(image, "bob")

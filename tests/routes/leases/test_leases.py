@@ -27,6 +27,8 @@ from tests.support.leasing import (
 )
 from tests.support.world import OWNER, Image, World
 
+pytestmark = pytest.mark.database
+
 ORIGIN = "https://app.example.com"
 
 

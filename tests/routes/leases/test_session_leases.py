@@ -21,6 +21,8 @@ from tests.support.leasing import (
 )
 from tests.support.world import OWNER, Image, World
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def published(lasting: World) -> Image:

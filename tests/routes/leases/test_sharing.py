@@ -16,6 +16,8 @@ from tests.support.clock import Clock
 from tests.support.leasing import SESSION, TTL, Remake, moment, outcome, read
 from tests.support.world import OWNER, Image, World
 
+pytestmark = pytest.mark.database
+
 DAY = 86_400
 
 
