@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from moto.backends import get_backend
 
@@ -20,6 +21,9 @@ from tests.support.world import World, make_world
 # What is remembered of images and leases has tests of its own.
 ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "ACCESS_CACHE_SECONDS": "0"}
 
+# A busy machine may be slow at any example; what must be fast says so itself.
+hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("unhurried")
 DATABASE_FOLDERS = [Path(__file__).parent / name for name in ("catalog", "services")]
 
 

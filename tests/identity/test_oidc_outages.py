@@ -92,7 +92,8 @@ def test_an_issuer_that_goes_away_and_comes_back(
     for number in range(100):
         assert verifier.verify(provider.token()) == ALICE
         assert_unknown(verifier, foreign_token(provider, number))
-    assert time.monotonic() - started < 3
+    # Waiting a second for each of the hundred would take longer, and the slowest machine less.
+    assert time.monotonic() - started < 60
     assert caplog.messages == [
         "the identity provider's keys could not be obtained: 127.0.0.1: NewConnectionError"
     ]

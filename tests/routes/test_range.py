@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from pathlib import Path
 
 import pytest
 
-from image_gateway.settings import Settings
+from image_gateway.storage.client import StoreClients
+from tests.support.contract import ContractChecker
+from tests.support.databases import Databases
 from tests.support.numbers import Numbers
-from tests.support.world import Image, World
+from tests.support.world import Image, World, lasting_world
 
 SIZE = 1000
 DATA = bytes(number % 251 for number in range(SIZE))
 
 
-@pytest.fixture(params=[False, True], ids=["no cache", "block cache"])
-def settings(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module", params=[False, True], ids=["no cache", "block cache"])
+def world(
+    request: pytest.FixtureRequest,
+    databases: Databases,
+    checker: ContractChecker,
+    moto_clients: StoreClients,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
     """Every row holds whichever way the bytes come."""
-    if not request.param:
-        return settings
-    return replace(settings, range_cache_dir=str(tmp_path / "blocks"), range_cache_block_bytes=65_536)
+    blocks = {"range_cache_dir": str(tmp_path_factory.mktemp("blocks")), "range_cache_block_bytes": 65_536}
+    with lasting_world(databases, checker, moto_clients) as lasting:
+        yield lasting.with_settings(rate_limits=False, **(blocks if request.param else {}))
 
 
 @pytest.fixture
