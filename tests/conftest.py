@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
+from botocore.loaders import JSONFileLoader
 from moto.backends import get_backend
 
 from image_gateway.catalog.database import open_engine
@@ -39,6 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent in DATABASE_FOLDERS:
             item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_parsed_once() -> Iterator[None]:
+    """Let all clients of the SDK share what it reads of S3 from its files, as those of one session do."""
+    load = JSONFileLoader.load_file
+    load_once = cache(lambda path: load(JSONFileLoader(), path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load_once(path))
+        yield
 
 
 @pytest.fixture(scope="session")
