@@ -92,7 +92,7 @@ DEFAULTS = {
     "edge_port": 8080,
     "edge_internal_port": 8081,
     **dict.fromkeys(["edge_token", "edge_tls_certificate", "edge_tls_certificate_key", "edge_user"]),
-    **dict.fromkeys(["edge_workers", "edge_resolver", "edge_metrics_address"]),
+    **dict.fromkeys(["edge_workers", "edge_resolver", "edge_report_address"]),
     "edge_worker_connections": 8192,
     "edge_gateway": (),
     "edge_real_ip_from": (),

@@ -29,15 +29,23 @@ class Page(NamedTuple):
 class Exposition:
     """Renders all metrics; `count_uploads` asks the catalog for open uploads and their bytes.
 
-    Read from `folder` where workers share their numbers, from this process's memory otherwise.
+    Read from `folder` where workers share their numbers, from this process's memory otherwise; `more` are
+    what this process alone knows.
     """
 
-    def __init__(self, count_uploads: Callable[[], tuple[int, int]], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        count_uploads: Callable[[], tuple[int, int]],
+        folder: Path | None = None,
+        more: Iterable[Collector] = (),
+    ) -> None:
         folder = folder or shared_folder()
         self._registry = CollectorRegistry()
         self._registry.register(SharedNumbers(folder) if folder else OwnNumbers())
         self._registry.register(OpenUploads(count_uploads))
         self._registry.register(BuildInfo())
+        for collector in more:
+            self._registry.register(collector)
 
     def render(self) -> Page:
         """The page as it is now."""

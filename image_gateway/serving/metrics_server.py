@@ -15,6 +15,8 @@ from typing import Any
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
+from image_gateway.edge.reports import EdgeReports
+from image_gateway.metrics.edge import EdgeReads
 from image_gateway.metrics.exposition import Exposition, Page
 from image_gateway.serving.environment import read_settings_or_exit
 from image_gateway.serving.logs import configure_logging
@@ -87,10 +89,33 @@ def main(folder: str, master: str) -> None:
     configure_logging(settings.log_level, settings.log_format)
     engine = open_engine(settings.database_url, pool_size=1, timeout=settings.catalog_timeout_seconds)
     catalog = Catalog(engine)
-    exposition = Exposition(catalog.open_uploads, Path(folder))
+    reads = EdgeReads()
+    exposition = Exposition(
+        catalog.open_uploads, Path(folder), [reads] if settings.edge_report_address else []
+    )
+    is_wanted = _is_child_of(int(master))
     address = (settings.metrics_host, settings.metrics_port or 0)
-    with _open(address, exposition.render, lambda: os.getppid() == int(master)) as server:
+    if settings.edge_report_address:
+        _receive_reports(settings.metrics_host, settings.edge_report_address, reads, is_wanted)
+    with _open(address, exposition.render, is_wanted) as server:
         server.serve_forever()
+
+
+def _is_child_of(master: int) -> Callable[[], bool]:
+    return lambda: os.getppid() == master
+
+
+def _receive_reports(host: str, address: str, reads: EdgeReads, is_wanted: Callable[[], bool]) -> None:
+    """Listen on the port of EDGE_REPORT_ADDRESS, once a master that this one takes over from does not."""
+    port = int(address.rpartition(":")[2])
+    while is_wanted():
+        try:
+            EdgeReports((host, port), family_of(host), reads.count).start()
+        except OSError as error:
+            _log.warning("EDGE_REPORT_ADDRESS: port %d is not free yet: %s", port, error.strerror)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _open(

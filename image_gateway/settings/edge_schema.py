@@ -153,11 +153,11 @@ class EdgeSchema(Schema):
         load_default=200,
         metadata=doc("Requests per second and address that nginx passes to the gateway; bytes do not count"),
     )
-    edge_metrics_address = Address(
-        data_key="EDGE_METRICS_ADDRESS",
+    edge_report_address = Address(
+        data_key="EDGE_REPORT_ADDRESS",
         load_default=None,
         metadata=doc(
-            "Where nginx reports reads by UDP for /metrics, as host:port; the process of METRICS_PORT listens"
+            "Where nginx reports reads and errors by UDP, as host:port; the process of METRICS_PORT listens"
         ),
     )
 
@@ -167,3 +167,9 @@ class EdgeSchema(Schema):
         missing = [name for name in pair if name not in given]
         if len(missing) == 1:
             raise ValidationError({missing[0]: ["is missing: TLS needs certificate and key"]})
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_report_address(self, _: dict[str, Any], given: Mapping[str, str], **__: Any) -> None:
+        if "EDGE_REPORT_ADDRESS" in given and "METRICS_PORT" not in given:
+            text = "needs METRICS_PORT, whose process receives the reports"
+            raise ValidationError({"EDGE_REPORT_ADDRESS": [text]})

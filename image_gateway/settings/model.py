@@ -136,7 +136,7 @@ class Settings:
     edge_log_dir: str
     edge_connections_per_address: int
     edge_requests_per_second: int
-    edge_metrics_address: str | None
+    edge_report_address: str | None
 
     def __repr__(self) -> str:
         return f"Settings({dict(self.masked())})"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.edge.conftest import DATA, Answer, Pair, StartPair, running_pair
 
-# nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each worker of the gateway; clocks tick in seconds.
+# nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each gateway worker; clocks tick in seconds.
 STATED = 2 + 2 + 1
 READ = {"Range": "bytes=100-199"}
 Credential = tuple[str, dict[str, str]]
