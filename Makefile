@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILE ?=
+EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test lint unit live test-postgres races bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
+.PHONY: help demo run test system lint unit live test-postgres races bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -14,17 +15,21 @@ help: ## Show the targets
 demo: $(READY) ## Send an image (FILE=path, or a sample) through the service and back, and compare
 	@$(BIN)/image-gateway demo $(if $(FILE),--file "$(FILE)")
 
-run: $(READY) ## Run store and gateway on :3000 until Ctrl-C; data stay in .image-gateway/
-	@$(BIN)/image-gateway dev
+run: $(READY) ## Run store and gateway on :3000 until Ctrl-C (EDGE=true: nginx in front); data stay in .image-gateway/
+	@$(BIN)/image-gateway dev $(if $(filter true 1 yes,$(EDGE)),--edge)
 
-test: lint unit live ## Lint, types, import contracts, unit tests, tests against a real store
+test: system lint unit live ## Lint, types, import contracts, unit tests, tests against a real store
 
-lint: $(READY) ## ruff, mypy, import contracts, Dockerfile lint
+system: ## Install the system packages that the tests need, as far as that is allowed
+	@sh requirements/system-packages.sh nginx=nginx
+
+lint: $(READY) ## ruff, mypy, import contracts, Dockerfile and nginx configuration
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/python deploy/check_edge.py
 
 unit: $(READY) ## Tests that need no store
 	$(BIN)/pytest -q -n auto --ignore=tests/live

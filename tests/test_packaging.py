@@ -120,7 +120,7 @@ def test_compose_gives_our_services_usable_settings_and_nothing_unknown(name: st
 def test_presigned_urls_of_compose_name_a_port_that_the_store_publishes(name: str) -> None:
     services = services_of(name, ours=True)
     public = load_settings(environment_of(services["gateway"])).s3_public_endpoint or ""
-    [store] = services_of(name, ours=False).values()
+    store = load_yaml(name)["services"][_store_of(name)]
     port = public.removeprefix("http://localhost:")
     assert f"127.0.0.1:{port}:{port}" in store["ports"]
     assert "S3_PUBLIC_ENDPOINT" not in services["setup"]["environment"]
@@ -129,13 +129,38 @@ def test_presigned_urls_of_compose_name_a_port_that_the_store_publishes(name: st
 @pytest.mark.parametrize("name", COMPOSE)
 def test_the_gateway_of_compose_waits_for_the_bucket_and_is_given_time_to_end(name: str) -> None:
     services = services_of(name, ours=True)
-    [store] = services_of(name, ours=False)
+    store = _store_of(name)
     gateway = services["gateway"]
     assert services["setup"]["command"] == ["bucket", "init"]
     assert services["setup"]["depends_on"] == {store: {"condition": "service_healthy"}}
     assert gateway["depends_on"] == {"setup": {"condition": "service_completed_successfully"}}
     grace = load_settings(environment_of(gateway)).graceful_timeout_seconds
     assert int(gateway["stop_grace_period"].removesuffix("s")) > grace
+
+
+def _store_of(name: str) -> str:
+    """The service that is neither ours nor nginx."""
+    [store] = services_of(name, ours=False).keys() - {"edge"}
+    return store
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_clients_of_compose_reach_nginx_alone(name: str) -> None:
+    services = load_yaml(name)["services"]
+    edge, settings = services["edge"], load_settings(environment_of(services["edge-config"]))
+    assert "ports" not in services["gateway"]
+    assert [port.rpartition(":")[2] for port in edge["ports"]] == [str(settings.edge_port)]
+    assert settings == load_settings(environment_of(services["setup"]))
+    assert load_settings(environment_of(services["gateway"])).edge_token == settings.edge_token
+    assert settings.edge_gateway == ("gateway:3000",)
+    assert settings.trusted_proxy_hops == 1
+    # nginx writes where something is mounted for it.
+    mounted = {volume.split(":")[1] for volume in edge["volumes"]}
+    assert settings.edge_cache_dir in mounted
+    assert settings.edge_run_dir in edge["tmpfs"]
+    written = Path(services["edge-config"]["command"][-1])
+    assert edge["command"][2] == f"/etc/nginx/edge/{written.name}"
+    assert set(edge["depends_on"]) == {"edge-config", "gateway"}
 
 
 def test_the_compose_files_share_no_volume() -> None:
