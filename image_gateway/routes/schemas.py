@@ -254,6 +254,9 @@ def load_json(schema: type[Schema], request: Request, *, optional: bool = False)
     if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
         # Werkzeug cuts a chunked body at the limit without a word.
         raise TooLarge("the body is too large")
+    if len(data) < (request.content_length or 0):
+        # gunicorn hands on what came when a client closes early.
+        raise BadRequest("the body is shorter than its Content-Length")
     if optional and not data:
         return dict(schema().load({}))
     if not request.is_json:

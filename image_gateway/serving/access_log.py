@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from typing import Any
 
 from gunicorn.glogging import Logger, SafeAtoms
@@ -22,18 +20,11 @@ class MaskedAtoms(SafeAtoms):  # type: ignore[misc]  # gunicorn has no types
 
 
 class AccessLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, whose access log survives a logging configuration that names no file for it."""
+    """gunicorn's logger, whose access log is written only where --access-logfile turns it on."""
 
     atoms_wrapper_class = MaskedAtoms
 
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        if cfg.accesslog is None:
-            return
-        self._set_handler(self.access_log, cfg.accesslog, logging.Formatter(self.access_fmt), sys.stdout)
-        self.access_log.setLevel(logging.INFO)
-        self.access_log.propagate = False
-
-    def _compute_access_log_enabled(self) -> bool:
+    @property
+    def access_log_enabled(self) -> bool:
         """Not merely because logging is configured: collecting the atoms costs every request."""
         return bool(self.cfg.accesslog)

@@ -17,12 +17,12 @@ else:
     keep_numbers()
 
 # ruff: noqa: E402
-from image_gateway.serving.lifecycle import STOPPING
+from image_gateway.serving.client_sockets import ListeningSocket
+from image_gateway.serving.lifecycle import DRAIN_SECONDS, STOPPING, hurry_on_sigterm, raise_descriptor_limit
 from image_gateway.serving.logs import logging_config
 from image_gateway.serving.memory import limit_malloc_arenas
 from image_gateway.serving.metrics import MetricsProcess
 from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev, warn_of_any_host
-from image_gateway.serving.worker import GatewayWorker
 
 limit_malloc_arenas()
 _metrics = MetricsProcess(_settings)
@@ -33,12 +33,9 @@ bind = [
 ]
 workers = _settings.web_workers
 threads = _settings.web_threads
-worker_class = "image_gateway.serving.worker.GatewayWorker"
-GatewayWorker.allowed_origins = _settings.cors_allow_origin
-GatewayWorker.send_timeout = float(_settings.send_timeout_seconds)
-GatewayWorker.is_stopping = STOPPING.is_set
-# Waiting costs a descriptor and a little memory, no thread; beyond this, who waits longest makes room.
-worker_connections = max(1000, 4 * threads)
+worker_class = "gthread"
+# An idle connection costs a descriptor and a little memory, no thread; beyond this no more are accepted.
+worker_connections = raise_descriptor_limit(max(1000, 4 * threads), threads)
 # Bursts queue in the kernel, up to its own net.core.somaxconn.
 backlog = 2048
 # A worker whose main loop is stuck this long is replaced; bodies may take as long as they like.
@@ -67,7 +64,7 @@ def _hosts(server: Any) -> list[str]:
 def on_starting(server: Any) -> None:
     """Refuse the sync worker: it kills every body that takes longer than `timeout`."""
     if server.cfg.worker_class_str == "sync":
-        server.log.error("the sync worker cuts long bodies off: leave worker_class as it is")
+        server.log.error("the sync worker cuts long bodies off: leave worker_class at gthread")
         sys.exit(78)
     refuse_open_dev(_settings, _hosts(server))
     check_startup(_settings)
@@ -81,8 +78,20 @@ def when_ready(server: Any) -> None:
         log.info(line)
     for line in warn_of_any_host(_settings, _hosts(server)):
         log.warning(line)
-    STOPPING.set_on_sigterm()
+    STOPPING.set_on_sigterm(min(DRAIN_SECONDS, graceful_timeout / 10))
     _metrics.start()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give the worker's connections time-outs, which gunicorn does not have."""
+    worker.sockets = [
+        ListeningSocket(listener, _settings.send_timeout_seconds) for listener in worker.sockets
+    ]
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let the worker stop in time."""
+    hurry_on_sigterm(worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:

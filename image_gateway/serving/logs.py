@@ -39,7 +39,6 @@ def logging_config(level: str, shape: str) -> dict[str, Any]:
             # What is kept as evidence is written at every level.
             "image_gateway.audit": {"level": "DEBUG" if level == "debug" else "INFO"},
             "gunicorn.error": {**ours, "handlers": [], "propagate": True},
-            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },
     }
 

@@ -9,6 +9,7 @@ from flask import Flask
 
 from image_gateway.app import create_app
 from image_gateway.serving.environment import EX_CONFIG, exit_with, read_settings_or_exit
+from image_gateway.serving.lifecycle import STOPPING
 from image_gateway.serving.logs import configure_logging
 from image_gateway.serving.startup import refuse_open_dev
 from image_gateway.serving.tracing import create_traced_app
@@ -23,12 +24,14 @@ def make_app() -> Flask:
     configure_logging(settings.log_level, settings.log_format)
     refuse_open_dev(settings, _hosts_of_flask_run())
     try:
-        return create_traced_app(settings) if settings.tracing else create_app(settings)
+        app = create_traced_app(settings) if settings.tracing else create_app(settings)
     except SettingsError as error:
         # gunicorn starts a worker that exited for ever again, but stops when one cannot boot.
         exit_with(
             error, status=BOOT_ERROR if "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") else EX_CONFIG
         )
+    app.wsgi_app = STOPPING.tell(app.wsgi_app)  # type: ignore[method-assign]
+    return app
 
 
 def _hosts_of_flask_run() -> list[str]:
