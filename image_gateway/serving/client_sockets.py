@@ -53,6 +53,7 @@ class ClientSocket(socket.socket):
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        self._last_read: float | None = None
         self._is_answered = self._is_ending = False
         timeval = struct.pack("ll", *divmod(int(seconds / _TRIES * 1_000_000), 1_000_000))
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
@@ -66,9 +67,12 @@ class ClientSocket(socket.socket):
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read some of a request; nothing, as if the client had closed, when its time is over."""
         if self.gettimeout() is None:
+            now = time.monotonic()
             if self._is_answered:
-                self._is_answered, self._deadline = False, time.monotonic() + self._seconds
-            if not self.is_readable(self._deadline - time.monotonic()):
+                self._is_answered, self._deadline, self._last_read = False, now + self._seconds, None
+            # What came while the request waited for a thread is read without waiting.
+            self._last_read = self._last_read or now + self._seconds
+            if now > self._last_read or not self.is_readable(self._deadline - now):
                 self._let_go(f"its request was not complete after {self._seconds:g} s")
                 return b""
         return super().recv(size, flags)
@@ -89,7 +93,8 @@ class ClientSocket(socket.socket):
         if self.gettimeout() is None:
             view = memoryview(data).cast("B")
             self._send(len(view), lambda done: self.send(view[done:], flags))
-        else:
+        elif not self._is_answered:
+            # gunicorn refuses a malformed body by a second answer, when it has been answered unread.
             super().sendall(data, flags)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:

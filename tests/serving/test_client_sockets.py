@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -46,25 +47,38 @@ def test_a_request_that_does_not_arrive_in_time_counts_as_closed(pair: Pair) -> 
         client.send(b"the rest")
 
 
-def test_a_request_that_drips_counts_as_closed(pair: Pair) -> None:
+@pytest.mark.parametrize("pause", [SECONDS / 20, 0], ids=["drips", "is endless"])
+def test_a_request_that_goes_on_too_long_counts_as_closed(pair: Pair, pause: float) -> None:
     served, client = pair
     stop = threading.Event()
 
     def drip() -> None:
-        while not stop.wait(SECONDS / 20):
+        while not stop.wait(pause):
             try:
-                client.sendall(b"x")
+                client.sendall(b"x" * 1000)
             except OSError:
                 return
 
     thread = threading.Thread(target=drip)
     thread.start()
     received = 0
+    began = time.monotonic()
     while block := served.recv(100):
         received += len(block)
+        assert time.monotonic() - began < 10 * SECONDS
     stop.set()
     thread.join()
-    assert received >= 4
+    assert received > 1000
+
+
+def test_what_came_while_a_request_waited_for_a_thread_is_read(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, _ = pair
+    later = time.monotonic() + 1.5 * SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert served.recv(100) == b"half"
+    assert served.recv(100) == b""
 
 
 def test_the_next_request_has_its_own_time(pair: Pair) -> None:
