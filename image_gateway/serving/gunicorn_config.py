@@ -22,7 +22,13 @@ from image_gateway.serving.lifecycle import DRAIN_SECONDS, STOPPING, hurry_on_si
 from image_gateway.serving.logs import logging_config
 from image_gateway.serving.memory import limit_malloc_arenas
 from image_gateway.serving.metrics import MetricsProcess
-from image_gateway.serving.startup import check_startup, describe_endpoints, refuse_open_dev, warn_of_any_host
+from image_gateway.serving.startup import (
+    check_startup,
+    describe_endpoints,
+    refuse_open_dev,
+    warn_of_any_host,
+    warn_of_no_front_door,
+)
 
 limit_malloc_arenas()
 _metrics = MetricsProcess(_settings)
@@ -78,7 +84,8 @@ def when_ready(server: Any) -> None:
     log.info("image-gateway listens on %s with %d workers x %d threads", bind[0], workers, threads)
     for line in describe_endpoints(_settings):
         log.info(line)
-    for line in warn_of_any_host(_settings, _hosts(server)):
+    hosts = _hosts(server)
+    for line in [*warn_of_any_host(_settings, hosts), *warn_of_no_front_door(_settings, hosts)]:
         log.warning(line)
     STOPPING.set_on_sigterm(min(DRAIN_SECONDS, graceful_timeout / 10))
     _metrics.start()
@@ -86,14 +93,15 @@ def when_ready(server: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     """Give the worker's connections time-outs, which gunicorn does not have."""
-    worker.sockets = [
-        ListeningSocket(listener, _settings.send_timeout_seconds) for listener in worker.sockets
-    ]
+    if server.cfg.worker_class_str == worker_class:
+        seconds = _settings.send_timeout_seconds
+        worker.sockets = [ListeningSocket(listener, seconds) for listener in worker.sockets]
 
 
 def post_worker_init(worker: Any) -> None:
     """Let the worker stop in time."""
-    hurry_on_sigterm(worker)
+    if worker.cfg.worker_class_str == worker_class:
+        hurry_on_sigterm(worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -48,6 +48,17 @@ def warn_of_any_host(settings: Settings, hosts: Iterable[str]) -> list[str]:
     return [text]
 
 
+def warn_of_no_front_door(settings: Settings, hosts: Iterable[str]) -> list[str]:
+    """Return a line when clients reach gunicorn itself, with no proxy in between."""
+    if settings.trusted_proxy_hops or all(is_loopback(host) for host in hosts):
+        return []
+    text = (
+        "gunicorn is reached without a proxy: slow clients can hold its threads; put the nginx front door "
+        "before it and set TRUSTED_PROXY_HOPS, see docs/front-door.md"
+    )
+    return [text]
+
+
 def describe_endpoints(settings: Settings) -> list[str]:
     """Lines that say which hosts the gateway and its URLs name, and what cannot work in a browser."""
     endpoint = settings.s3_endpoint or f"AWS S3 in {settings.aws_region}"

@@ -18,7 +18,7 @@ class StreamingSchema(Schema):
         3600,
         data_key="SEND_TIMEOUT_SECONDS",
         load_default=30,
-        metadata=doc("How long a client may take none of a block, or send nothing of a request"),
+        metadata=doc("How long a client may read nothing of an answer, or take to send a request"),
     )
     max_streams = number(
         1,

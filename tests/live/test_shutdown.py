@@ -79,6 +79,25 @@ def readiness(gateway: LocalGateway) -> str:
     return "ready" if answer.status == 200 else str(json.loads(answer.data)["error"]["code"])
 
 
+def test_connections_are_refused_while_a_body_ends(start: StartGateway, image_path: str) -> None:
+    gateway = start(GRACEFUL_TIMEOUT_SECONDS="20")
+    connection, _ = begin_reading(gateway, f"{image_path}/range")
+    with connection:
+        os.kill(gateway.process.pid, signal.SIGTERM)
+        until(lambda: is_refused(gateway))
+        assert gateway.process.is_alive()
+        assert connection.recv(1000)
+
+
+def is_refused(gateway: LocalGateway) -> bool:
+    parts = urlsplit(gateway.url)
+    try:
+        socket.create_connection((parts.hostname, parts.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_silent_connections_do_not_delay_the_end(start: StartGateway) -> None:
     gateway = start(GRACEFUL_TIMEOUT_SECONDS="60")
     parts = urlsplit(gateway.url)

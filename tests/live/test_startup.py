@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,9 @@ from click.testing import CliRunner
 from image_gateway.cli.main import cli
 from image_gateway.local.gateway import gunicorn_command
 from image_gateway.local.ports import find_free_ports
-from image_gateway.local.processes import StartFailed
+from image_gateway.local.processes import ManagedProcess, StartFailed
 from tests.live.conftest import StartGateway
-from tests.live.support import ROOT, run_cli
+from tests.live.support import COMMAND, ROOT, run_cli
 from tests.support.keys import make_key, pem_of
 
 CLOUDFRONT = {"CLOUDFRONT_DOMAIN": "d1.cloudfront.net", "CLOUDFRONT_KEY_PAIR_ID": "K1"}
@@ -131,3 +132,20 @@ def test_commands_say_what_is_missing_without_a_trace(command: list[str], tmp_pa
     assert ended.returncode == 78
     assert "S3_BUCKET is required" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("variables", "warned"), [({}, True), ({"TRUSTED_PROXY_HOPS": "1"}, False)])
+def test_the_log_warns_when_clients_reach_gunicorn_itself(
+    environment: dict[str, str], tmp_path: Path, variables: dict[str, str], warned: bool
+) -> None:
+    beyond = {"HOST": "0.0.0.0", "PORT": str(find_free_ports(1)[0]), "ALLOW_INSECURE_DEV_AUTH": "true"}
+    command = [str(COMMAND), "serve"]
+    process = ManagedProcess(
+        "the gateway", command, env={**os.environ, **environment, **beyond, **variables}, log=tmp_path / "log"
+    )
+    try:
+        process.wait_until(lambda: "PUBLIC_URL" in process.log.read_text(), seconds=60)
+        process.wait_until(lambda: "Booting worker" in process.log.read_text(), seconds=60)
+    finally:
+        process.stop(grace=3)
+    assert ("docs/front-door.md" in process.log.read_text()) is warned

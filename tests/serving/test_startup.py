@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from image_gateway.cli.main import cli
-from image_gateway.serving.startup import describe_endpoints, warn_of_any_host
+from image_gateway.serving.startup import describe_endpoints, warn_of_any_host, warn_of_no_front_door
 from image_gateway.settings import load_settings
 
 LEAST = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
@@ -85,3 +85,20 @@ def test_an_open_gateway_that_believes_any_host_is_warned_of(
     said = warn_of_any_host(load_settings({**LEAST, **environ}), hosts)
     assert len(said) == lines
     assert all("PUBLIC_URL" in line and "ALLOWED_HOSTS" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "environ", "lines"),
+    [
+        (["127.0.0.1", "::1", "localhost"], {}, 0),
+        (["0.0.0.0"], {}, 1),
+        (["127.0.0.1", "10.0.0.7"], {}, 1),
+        (["0.0.0.0"], {"TRUSTED_PROXY_HOPS": "1"}, 0),
+    ],
+)
+def test_a_gateway_that_clients_reach_without_a_front_door_is_warned_of(
+    hosts: list[str], environ: dict[str, str], lines: int
+) -> None:
+    said = warn_of_no_front_door(load_settings({**LEAST, **environ}), hosts)
+    assert len(said) == lines
+    assert all("TRUSTED_PROXY_HOPS" in line and "docs/front-door.md" in line for line in said)
