@@ -29,8 +29,7 @@ def config(output: Path | None) -> None:
     """Print a whole nginx.conf made from the settings, for Debian's nginx and the official image.
 
     nginx faces the clients, serves image bytes from a cache of its own, and asks the gateway who may read.
-    The gateway must run with the same EDGE_TOKEN and with TRUSTED_PROXY_HOPS=1 (more with load balancers in
-    front of nginx).
+    The gateway must run with the same EDGE_TOKEN, and with TRUSTED_PROXY_HOPS=1.
     """
     settings = read_settings()
     text = render_config(settings, store_address(settings))

@@ -53,9 +53,9 @@ preload_app = False
 control_socket_disable = True
 # URLs up to 8 KiB, and Range and If-None-Match up to 16 KiB, are the gateway's to judge.
 limit_request_line = 8190
-limit_request_field_size = 32_768
+limit_request_field_size = 20_480
 # gunicorn collects fields x field size of a head before it refuses it, and takes 5 s of CPU time for 6 MB.
-limit_request_fields = 64
+limit_request_fields = 100
 # X-Forwarded-* is believed only by TRUSTED_PROXY_HOPS; gunicorn's default trusts every local client.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
