@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test system lint unit live test-postgres races bench-catalog bench-memory bench-streaming soak lock pin-images sbom format clean
+.PHONY: help demo run test system lint unit live test-postgres races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 
 bench-streaming: $(READY) ## Speed beside the bare store and nginx (apt-get install nginx-light wrk)
 	$(BIN)/python bench/streaming.py
+
+bench-control: $(READY) ## CPU of small requests beside a bare Flask route (apt-get install wrk)
+	$(BIN)/python bench/control_plane.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache
