@@ -43,6 +43,7 @@ IMAGE_MIB = 64
 LISTED = 50
 PARTS = 100
 READ = 64 * KIB
+TRIES = 3
 BARE = "bare"
 HOST = "127.0.0.1"
 
@@ -181,13 +182,15 @@ def ranges(server: Server, target: str) -> list[Call]:
 
 
 def measure(route: Route, seconds: int, plan: Path) -> Sample:
-    """Load a route; a wrong answer ends the program."""
-    before = cpu_seconds(route.server.pid)
-    load = run_wrk((HOST, route.server.port), route.calls, CONNECTIONS, seconds, step=False, plan=plan)
-    used = cpu_seconds(route.server.pid) - before
-    if load.errors or not load.requests:
-        raise SystemExit(f"{route.name}: {load.errors} wrong answers of {load.requests}: {load.complaint}")
-    return Sample(load.requests / load.seconds, used * 1000 / load.requests)
+    """Load a route; a measurement with a wrong answer is thrown away, and after three the program ends."""
+    for _ in range(TRIES):
+        before = cpu_seconds(route.server.pid)
+        load = run_wrk((HOST, route.server.port), route.calls, CONNECTIONS, seconds, step=False, plan=plan)
+        used = cpu_seconds(route.server.pid) - before
+        if load.requests and not load.errors:
+            return Sample(load.requests / load.seconds, used * 1000 / load.requests)
+        say(f"{route.name}: {load.errors} wrong answers beside {load.requests} right ones: {load.complaint}")
+    raise SystemExit(f"{route.name} cannot be measured")
 
 
 def table(samples: dict[str, list[Sample]]) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     Update,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -28,7 +29,12 @@ from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.errors import QuotaExceeded
 
-_LINK = [column for column in ShareLinkRow.__table__.columns if column.name != "token_sha256"]
+_SHARES, _LINKS = ShareRow.__table__.columns, ShareLinkRow.__table__.columns
+_LINK = [column for column in _LINKS if column.name != "token_sha256"]
+_FIND_PERMISSION = select(_SHARES.permission).where(
+    _SHARES.image_id == bindparam("image_id"), _SHARES.user_id == bindparam("user")
+)
+_FIND_LINK = select(*_LINK).where(_LINKS.link_id == bindparam("link_id"))
 
 
 class Grants:
@@ -39,9 +45,8 @@ class Grants:
 
     def find_permission(self, image_id: str, user: str) -> Permission | None:
         """Return what a share allows this user, or None."""
-        chosen = select(ShareRow.permission).where(ShareRow.image_id == image_id, ShareRow.user_id == user)
         with self._transactions.reading() as connection:
-            found = connection.execute(chosen).scalar()
+            found = connection.execute(_FIND_PERMISSION, {"image_id": image_id, "user": user}).scalar()
         return Permission(found) if found else None
 
     def share(self, share: Share, *, most: int | None = None) -> None:
@@ -118,9 +123,8 @@ class Grants:
 
     def find_link(self, link_id: str) -> ShareLink | None:
         """Return a link, revoked ones included, or None."""
-        statement = select(*_LINK).where(ShareLinkRow.link_id == link_id)
         with self._transactions.reading() as connection:
-            row = connection.execute(statement).first()
+            row = connection.execute(_FIND_LINK, {"link_id": link_id}).first()
         return _link_of(row) if row else None
 
     def list_links(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from image_gateway.catalog.grant_records import ChunksFrom, Holder, Lease, Scope, WhenLapsed
@@ -13,6 +13,23 @@ from image_gateway.catalog.models import LeaseRow
 from image_gateway.catalog.transaction import Transactions
 
 _COLUMNS = LeaseRow.__table__.columns
+_FIND = select(*_COLUMNS).where(_COLUMNS.lease_id == bindparam("lease_id"))
+_FIND_ALIKE = (
+    select(*_COLUMNS)
+    .where(
+        _COLUMNS.image_id == bindparam("image_id"),
+        _COLUMNS.holder == bindparam("holder"),
+        _COLUMNS.created_at > bindparam("made_after"),
+        _COLUMNS.version == bindparam("version"),
+        _COLUMNS.scopes == bindparam("scopes"),
+        _COLUMNS.ttl_seconds == bindparam("ttl_seconds"),
+        _COLUMNS.when_lapsed == bindparam("when_lapsed"),
+        _COLUMNS.chunks_from == bindparam("chunks_from"),
+        _COLUMNS.revoked_at.is_(None),
+    )
+    .order_by(_COLUMNS.created_at.desc())
+    .limit(1)
+)
 
 
 class LeaseBook:
@@ -42,27 +59,24 @@ class LeaseBook:
 
     def find(self, lease_id: str) -> Lease | None:
         """Return a lease, revoked and lapsed ones included, or None."""
-        statement = select(*_COLUMNS).where(LeaseRow.lease_id == lease_id)
         with self._transactions.reading() as connection:
-            row = connection.execute(statement).first()
+            row = connection.execute(_FIND, {"lease_id": lease_id}).first()
         return _lease_of(row) if row else None
 
     def find_alike(self, lease: Lease, *, made_after: datetime) -> Lease | None:
         """Return the newest lease that gives the same to the same holder, made since then and not revoked."""
-        row = LeaseRow
-        statement = select(*_COLUMNS).where(
-            row.image_id == lease.image_id,
-            row.holder == lease.holder.as_text(),
-            row.created_at > made_after,
-            row.version == lease.version,
-            row.scopes == " ".join(sorted(lease.scopes)),
-            row.ttl_seconds == lease.ttl_seconds,
-            row.when_lapsed == lease.when_lapsed.value,
-            row.chunks_from == lease.chunks_from.value,
-            row.revoked_at.is_(None),
-        )
+        values = {
+            "image_id": lease.image_id,
+            "holder": lease.holder.as_text(),
+            "made_after": made_after,
+            "version": lease.version,
+            "scopes": " ".join(sorted(lease.scopes)),
+            "ttl_seconds": lease.ttl_seconds,
+            "when_lapsed": lease.when_lapsed.value,
+            "chunks_from": lease.chunks_from.value,
+        }
         with self._transactions.reading() as connection:
-            found = connection.execute(statement.order_by(row.created_at.desc()).limit(1)).first()
+            found = connection.execute(_FIND_ALIKE, values).first()
         return _lease_of(found) if found else None
 
     def prolong(self, lease_id: str, expires_at: datetime) -> bool:

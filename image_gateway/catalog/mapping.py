@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any
 
 from image_gateway.catalog.records import (
     ChunkedFacts,
@@ -16,7 +16,6 @@ from image_gateway.catalog.records import (
     Visibility,
 )
 
-_Facts = TypeVar("_Facts", DiskFacts, ChunkedFacts)
 _NOT_PLAIN = {"plan", "state", "kind", "visibility", "disk", "chunked"}
 _PLAIN = [field.name for field in fields(ImageRecord) if field.name not in _NOT_PLAIN]
 
@@ -37,22 +36,43 @@ def row_of(record: ImageRecord) -> dict[str, Any]:
     }
 
 
-def record_of(row: Mapping[Any, Any]) -> ImageRecord:
-    """The record that a row holds."""
+def record_of(row: Sequence[Any]) -> ImageRecord:
+    """The record that a row of all columns holds; they come in the table's order."""
+    (
+        image_id,
+        owner,
+        base_path,
+        version,
+        name,
+        kind,
+        visibility,
+        state,
+        revision,
+        reserved_bytes,
+        created_at,
+        updated_at,
+        purged_at,
+        *facts,
+    ) = row
+    upload_id, part_size, declared_size, declared_sha256, upload_expires_at = facts[:5]
+    disk, chunked = facts[5:9], facts[9:]
     return ImageRecord(
-        **{name: row[name] for name in _PLAIN},
-        state=ImageState(row["state"]),
-        kind=Kind(row["kind"]),
-        visibility=Visibility(row["visibility"]),
-        plan=UploadPlan(
-            upload_id=row["upload_id"],
-            part_size=row["part_size"],
-            size=row["declared_size"],
-            sha256=row["declared_sha256"],
-            expires_at=row["upload_expires_at"],
-        ),
-        disk=_facts(DiskFacts, "disk_", row) if row["disk_size"] is not None else None,
-        chunked=_facts(ChunkedFacts, "chunked_", row) if row["chunked_published_at"] is not None else None,
+        image_id=image_id,
+        owner=owner,
+        base_path=base_path,
+        version=version,
+        name=name,
+        kind=Kind(kind),
+        visibility=Visibility(visibility),
+        state=ImageState(state),
+        plan=UploadPlan(upload_id, part_size, declared_size, declared_sha256, upload_expires_at),
+        created_at=created_at,
+        updated_at=updated_at,
+        revision=revision,
+        reserved_bytes=reserved_bytes,
+        purged_at=purged_at,
+        disk=DiskFacts(*disk) if disk[0] is not None else None,
+        chunked=_chunked_of(ChunkedFacts(*chunked)),
     )
 
 
@@ -62,5 +82,6 @@ def columns_of(facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in asdict(facts).items()}
 
 
-def _facts(kind: type[_Facts], prefix: str, row: Mapping[Any, Any]) -> _Facts:
-    return kind(**{field.name: row[prefix + field.name] for field in fields(kind)})
+def _chunked_of(facts: ChunkedFacts) -> ChunkedFacts | None:
+    """None before the image is published; its chunk size is fixed earlier."""
+    return facts if facts.published_at is not None else None

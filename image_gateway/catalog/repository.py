@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Engine,
+    Select,
     Update,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -40,8 +44,12 @@ from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
 from image_gateway.catalog.writers import WriterRepository
 
+# Statements for what is asked often are made once, of columns instead of mapped attributes: making one costs
+# more than running it.
 _COLUMNS = ImageRow.__table__.columns
 _NOT_DELETED = text("state <> 'deleted'")
+_FIND = select(*_COLUMNS).where(_COLUMNS.image_id == bindparam("image_id"))
+_FIND_AND_LOCK = _FIND.with_for_update()
 
 
 class Catalog:
@@ -71,8 +79,8 @@ class Catalog:
     def find(self, image_id: str) -> ImageRecord | None:
         """Return the image's record, or None."""
         with self._transactions.reading() as connection:
-            row = _find(connection, image_id)
-        return record_of(row._mapping) if row else None
+            row = connection.execute(_FIND, {"image_id": image_id}).first()
+        return record_of(row) if row else None
 
     def find_many(self, image_ids: Collection[str]) -> Mapping[str, ImageRecord]:
         """Return the records of those of these images that there are, by id."""
@@ -81,27 +89,20 @@ class Catalog:
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
         """Return one page of a user's images, newest first; deleted ones only when asked for."""
-        whose = _shared_with(query.user) if query.shared else ImageRow.owner == query.user
-        statement = select(*_COLUMNS).where(whose)
-        if query.state is None:
-            statement = statement.where(_NOT_DELETED)
-        else:
-            statement = statement.where(ImageRow.state == query.state.value)
-        if query.name:
-            statement = statement.where(
-                func.lower(ImageRow.name).contains(query.name.lower(), autoescape=True)
-            )
-        if query.after:
-            created_at, image_id = query.after
-            same_moment = and_(ImageRow.created_at == created_at, ImageRow.image_id < image_id)
-            statement = statement.where(
-                ImageRow.created_at <= created_at, or_(ImageRow.created_at < created_at, same_moment)
-            )
-        statement = statement.order_by(ImageRow.created_at.desc(), ImageRow.image_id.desc()).limit(
-            query.limit
+        statement = _listing(
+            shared=query.shared,
+            any_state=query.state is None,
+            named=bool(query.name),
+            goes_on=query.after is not None,
         )
-        with self._transactions.reading() as connection:
-            return [record_of(row._mapping) for row in connection.execute(statement)]
+        values: dict[str, Any] = {"user": query.user, "most": query.limit}
+        if query.state is not None:
+            values["state"] = query.state.value
+        if query.name:
+            values["name"] = _literal(query.name.lower())
+        if query.after:
+            values["created_at"], values["image_id"] = query.after
+        return self._page(statement, values)
 
     def usage(self, owner: str) -> Usage:
         """Return what an owner's images count for."""
@@ -138,7 +139,7 @@ class Catalog:
     def settle(self, image_id: str, size: int, quota: Quota) -> bool:
         """Count an open upload by its real size; False when it is not open, QuotaExceeded changes nothing."""
         with self._transactions.writing() as connection:
-            row = _find(connection, image_id, lock=True)
+            row = _find_and_lock(connection, image_id)
             if row is None or row.state != ImageState.UPLOADING.value:
                 return False
             resize(connection, row.owner, row.reserved_bytes, size, quota)
@@ -152,7 +153,7 @@ class Catalog:
         statement = _moving(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
         statement = statement.values(reserved_bytes=disk.size, **columns_of(disk))
         with self._transactions.writing() as connection:
-            row = _find(connection, image_id, lock=True)
+            row = _find_and_lock(connection, image_id)
             if row is None or connection.execute(statement).rowcount != 1:
                 return False
             # The bytes are there: what a request with another list of parts has reserved does not matter.
@@ -233,9 +234,9 @@ class Catalog:
         statement = statement.where(ImageRow.state == ImageState.COMPLETE.value)
         return self._page(statement.order_by(ImageRow.image_id).limit(limit))
 
-    def _page(self, statement: Any) -> Sequence[ImageRecord]:
+    def _page(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[ImageRecord]:
         with self._transactions.reading() as connection:
-            return [record_of(row._mapping) for row in connection.execute(statement)]
+            return [record_of(row) for row in connection.execute(statement, values)]
 
     def _changes_one(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
@@ -243,7 +244,7 @@ class Catalog:
 
     def _ends_one(self, image_id: str, statement: Update) -> bool:
         with self._transactions.writing() as connection:
-            row = _find(connection, image_id, lock=True)
+            row = _find_and_lock(connection, image_id)
             if row is None or connection.execute(statement.values(reserved_bytes=0)).rowcount != 1:
                 return False
             counted = row.state in (ImageState.UPLOADING.value, ImageState.COMPLETE.value)
@@ -252,14 +253,36 @@ class Catalog:
             return True
 
 
-def _shared_with(user: str) -> ColumnElement[bool]:
+@cache
+def _listing(*, shared: bool, any_state: bool, named: bool, goes_on: bool) -> Select[Any]:
+    """The list of a user's images, or of those shared with the user; sixteen statements at most."""
+    whose = _shared_with(bindparam("user")) if shared else _COLUMNS.owner == bindparam("user")
+    statement = select(*_COLUMNS).where(whose)
+    statement = statement.where(_NOT_DELETED if any_state else _COLUMNS.state == bindparam("state"))
+    if named:
+        statement = statement.where(func.lower(_COLUMNS.name).contains(bindparam("name"), escape="/"))
+    if goes_on:
+        moment: BindParameter[datetime] = bindparam("created_at")
+        same_moment = and_(_COLUMNS.created_at == moment, _COLUMNS.image_id < bindparam("image_id"))
+        statement = statement.where(
+            _COLUMNS.created_at <= moment, or_(_COLUMNS.created_at < moment, same_moment)
+        )
+    newest_first = statement.order_by(_COLUMNS.created_at.desc(), _COLUMNS.image_id.desc())
+    return newest_first.limit(bindparam("most"))
+
+
+def _literal(text: str) -> str:
+    """The pattern of LIKE, with / as its escape character, that stands for the text itself."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+
+
+def _shared_with(user: ColumnElement[str]) -> ColumnElement[bool]:
     shared = select(ShareRow.image_id).where(ShareRow.user_id == user)
-    return and_(ImageRow.visibility != Visibility.PRIVATE.value, ImageRow.image_id.in_(shared))
+    return and_(_COLUMNS.visibility != Visibility.PRIVATE.value, _COLUMNS.image_id.in_(shared))
 
 
-def _find(connection: Connection, image_id: str, *, lock: bool = False) -> Row[Any] | None:
-    statement = select(*_COLUMNS).where(ImageRow.image_id == image_id)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+def _find_and_lock(connection: Connection, image_id: str) -> Row[Any] | None:
+    return connection.execute(_FIND_AND_LOCK, {"image_id": image_id}).first()
 
 
 def _changing(image_id: str, now: datetime, revision: int | None = None) -> Update:

@@ -66,5 +66,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    """Begin as the transaction asks: Python's driver would begin late and never IMMEDIATE."""
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+    """Begin as the transaction asks, if at all: Python's driver would begin late and never IMMEDIATE."""
+    begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    if begin is not None:
+        connection.exec_driver_sql(begin)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -13,34 +14,42 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from image_gateway.errors import CatalogUnavailable
 
 _log = logging.getLogger(__name__)
+_NO_TRANSACTION: dict[str, dict[str, Any]] = {
+    "sqlite": {"sqlite_begin": None},
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+}
 
 
 class Transactions:
-    """Opens transactions on an engine.
+    """Opens transactions on an engine, and connections for single SELECTs, which need none.
 
     SQLite takes its write lock at the start of a writing one: a reader that turns writer would be refused
     at once when another has written meanwhile, whatever the busy time-out.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._reader = engine.execution_options(**_NO_TRANSACTION[engine.dialect.name])
+        self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
     def reading(self) -> AbstractContextManager[Connection]:
-        return self._open("BEGIN")
+        """A connection for one SELECT; two may see two states of the database."""
+        return _naming_failures(self._reader.connect)
 
     def writing(self) -> AbstractContextManager[Connection]:
-        return self._open("BEGIN IMMEDIATE")
+        """A connection with a transaction, which is committed at the end of the block."""
+        return _naming_failures(self._writer.begin)
 
-    @contextmanager
-    def _open(self, begin: str) -> Iterator[Connection]:
-        try:
-            with self._engine.execution_options(sqlite_begin=begin).begin() as connection:
-                yield connection
-        except (IntegrityError, DataError):
-            raise
-        except (DBAPIError, PoolTimeout) as error:
-            _log.error("the catalog cannot be used: %s", _cause(error))
-            raise CatalogUnavailable("the catalog of images does not answer; try again") from error
+
+@contextmanager
+def _naming_failures(open_: Callable[[], AbstractContextManager[Connection]]) -> Iterator[Connection]:
+    try:
+        with open_() as connection:
+            yield connection
+    except (IntegrityError, DataError):
+        raise
+    except (DBAPIError, PoolTimeout) as error:
+        _log.error("the catalog cannot be used: %s", _cause(error))
+        raise CatalogUnavailable("the catalog of images does not answer; try again") from error
 
 
 def _cause(error: Exception) -> str:
