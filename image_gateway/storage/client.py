@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import NoCredentialsError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -57,6 +59,10 @@ class StoreClients:
         """The client whose presigned URLs name the host that browsers reach."""
         return self._for_this_process().signing
 
+    def signing_credentials(self) -> ReadOnlyCredentials:
+        """The key id, secret and session token of `signing` now, refreshed where they expire."""
+        return self._for_this_process().signing_credentials()
+
     def _for_this_process(self) -> _ClientPair:
         with self._lock:
             if self._pair is None or self._pid != os.getpid():
@@ -67,19 +73,40 @@ class StoreClients:
 class _ClientPair:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
-        self.requests = _make_client(address, address.endpoint)
+        self._session = _make_session(address)
+        self.requests = _make_client(self._session, address, address.endpoint)
 
     @cached_property
     def requests_once(self) -> S3Client:
-        return _make_client(self._address, self._address.endpoint, attempts=1)
+        return _make_client(_make_session(self._address), self._address, self._address.endpoint, attempts=1)
 
     @cached_property
-    def signing(self) -> S3Client:
+    def _signing(self) -> tuple[S3Client, boto3.session.Session]:
         public = self._address.public_endpoint
-        return _make_client(self._address, public) if public else self.requests
+        if not public:
+            return self.requests, self._session
+        session = _make_session(self._address)
+        return _make_client(session, self._address, public), session
+
+    @property
+    def signing(self) -> S3Client:
+        return self._signing[0]
+
+    def signing_credentials(self) -> ReadOnlyCredentials:
+        credentials = self._signing[1].get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials.get_frozen_credentials()
 
 
-def _make_client(address: StoreAddress, endpoint: str | None, attempts: int = 3) -> S3Client:
+def _make_session(address: StoreAddress) -> boto3.session.Session:
+    key_id, secret = address.credentials or (None, None)
+    return boto3.session.Session(key_id, secret, region_name=address.region)
+
+
+def _make_client(
+    session: boto3.session.Session, address: StoreAddress, endpoint: str | None, attempts: int = 3
+) -> S3Client:
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if address.path_style else "virtual"},
@@ -92,6 +119,4 @@ def _make_client(address: StoreAddress, endpoint: str | None, attempts: int = 3)
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    key_id, secret = address.credentials or (None, None)
-    session = boto3.session.Session(key_id, secret, region_name=address.region)
     return session.client("s3", endpoint_url=endpoint, config=config)

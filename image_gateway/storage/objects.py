@@ -16,6 +16,7 @@ from image_gateway.storage.answers import check_encoding, check_length, check_ra
 from image_gateway.storage.body import ObjectBody, ReadableStream
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.facts import named_facts
+from image_gateway.storage.part_signer import PartSigner
 from image_gateway.storage.reads import Reads, SdkReads
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class ObjectStore:
     def __init__(self, clients: StoreClients, reads: Reads | None = None) -> None:
         self._clients = clients
         self._reads = reads or SdkReads(clients)
+        self._part_signer = PartSigner(clients)
         self._bucket = clients.address.bucket
 
     @property
@@ -120,11 +122,8 @@ class ObjectStore:
 
         A `length` is signed into it, so that the store refuses any other Content-Length.
         """
-        arguments = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
-        if length is not None:
-            arguments["ContentLength"] = length
         with named_facts("presign UploadPart"):
-            return self._clients.signing.generate_presigned_url("upload_part", arguments, ExpiresIn=lifetime)
+            return self._part_signer.sign(key, upload_id, number, lifetime=lifetime, length=length)
 
     def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
         """Return the parts that the store would join, all pages, by number; raises UploadMissing.
