@@ -20,8 +20,9 @@ def install_bounds(app: Flask) -> None:
 
     @app.before_request
     def check_bounds() -> None:
-        if len(request.environ.get("RAW_URI") or request.full_path) > MAX_URL:
+        environ = request.environ
+        if len(environ.get("RAW_URI") or request.full_path) > MAX_URL:
             raise UrlTooLong(f"the URL is longer than {MAX_URL} bytes")
         check_host()
-        if len(request.headers.get("Range", "")) > MAX_RANGE:
+        if len(environ.get("HTTP_RANGE", "")) > MAX_RANGE:
             raise TooLarge(f"the Range header is longer than {MAX_RANGE} bytes")

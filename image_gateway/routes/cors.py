@@ -52,16 +52,15 @@ def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: boo
         return not guard_user_header or _is_known_page(origins)
 
     @app.before_request
-    def answer_preflight() -> Response | None:
-        return _preflight(may_name_user()) if request.method == "OPTIONS" else None
-
-    @app.before_request
-    def refuse_user_of_other_pages() -> None:
-        if USER_HEADER in request.headers and not may_name_user():
+    def answer_preflight_and_refuse_user_of_other_pages() -> Response | None:
+        if request.method == "OPTIONS":
+            return _preflight(may_name_user())
+        if "HTTP_X_USER_ID" in request.environ and not may_name_user():
             raise Forbidden(
                 "AUTH_MODE=dev does not believe X-User-Id from a page of another origin: "
                 "name that origin in CORS_ALLOW_ORIGIN"
             )
+        return None
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -71,7 +70,7 @@ def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: boo
 
 def _is_known_page(origins: tuple[str, ...]) -> bool:
     """Whether no page asks, or one of the gateway's own origin or of a named one."""
-    origin = request.headers.get("Origin")
+    origin = request.environ.get("HTTP_ORIGIN")
     return origin is None or origin.lower() in {*origins, own_root().lower()}
 
 
@@ -97,10 +96,11 @@ def _allowed_headers(may_name_user: bool) -> str:
 
 
 def _add_origin(response: Response, origins: tuple[str, ...]) -> None:
-    headers = origin_headers(origins, request.headers.get("Origin", ""))
+    headers = origin_headers(origins, request.environ.get("HTTP_ORIGIN", ""))
     if "Vary" in headers:
         response.vary.add(headers.pop("Vary"))
-    response.headers.update(headers)
+    for name, value in headers.items():
+        response.headers[name] = value
     if "Access-Control-Allow-Origin" not in headers:
         for name in ("Allow-Methods", "Allow-Headers", "Max-Age"):
             response.headers.remove(f"Access-Control-{name}")

@@ -87,7 +87,8 @@ def lease_cookie() -> str | None:
 
 def lease_in_query() -> str | None:
     """The lease in the URL's query; None without one, or where an Authorization header says who asks."""
-    return None if _bearer() is not None else request.args.get("token")
+    token = request.args.get("token") if request.query_string else None
+    return None if token is None or _bearer() is not None else token
 
 
 def leased_caller(token: str) -> Caller:
@@ -150,7 +151,7 @@ def _identify() -> Caller:
     if authenticator.mode == "none":
         return _known(Caller(PUBLIC))
     if authenticator.mode == "dev" or authenticator.verifier is None:
-        return _by_header(request.headers.get("X-User-Id"))
+        return _by_header(request.environ.get("HTTP_X_USER_ID"))
     if token is None:
         return NOBODY
     identity = authenticator.verifier.verify(token)
@@ -168,7 +169,7 @@ def _known(caller: Caller) -> Caller:
 
 def _bearer() -> str | None:
     """The token of `Authorization: Bearer`, None without one (RFC 6750 §2.1)."""
-    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 

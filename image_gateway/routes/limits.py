@@ -45,11 +45,22 @@ class LimitRules:
 
 
 class _ViewLimiter(Limiter):
-    """Checks limits in the views that have one, and costs the others, bytes above all, nothing."""
+    """Checks limits in the views that have one, and costs the others, bytes above all, nothing.
 
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        if not in_middleware:
-            super()._check_request_limit(callable_name, in_middleware)
+    The extension's hooks on every request are for limits of the whole app and for headers, of which there are
+    none here.
+    """
+
+    def init_app(self, app: Flask) -> None:
+        hooks: list[list[Any]] = [
+            app.before_request_funcs[None],
+            app.after_request_funcs[None],
+            app.teardown_request_funcs[None],
+        ]
+        others = [list(functions) for functions in hooks]
+        super().init_app(app)
+        for functions, kept in zip(hooks, others, strict=True):
+            functions[:] = kept
 
 
 class Limits:

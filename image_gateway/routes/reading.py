@@ -64,8 +64,9 @@ class Reading:
         token = lease_in_query()
         if token is not None:
             return self._found(image_id, self._leased(token), fresh, chunked)
-        caller, cookie = current_visitor(), lease_cookie()
-        if not caller.is_nobody or cookie is None:
+        caller = current_visitor()
+        cookie = lease_cookie() if caller.is_nobody else None
+        if cookie is None:
             return self._found(image_id, caller, fresh, chunked)
         try:
             return self._found(image_id, leased_caller(cookie), fresh, chunked)
@@ -144,15 +145,15 @@ def _name_of(caller: Caller) -> str:
 
 def read_request(http: Request) -> ReadRequest:
     """The raw headers that decide a read; werkzeug's parsed forms lose what is malformed."""
-    headers = http.headers
+    environ = http.environ
     return ReadRequest(
-        range_header=headers.get("Range"),
+        range_header=environ.get("HTTP_RANGE"),
         conditions=Conditions(
-            if_match=headers.get("If-Match"),
-            if_none_match=headers.get("If-None-Match"),
-            if_modified_since=headers.get("If-Modified-Since"),
-            if_unmodified_since=headers.get("If-Unmodified-Since"),
-            if_range=headers.get("If-Range"),
+            if_match=environ.get("HTTP_IF_MATCH"),
+            if_none_match=environ.get("HTTP_IF_NONE_MATCH"),
+            if_modified_since=environ.get("HTTP_IF_MODIFIED_SINCE"),
+            if_unmodified_since=environ.get("HTTP_IF_UNMODIFIED_SINCE"),
+            if_range=environ.get("HTTP_IF_RANGE"),
         ),
         head=http.method == "HEAD",
     )

@@ -100,7 +100,9 @@ class Entry:
         self._record(seconds)
         level = self._level()
         if _log.isEnabledFor(level):
-            _log.log(level, "request", extra={"request": self._describe(seconds, reason)})
+            # Not by log(), which would walk the stack for the line of code that is always this one.
+            facts = {"request": self._describe(seconds, reason)}
+            _log.handle(_log.makeRecord(_log.name, level, __file__, 0, "request", (), None, extra=facts))
 
     def _record(self, seconds: float) -> None:
         method = self._environ.get("REQUEST_METHOD", "")

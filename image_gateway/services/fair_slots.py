@@ -26,11 +26,11 @@ class FairSlots:
 
     def acquire(self, holder: str) -> Slot:
         """Return a slot, which must be released; raises Overloaded when none became free in time."""
-        waiter = _Waiter(holder)
         with self._lock:
             if self._may_have(holder):
-                self._grant(waiter)
+                self._give(holder)
                 return Slot(self, holder)
+            waiter = _Waiter(holder)
             self._enqueue(waiter)
         waiter.decided.wait(self._seconds)
         with self._lock:
@@ -49,16 +49,16 @@ class FairSlots:
                 del self._held[holder]
             while (chosen := self._next_waiter()) is not None:
                 self._waiting.remove(chosen)
-                self._grant(chosen)
+                self._give(chosen.holder)
+                chosen.granted = True
+                chosen.decided.set()
 
     def _may_have(self, holder: str) -> bool:
         return self._free > 0 and self._held[holder] < self._per_holder
 
-    def _grant(self, waiter: _Waiter) -> None:
+    def _give(self, holder: str) -> None:
         self._free -= 1
-        self._held[waiter.holder] += 1
-        waiter.granted = True
-        waiter.decided.set()
+        self._held[holder] += 1
 
     def _next_waiter(self) -> _Waiter | None:
         allowed = [waiter for waiter in self._waiting if self._may_have(waiter.holder)]
