@@ -76,9 +76,9 @@ def image_document(record: ImageRecord) -> dict[str, Any]:
     return {
         "imageId": record.image_id,
         "name": record.name,
-        "kind": record.kind.value,
-        "state": record.state.value,
-        "visibility": record.visibility.value,
+        "kind": record.kind,
+        "state": record.state,
+        "visibility": record.visibility,
         "sizeBytes": record.plan.size,
         "size": disk.size if disk else None,
         "sha256": record.sha256,

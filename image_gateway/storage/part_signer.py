@@ -60,24 +60,26 @@ class PartSigner:
         headers, signed = f"host:{target.host}\n", "host"
         if length is not None:
             headers, signed = f"content-length:{length}\n{headers}", "content-length;host"
-        parameters = {
-            "uploadId": upload_id,
-            "partNumber": str(number),
-            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-            "X-Amz-Credential": f"{credentials.access_key}/{scope}",
-            "X-Amz-Date": moment,
-            "X-Amz-Expires": str(lifetime),
-            "X-Amz-SignedHeaders": signed,
-        }
+        path, upload = target.path + quote(key, safe="/"), quote(upload_id, safe="")
+        signer = quote(f"{credentials.access_key}/{scope}", safe="")
+        common = (
+            f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={signer}"
+            f"&X-Amz-Date={moment}&X-Amz-Expires={lifetime}"
+        )
+        names = f"&X-Amz-SignedHeaders={signed.replace(';', '%3B')}"
+        token = ""
         if credentials.token is not None:
-            parameters["X-Amz-Security-Token"] = credentials.token
-        pairs = [f"{name}={quote(value, safe='')}" for name, value in parameters.items()]
-        path = target.path + quote(key, safe="/")
-        request = "\n".join(["PUT", path, "&".join(sorted(pairs)), headers, signed, "UNSIGNED-PAYLOAD"])
+            token = f"&X-Amz-Security-Token={quote(credentials.token, safe='')}"
+        # Signed in the order of names, sent in the SDK's.
+        query = f"{common}{token}{names}&partNumber={number}&uploadId={upload}"
+        request = f"PUT\n{path}\n{query}\n{headers}\n{signed}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
         signature = _hmac(_signing_key(credentials.secret_key, scope), text).hex()
-        return f"{target.root}{path}?{'&'.join(pairs)}&X-Amz-Signature={signature}"
+        return (
+            f"{target.root}{path}?uploadId={upload}&partNumber={number}"
+            f"&{common}{names}{token}&X-Amz-Signature={signature}"
+        )
 
     def _target(self) -> _Target:
         known, now = self._known, self._timer()
