@@ -236,7 +236,8 @@ class Catalog:
 
     def _page(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[ImageRecord]:
         with self._transactions.reading() as connection:
-            return [record_of(row) for row in connection.execute(statement, values)]
+            rows = connection.execute(statement, values).all()
+        return [record_of(row) for row in rows]
 
     def _changes_one(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
