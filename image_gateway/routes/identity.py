@@ -129,12 +129,13 @@ def refuse(error: GatewayError) -> NoReturn:
 
 
 def _visitor_or_refusal() -> Caller | GatewayError:
-    if "visitor" not in g:
+    found: Caller | GatewayError | None = g.get("visitor")
+    if found is None:
         try:
-            g.visitor = _identify()
+            found = _identify()
         except GatewayError as refusal:
-            g.visitor = refusal
-    found: Caller | GatewayError = g.visitor
+            found = refusal
+        g.visitor = found
     return found
 
 

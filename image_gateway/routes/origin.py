@@ -24,6 +24,9 @@ class OriginRules:
     allowed_hosts: tuple[str, ...] = ()
 
 
+_NO_RULES = OriginRules()
+
+
 def install_origin(app: Flask, rules: OriginRules) -> None:
     """Make the functions below answer by these rules."""
     app.extensions[_EXTENSION] = rules
@@ -59,7 +62,7 @@ def own_root() -> str:
 
 
 def _rules() -> OriginRules:
-    rules: OriginRules = current_app.extensions.get(_EXTENSION, OriginRules())
+    rules: OriginRules = current_app.extensions.get(_EXTENSION, _NO_RULES)
     return rules
 
 

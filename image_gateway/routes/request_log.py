@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,7 +31,8 @@ def install_request_log(app: Flask) -> None:
 
     @app.before_request
     def describe() -> None:
-        entry: Entry = request.environ.get(_ENTRY) or Entry(request.environ)
+        environ = request.environ
+        entry: Entry = environ.get(_ENTRY) or Entry(environ)
         g.request_id = entry.request_id
         rule = request.url_rule
         if rule is not None:
@@ -145,7 +146,7 @@ class RequestLog:
 
         def note_answer(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
             entry.answer(status, headers)
-            return start_response(status, [*headers, *_added_headers(entry, headers)], exc_info)
+            return start_response(status, _with_own_headers(entry, headers), exc_info)
 
         try:
             body = self._app(environ, note_answer)
@@ -196,10 +197,11 @@ class _Watched:
         self._entry.write(reason)
 
 
-def _added_headers(entry: Entry, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    yield "X-Request-Id", entry.request_id
-    if not any(name.lower() == "referrer-policy" for name, _ in headers):
-        yield "Referrer-Policy", "no-referrer"
+def _with_own_headers(entry: Entry, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    own = [("X-Request-Id", entry.request_id)]
+    if "referrer-policy" not in [name.lower() for name, _ in headers]:
+        own.append(("Referrer-Policy", "no-referrer"))
+    return headers + own
 
 
 def _watch_file(body: Any, entry: Entry) -> None:
@@ -232,7 +234,7 @@ def _failure() -> str | None:
 
 def _request_id(environ: WSGIEnvironment) -> str:
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 def _path_of(environ: WSGIEnvironment) -> str:
