@@ -58,14 +58,14 @@ def asks_for_permission() -> bool:
 
 
 def permission_response(
-    target: Representation, signed: str, seconds: float, resource_policy: str, *, public: bool
+    target: Representation, signed: str, lifetime: str, resource_policy: str, *, public: bool
 ) -> Response:
     """Permit nginx to read `target` by the presigned path and query `signed`.
 
     Args:
         target: What may be read; its headers are those of the answer.
         signed: Path and query of a presigned GET.
-        seconds: How long the permission holds; less than 1 is for this request alone.
+        lifetime: Cache-Control of the permission, as `permission_lifetime` makes it.
         resource_policy: Cross-Origin-Resource-Policy of the answer.
         public: Whether shared caches may keep the answer.
     """
@@ -80,15 +80,22 @@ def permission_response(
         "X-Edge-Cache-Control": cache_control(target, public=public),
         "Vary": "" if public else CREDENTIALS,
         "X-Edge-Resource-Policy": resource_policy,
-        "Cache-Control": _lifetime(seconds),
+        "Cache-Control": lifetime,
     }
     return Response(status=200, headers={name: value for name, value in headers.items() if value})
 
 
-def _lifetime(seconds: float) -> str:
-    """The Cache-Control of a permission: renewed in the second half of its time, by one of its readers."""
+def permission_lifetime(seconds: float, seconds_left: float) -> str:
+    """Return the Cache-Control of a permission: in the second half of its time one reader renews it.
+
+    Args:
+        seconds: How long it holds; less than 1 is for this request alone.
+        seconds_left: When what it stands on ends. Until then it may be used a while longer where it cannot be
+            renewed (RFC 5861 §4).
+    """
     whole = math.floor(seconds)
     if whole < 1:
         return NO_STORE
     fresh = math.ceil(whole / 2)
-    return f"max-age={fresh}, stale-while-revalidate={whole - fresh}, stale-if-error={OUTAGE_SECONDS}"
+    outage = math.floor(min(OUTAGE_SECONDS, seconds_left - whole))
+    return f"max-age={fresh}, stale-while-revalidate={whole - fresh}, stale-if-error={outage}"

@@ -11,7 +11,12 @@ from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Vi
 from image_gateway.errors import Forbidden, LeaseLapsed, NotFound, Unauthenticated
 from image_gateway.protocol.addresses import network_of
 from image_gateway.protocol.preconditions import Conditions
-from image_gateway.routes.edge import NotForEdge, asks_for_permission, permission_response
+from image_gateway.routes.edge import (
+    NotForEdge,
+    asks_for_permission,
+    permission_lifetime,
+    permission_response,
+)
 from image_gateway.routes.identity import current_visitor, lease_cookie, lease_in_query, leased_caller, refuse
 from image_gateway.routes.request_log import note
 from image_gateway.routes.responses import bytes_response
@@ -131,7 +136,8 @@ class Reading:
             raise NotForEdge("the gateway answers this request by itself")
         public = found.record.visibility is Visibility.PUBLIC
         seconds = self._access.seconds_to_remember(found.caller)
-        return permission_response(target, signed, seconds, self._resource_policy, public=public)
+        lifetime = permission_lifetime(seconds, self._access.seconds_left(found.caller))
+        return permission_response(target, signed, lifetime, self._resource_policy, public=public)
 
 
 def _name_of(caller: Caller) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -103,9 +104,11 @@ class Access:
         if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
             # Each of an admin's reads is to stand in the audit log.
             return 0
-        if caller.lease is None:
-            return self._remember
-        return max(0.0, min(self._remember, remaining_of(caller.lease, self._clock)))
+        return max(0.0, min(self._remember, self.seconds_left(caller)))
+
+    def seconds_left(self, caller: Caller) -> float:
+        """How long the caller's lease holds; for ever without one."""
+        return math.inf if caller.lease is None else remaining_of(caller.lease, self._clock)
 
     def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
         """Whether a body that this caller began to read may go on; the catalog is asked each time.
