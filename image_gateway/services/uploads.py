@@ -202,7 +202,9 @@ class Uploads:
         try:
             disk = self._completion.join(record, parts)
         except GatewayError:
-            # While another request joins the parts, the store may list none and not have the object yet.
+            # While another request joins the parts, the store may list none and not have the object yet. Those
+            # that failed do not wait for each other.
+            writer.end()
             writer.wait_for_others(COMPLETION_WAIT_SECONDS)
             current = self._catalog.find(record.image_id)
             if current is None or current.state is not ImageState.COMPLETE:
