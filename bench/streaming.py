@@ -1,4 +1,5 @@
-"""Speed of reading an image: the store directly, nginx before it, the gateway cold, and warm from its cache.
+"""Speed of reading an image: the store directly, nginx before it, the gateway cold and warm from its cache,
+and the edge (nginx before the gateway) warm, without a cache and with an empty one.
 
 All run side by side on this machine over the same object, interleaved over several rounds; load generator,
 server and store share its processors. Before that every server's answers are checked byte for byte. Prints
@@ -25,11 +26,15 @@ from typing import Any
 
 from streaming_plan import CONTROL as ROUTES
 from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
-from streaming_reader import Load, read_large
+from streaming_edge import Fetches
+from streaming_reader import Load, read_large, replay
 from streaming_report import Sample, medians, ratio_table, results_table, server_ratios, workload_ratios
 from streaming_servers import (
     CACHE,
     CONTROL,
+    EDGE,
+    EDGES,
+    EMPTY,
     NGINX,
     SERVERS,
     STORE,
@@ -40,7 +45,7 @@ from streaming_servers import (
     running_servers,
     write_image,
 )
-from streaming_usage import PeakMemory, cpu_seconds
+from streaming_usage import PeakMemory, cpu_seconds, memory_of
 from streaming_verify import verify_control, verify_reads, warm
 from streaming_wrk import run_wrk
 
@@ -48,12 +53,17 @@ EPILOG = """servers: {servers}
 workloads: {workloads}
 control plane, on a gateway of its own with CloudFront cookies: {routes}
 
-example: python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32 --json speed.json"""
+examples:
+  python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32 --json speed.json
+  python bench/streaming.py --size 256 --only store,edge-empty --workloads replay-32 --set EDGE_SLICE_BYTES=262144"""
+REPLAY_SECONDS = 20
 NOTES = (
     "load generator, server and store share this machine's processors",
     "CPU s/1k and s/GiB: of the server alone with its children; store s/1k: of the store meanwhile",
     "1 MiB and whole images are read by a loop that drops bytes in the kernel (MSG_TRUNC), the rest by wrk",
     "64 KiB, 4 KiB and trace reads start at multiples of 4 KiB, so some touch two blocks of the cache",
+    "edges: CPU and memory of nginx and the gateway behind it; edge-empty starts each replay with no cache",
+    f"a replay is cut after {REPLAY_SECONDS} s: then its figures are of the part that was read",
 )
 
 
@@ -109,7 +119,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def require_tools(wanted: Sequence[str]) -> None:
-    tools = ["wrk", "nginx"] if NGINX in wanted else ["wrk"]
+    tools = ["wrk", "nginx"] if {NGINX, *EDGES} & set(wanted) else ["wrk"]
     if missing := [tool for tool in tools if find_tool(tool) is None]:
         raise SystemExit(f"{' and '.join(missing)} missing: apt-get install nginx-light wrk")
 
@@ -127,13 +137,14 @@ class Measuring:
         self._workloads = [workload for workload in WORKLOADS if workload.name in options.workloads]
         self._routes = [call for call in bench.control_calls if call.name in options.workloads]
         self._readers = [server for name, server in bench.servers.items() if name != CONTROL]
+        self.fetches: list[Fetches] = []
 
     def verify(self) -> dict[str, dict[str, int]]:
         """Check answers, byte for byte, and warm the cache; server → workload → answers checked."""
         checked: dict[str, dict[str, int]] = {}
         for server in self._readers:
             say(f"verifying {server.name}")
-            if server.name == CACHE:
+            if server.name in (CACHE, EDGE):
                 warm(server, self._image)
             checked[server.name] = {
                 workload.name: verify_reads(server, workload, self._image) for workload in self._workloads
@@ -149,6 +160,8 @@ class Measuring:
             say(f"round {number + 1} of {self._options.rounds}")
             for workload in self._workloads:
                 for server in _rotated(self._readers, number):
+                    if server.name == EMPTY and not workload.replay:
+                        continue
                     calls = [
                         read_call(read, server.host, server.target, self._size)
                         for read in workload.plan(self._size)
@@ -162,11 +175,15 @@ class Measuring:
         self, server: Server, name: str, number: int, workload: Workload | None, calls: list[Call]
     ) -> Sample:
         store = self._bench.store_pid
-        own, behind, began = cpu_seconds(server.pid), cpu_seconds(store), time.perf_counter()
-        with PeakMemory(server.pid) as peak:
+        if server.name == EMPTY:
+            server = server.emptied()
+        own, behind, began = _cpu_of(server), cpu_seconds(store), time.perf_counter()
+        with PeakMemory(*server.pids) as peak:
             load = self._load(server, workload, calls)
             wall = time.perf_counter() - began
-            own, behind = cpu_seconds(server.pid) - own, cpu_seconds(store) - behind
+            own, behind = _cpu_of(server) - own, cpu_seconds(store) - behind
+        if server.name == EMPTY and server.edge:
+            self.fetches.append(server.edge.fetches())
         if load.complaint:
             say(f"  {name}, {server.name}: {load.errors} errors: {load.complaint}")
         return Sample(
@@ -183,6 +200,8 @@ class Measuring:
 
     def _load(self, server: Server, workload: Workload | None, calls: list[Call]) -> Load:
         seconds = self._options.seconds
+        if workload and workload.replay:
+            return replay(server.address, calls, workload.connections, REPLAY_SECONDS)
         if workload and workload.large:
             return read_large(server.address, calls, workload.connections, seconds)
         return run_wrk(
@@ -193,6 +212,10 @@ class Measuring:
             step=workload is not None and workload.step,
             plan=self._folder / "plan.lua",
         )
+
+
+def _cpu_of(server: Server) -> float:
+    return sum(map(cpu_seconds, server.pids))
 
 
 def _rotated(servers: list[Server], turns: int) -> list[Server]:

@@ -12,6 +12,8 @@ SECTOR = 4 * KIB
 READS = 4096
 BOOT_READS = 300
 BOOT_SIZES = {4: 30, 8: 15, 16: 15, 32: 12, 64: 12, 128: 10, 256: 6}
+REPLAY_READS = 2000
+REPLAY_SIZES = {4: 30, 8: 20, 16: 20, 32: 12, 64: 10, 128: 8}
 CONTROL_CONNECTIONS = 8
 
 
@@ -31,7 +33,7 @@ class Workload:
     """Reads that each of some connections makes, one after the other.
 
     Bodies that are `large` are read by streaming_reader, others by wrk. Clients in `step` each make all reads
-    from the first on; others share them out.
+    from the first on; others share them out. A `replay` ends when each client has made all reads once.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Workload:
     reads: Callable[[int, random.Random], list[Read]]
     large: bool = False
     step: bool = False
+    replay: bool = False
 
     def plan(self, size: int) -> list[Read]:
         """The reads of an image of `size` bytes, the same each time."""
@@ -105,6 +108,27 @@ def boot_trace(size: int, dice: random.Random) -> list[Read]:
     return trace
 
 
+def replay_trace(size: int, dice: random.Random) -> list[Read]:
+    """Runs of reads one after the other, now and then with a gap, by jumps over the whole image.
+
+    A third of the jumps lead to where a run has begun before.
+    """
+    starts: list[int] = []
+    trace: list[Read] = []
+    while len(trace) < REPLAY_READS:
+        again = starts and dice.random() < 1 / 3
+        at = dice.choice(starts) if again else dice.randrange(size // SECTOR) * SECTOR
+        starts.append(at)
+        for _ in range(min(1 + int(dice.expovariate(1 / 12)), REPLAY_READS - len(trace))):
+            length = dice.choices(list(REPLAY_SIZES), list(REPLAY_SIZES.values()))[0] * KIB
+            at = min(at, size - length)
+            trace.append(Read(at, at + length))
+            at += length
+            if dice.random() < 0.1:
+                at += dice.randint(1, 16) * SECTOR
+    return trace
+
+
 WORKLOADS = (
     Workload("whole", "whole image, 1 connection", 1, lambda _size, _dice: [Read()], large=True),
     *(
@@ -117,6 +141,7 @@ WORKLOADS = (
     ),
     Workload("4k-8", "random 4 KiB, 8", 8, random_reads(SECTOR, SECTOR)),
     Workload("boot-32", "boot trace, 32 clients", 32, boot_trace, step=True),
+    Workload("replay-32", "trace replayed once, 32 clients", 32, replay_trace, step=True, replay=True),
 )
 CONTROL = ("metadata", "stream-url", "images", "upload-url", "upload-urls")
 

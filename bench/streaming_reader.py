@@ -8,8 +8,9 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from streaming_plan import Call
 
@@ -48,15 +49,15 @@ class _BadAnswer(Exception):
 class _Client:
     """One connection and the answer it is reading."""
 
-    def __init__(self, address: tuple[str, int], next_call: Callable[[], Call]) -> None:
-        self._next_call = next_call
+    def __init__(self, address: tuple[str, int], call: Call, following: Iterator[Call]) -> None:
+        self.following = following
         self.socket = socket.create_connection(address, timeout=SILENCE_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.ask()
+        self.ask(call)
         self.socket.setblocking(False)
 
-    def ask(self) -> None:
-        self.call = self._next_call()
+    def ask(self, call: Call) -> None:
+        self.call = call
         self._head, self._left = b"", -1
         self.began = time.perf_counter()
         self.socket.sendall(self.call.head.encode())
@@ -104,32 +105,43 @@ def check_head(head: str, call: Call) -> int:
 
 
 def read_large(address: tuple[str, int], calls: Sequence[Call], connections: int, seconds: float) -> Load:
-    """Read for about `seconds`, at least one answer to its end."""
-    turn = iter(range(2**62))
+    """Read for about `seconds`, at least one answer to its end; the connections share the calls out."""
+    return _read(address, [cycle(calls)] * connections, seconds)
+
+
+def replay(address: tuple[str, int], calls: Sequence[Call], clients: int, seconds: float) -> Load:
+    """Let every client make all calls once, but stop after `seconds`."""
+    return _read(address, [iter(calls) for _ in range(clients)], seconds)
+
+
+def _read(address: tuple[str, int], sources: Sequence[Iterator[Call]], seconds: float) -> Load:
     tally = _Tally()
-
-    def connect() -> _Client:
-        return _Client(address, lambda: calls[next(turn) % len(calls)])
-
     cpu, began = time.thread_time(), time.perf_counter()
     clients: set[_Client] = set()
     with selectors.DefaultSelector() as selector:
-        try:
-            for _ in range(connections):
-                clients.add(client := connect())
+
+        def connect(source: Iterator[Call]) -> None:
+            if call := next(source, None):
+                clients.add(client := _Client(address, call, source))
                 selector.register(client.socket, selectors.EVENT_READ, client)
-            while time.perf_counter() < began + seconds or not (tally.latencies or tally.errors):
+
+        try:
+            for source in sources:
+                connect(source)
+            while clients and (
+                time.perf_counter() < began + seconds or not (tally.latencies or tally.errors)
+            ):
                 ready = selector.select(SILENCE_SECONDS)
                 if not ready:
                     tally.errors, tally.complaint = tally.errors + 1, f"silence for {SILENCE_SECONDS} s"
                     break
                 for key, _ in ready:
-                    if not _serve(key.data, tally):
-                        selector.unregister(key.data.socket)
-                        key.data.socket.close()
-                        clients.discard(key.data)
-                        clients.add(client := connect())
-                        selector.register(client.socket, selectors.EVENT_READ, client)
+                    client: _Client = key.data
+                    if not _serve(client, tally):
+                        selector.unregister(client.socket)
+                        client.socket.close()
+                        clients.discard(client)
+                        connect(client.following)
         except OSError as error:
             tally.errors, tally.complaint = tally.errors + 1, f"no connection: {error}"
         finally:
@@ -145,7 +157,10 @@ def _serve(client: _Client, tally: _Tally) -> bool:
             tally.last = time.perf_counter()
             tally.latencies.append(tally.last - client.began)
             tally.bytes += client.call.length or 0
-            client.ask()
+            call = next(client.following, None)
+            if call is None:
+                return False
+            client.ask(call)
     except BlockingIOError:
         return True
     except (_BadAnswer, OSError, ValueError, IndexError) as error:

@@ -1,19 +1,20 @@
-"""The servers that are compared: the store, nginx before it, and gateways; all on loopback."""
+"""The servers that are compared: the store, nginx before it, gateways and edges; all on loopback."""
 
 from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
-import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from streaming_edge import HOST, WORKERS, Edge, run_nginx
 from streaming_plan import MIB, ControlCall, control_calls
 
 from image_gateway.catalog.database import open_engine, upgrade
@@ -21,26 +22,30 @@ from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
-from image_gateway.local.processes import ManagedProcess
 from image_gateway.local.seaweed import LocalStore, start_local_store
 from image_gateway.storage.client import StoreClients
 
 STORE, NGINX, GATEWAY, CACHE, CONTROL = "store", "nginx", "gateway", "gateway-cache", "control"
-SERVERS = (STORE, NGINX, GATEWAY, CACHE, CONTROL)
+EDGE, UNCACHED, EMPTY = "edge", "edge-uncached", "edge-empty"
+EDGES = (EDGE, UNCACHED, EMPTY)
+SERVERS = (STORE, NGINX, GATEWAY, CACHE, *EDGES, CONTROL)
 USER, BUCKET = "bench", "images"
 LISTED_IMAGES = 50
 URL_SECONDS = 12 * 3600
-HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it has the image, and the root of its processes."""
+    """A running server: where it has the image, and the roots of its processes.
+
+    An `edge` has nginx first among them, and then the gateway behind it.
+    """
 
     name: str
     port: int
     target: str
-    pid: int
+    pids: tuple[int, ...]
+    edge: Edge | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -53,6 +58,12 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://{self.host}{self.target}"
+
+    def emptied(self) -> Server:
+        """An edge anew, with nothing in its cache."""
+        assert self.edge is not None
+        self.edge.restart_empty()
+        return replace(self, pids=(self.edge.pid, *self.pids[1:]))
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,15 @@ def running_servers(
         if CACHE in wanted:
             cached = start(CACHE, RANGE_CACHE_DIR=str(folder / "cache"))
             servers[CACHE] = _gateway_server(CACHE, cached, image_id)
+        if edges := [name for name in EDGES if name in wanted]:
+            token = {"EDGE_TOKEN": secrets.token_hex(32), "TRUSTED_PROXY_HOPS": "1"}
+            behind = start("behind-edges", **token)
+            for name in edges:
+                say(f"starting {name}")
+                more = {"EDGE_GATEWAY": behind.url.removeprefix("http://"), **_edge_variables(name), **token}
+                edge = Edge(environment | more, store.address, folder / name, count_fetches=name == EMPTY)
+                stack.callback(edge.stop)
+                servers[name] = _edge_server(name, edge, behind, image_id)
         calls: list[ControlCall] = []
         if CONTROL in wanted:
             control = start(CONTROL, **cloudfront_variables())
@@ -135,6 +155,10 @@ def _environment(folder: Path, store: LocalStore) -> dict[str, str]:
     }
 
 
+def _edge_variables(name: str) -> dict[str, str]:
+    return {"EDGE_CACHE_MAX_BYTES": "0"} if name == UNCACHED else {}
+
+
 def cloudfront_variables() -> dict[str, str]:
     """Of a distribution that nobody asks, with a key made now."""
     pem = generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -157,7 +181,7 @@ def presigned_url(store: LocalStore) -> str:
 def _server(name: str, url: str, pid: int) -> Server:
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return Server(name, parts.port or 80, target, pid)
+    return Server(name, parts.port or 80, target, (pid,))
 
 
 def _gateway_server(name: str, gateway: LocalGateway, image_id: str) -> Server:
@@ -165,30 +189,18 @@ def _gateway_server(name: str, gateway: LocalGateway, image_id: str) -> Server:
     return _server(name, url, gateway.process.pid)
 
 
+def _edge_server(name: str, edge: Edge, gateway: LocalGateway, image_id: str) -> Server:
+    server = _gateway_server(name, gateway, image_id)
+    return replace(server, port=edge.port, pids=(edge.pid, *server.pids), edge=edge)
+
+
 def _start_nginx(stack: ExitStack, folder: Path, store: Server) -> Server:
     folder.mkdir()
     (port,) = find_free_ports(1)
-    server = Server(NGINX, port, "/disk.img", 0)
-    config = folder / "nginx.conf"
-    config.write_text(nginx_config(folder, server, store))
-    command = [
-        find_tool("nginx") or "nginx",
-        "-p",
-        str(folder),
-        "-e",
-        str(folder / "error.log"),
-        "-c",
-        str(config),
-    ]
-    process = ManagedProcess(NGINX, command, env={}, log=folder / "nginx.log")
+    server = Server(NGINX, port, "/disk.img", ())
+    process = run_nginx(NGINX, nginx_config(folder, server, store), folder, port)
     stack.callback(process.stop, grace=2)
-    process.wait_until(lambda: _listens(server.address), seconds=10)
-    return Server(NGINX, port, server.target, process.pid)
-
-
-def _listens(address: tuple[str, int]) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(address) == 0
+    return replace(server, pids=(process.pid,))
 
 
 def nginx_config(folder: Path, server: Server, store: Server) -> str:
@@ -198,14 +210,13 @@ def nginx_config(folder: Path, server: Server, store: Server) -> str:
         f"    {name}_temp_path {folder}/{name};"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    return f"""daemon off;
-{user}
-worker_processes 2;
+    return f"""{user}
+worker_processes {WORKERS};
 pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
 {places}
-    access_log {folder}/access.log;
+    access_log {folder}/access.log combined buffer=64k flush=1s;
     tcp_nodelay on;
     keepalive_requests 1000000;
     upstream store {{

@@ -63,9 +63,9 @@ def anonymous_memory_of(pid: int) -> int:
 class PeakMemory:
     """The highest resident and proportional set sizes between entering and leaving."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, *pids: int) -> None:
         self.rss = self.pss = 0
-        self._pid = pid
+        self._pids = pids
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
@@ -84,7 +84,7 @@ class PeakMemory:
 
     def _look(self) -> None:
         try:
-            rss, pss = memory_of(self._pid)
+            rss, pss = map(sum, zip(*map(memory_of, self._pids), strict=True))
         except (FileNotFoundError, ProcessLookupError):
             return
         self.rss, self.pss = max(self.rss, rss), max(self.pss, pss)
