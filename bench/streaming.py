@@ -24,9 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from streaming_edge import Fetches
 from streaming_plan import CONTROL as ROUTES
 from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
-from streaming_edge import Fetches
 from streaming_reader import Load, read_large, replay
 from streaming_report import Sample, medians, ratio_table, results_table, server_ratios, workload_ratios
 from streaming_servers import (
@@ -55,7 +55,7 @@ control plane, on a gateway of its own with CloudFront cookies: {routes}
 
 examples:
   python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32 --json speed.json
-  python bench/streaming.py --size 256 --only store,edge-empty --workloads replay-32 --set EDGE_SLICE_BYTES=262144"""
+  python bench/streaming.py --only store,edge-empty --workloads replay-32 --set EDGE_SLICE_BYTES=262144"""
 REPLAY_SECONDS = 20
 NOTES = (
     "load generator, server and store share this machine's processors",
@@ -138,6 +138,7 @@ class Measuring:
         self._routes = [call for call in bench.control_calls if call.name in options.workloads]
         self._readers = [server for name, server in bench.servers.items() if name != CONTROL]
         self.fetches: list[Fetches] = []
+        self.memory: dict[str, list[int]] = {}
 
     def verify(self) -> dict[str, dict[str, int]]:
         """Check answers, byte for byte, and warm the cache; server → workload → answers checked."""
@@ -170,6 +171,12 @@ class Measuring:
             for route in self._routes:
                 server = self._bench.servers[CONTROL]
                 yield self._measure(server, route.name, number, None, [route.call(server.host, USER)])
+
+    def note_memory(self) -> None:
+        """Look at the resident memory of each edge's nginx; edge-empty's starts anew with every round."""
+        for server in self._readers:
+            if server.name in EDGES and server.name != EMPTY:
+                self.memory.setdefault(server.name, []).append(memory_of(server.pids[0])[0])
 
     def _measure(
         self, server: Server, name: str, number: int, workload: Workload | None, calls: list[Call]
@@ -266,8 +273,14 @@ def run(options: argparse.Namespace) -> None:
         with running_servers(folder, image, options.only, dict(options.set), say) as bench:
             measuring = Measuring(bench, image, options, folder)
             checked = measuring.verify()
+            measuring.note_memory()
             samples = list(measuring.samples())
+            measuring.note_memory()
     tables = report(samples, options)
+    for name, (before, after) in measuring.memory.items():
+        print(f"\n{name}: nginx had {before / MIB:.1f} MiB resident before, {after / MIB:.1f} MiB after")
+    for found in measuring.fetches:
+        print(f"\n{EMPTY}: {found.total} requests to the store for {found.distinct} different slices")
     if options.json:
         document = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -278,7 +291,10 @@ def run(options: argparse.Namespace) -> None:
                 "size_mib": options.size,
                 "settings": dict(options.set),
             },
+            "load_average_after": os.getloadavg(),
             "answers_verified": checked,
+            "edge_memory": measuring.memory,
+            "edge_fetches": [asdict(found) for found in measuring.fetches],
             **tables,
             "samples": [asdict(sample) for sample in samples],
         }

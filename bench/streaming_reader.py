@@ -58,7 +58,7 @@ class _Client:
 
     def ask(self, call: Call) -> None:
         self.call = call
-        self._head, self._left = b"", -1
+        self._head, self._left, self.closes = b"", -1, False
         self.began = time.perf_counter()
         self.socket.sendall(self.call.head.encode())
 
@@ -73,6 +73,7 @@ class _Client:
             if not end:
                 return False
             self._left = check_head(head.decode("latin-1"), self.call) - len(rest)
+            self.closes = b"\r\nconnection: close" in head.lower()
         while self._left > 0:
             taken = self._take()
             if taken is None:
@@ -157,8 +158,7 @@ def _serve(client: _Client, tally: _Tally) -> bool:
             tally.last = time.perf_counter()
             tally.latencies.append(tally.last - client.began)
             tally.bytes += client.call.length or 0
-            call = next(client.following, None)
-            if call is None:
+            if client.closes or (call := next(client.following, None)) is None:
                 return False
             client.ask(call)
     except BlockingIOError:

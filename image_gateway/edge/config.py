@@ -37,6 +37,9 @@ _SENT_HEADERS = [
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024
+# Without a cache, a slice is what a long answer sends before it asks for permission again. Each waits for the store,
+# so it is as large as an answer that asks only once.
+_UNCACHED_SLICE_BYTES = 8 * _MEBIBYTE
 
 
 def render_config(settings: Settings, address: StoreAddress) -> str:
@@ -73,6 +76,7 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         max_body=MAX_JSON_BYTES,
         min_free=min(settings.edge_cache_max_bytes // 20, 1024 * _MEBIBYTE),
         sent=_SENT_HEADERS,
+        slice_bytes=settings.edge_slice_bytes if settings.edge_cache_max_bytes else _UNCACHED_SLICE_BYTES,
         store_address=store_address,
         store_host=store.netloc,
         store_name=name,
