@@ -37,8 +37,8 @@ _SENT_HEADERS = [
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024
-# Without a cache, a slice is what a long answer sends before it asks for permission again. Each waits for the store,
-# so it is as large as an answer that asks only once.
+# Without a cache, a slice is what a long answer sends before it asks for permission again. Each waits for the
+# store, so it is as large as an answer that asks only once.
 _UNCACHED_SLICE_BYTES = 8 * _MEBIBYTE
 
 
