@@ -47,7 +47,7 @@ class Edge:
         settings = load_settings(place | {"EDGE_WORKERS": str(WORKERS)} | dict(environment))
         self._config = render_config(settings, store)
         if count_fetches:
-            self._config = _with_counter(self._config, store, folder / FETCHES, counting_port)
+            self._config = with_counter(self._config, store, folder / FETCHES, counting_port)
         self._process = self._start()
 
     @property
@@ -91,7 +91,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _with_counter(config: str, store: StoreAddress, log: Path, port: int) -> str:
+def with_counter(config: str, store: StoreAddress, log: Path, port: int) -> str:
     """Put a server that logs ranges between the caches of an nginx.conf and the store.
 
     nginx's own log cannot count them: it names the cache's answer about a request's first slice alone.

@@ -27,12 +27,22 @@ def test_shared_plans_have_reads_of_one_length() -> None:
 
 
 def test_boot_trace_has_locality_and_mixed_sizes() -> None:
-    (boot,) = [workload for workload in WORKLOADS if workload.step]
+    (boot,) = [workload for workload in WORKLOADS if workload.step and not workload.replay]
     trace = boot.plan(SIZE)
     assert len(trace) == 300
     assert {read.length(SIZE) for read in trace} == {KIB << shift for shift in range(2, 9)}
     followed = sum(after.start == before.stop for before, after in pairwise(trace))
     assert followed > len(trace) / 2
+
+
+def test_a_replay_is_long_and_jumps_over_the_whole_image() -> None:
+    (workload,) = [workload for workload in WORKLOADS if workload.replay]
+    trace = workload.plan(4 * SIZE)
+    assert len(trace) == 2000
+    assert {read.length(4 * SIZE) for read in trace} == {KIB << shift for shift in range(2, 8)}
+    jumps = sum(not 0 <= after.start - before.stop <= 64 * KIB for before, after in pairwise(trace))
+    assert 100 < jumps < 400
+    assert {read.start // SIZE for read in trace} == {0, 1, 2, 3}
 
 
 def test_calls_go_over_the_wire_as_http() -> None:

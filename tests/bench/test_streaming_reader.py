@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from streaming_plan import Call
-from streaming_reader import percentile, read_large
+from streaming_reader import percentile, read_large, replay
 
 BODY = b"x" * 300_000
 CALL = Call("GET / HTTP/1.1\r\n\r\n", 200, len(BODY))
@@ -46,7 +46,7 @@ def talk(connection: socket.socket, answer: bytes) -> None:
     with connection, suppress(OSError):
         while connection.recv(4096):
             connection.sendall(answer)
-            if not answer.endswith(BODY):
+            if not answer.endswith(BODY) or b"close" in answer:
                 return
 
 
@@ -80,6 +80,18 @@ def test_wrong_answers_are_errors(serve: Serve, answer: bytes, complaint: str) -
     assert load.errors > 0
     assert load.requests == 0
     assert complaint in load.complaint
+
+
+def test_a_replay_ends_when_every_client_has_made_all_calls(serve: Serve) -> None:
+    load = replay(serve(head() + BODY), [CALL] * 7, 3, 60)
+    assert (load.requests, load.bytes, load.errors) == (21, 21 * len(BODY), 0)
+
+
+def test_a_server_may_close_a_connection_that_it_said_it_would(serve: Serve) -> None:
+    """nginx does so after some number of requests."""
+    closing = head().replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    load = replay(serve(closing + BODY), [CALL] * 3, 2, 60)
+    assert (load.requests, load.errors, load.complaint) == (6, 0, "")
 
 
 def test_nobody_there_is_an_error() -> None:
