@@ -49,7 +49,7 @@ bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000
 bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 	$(BIN)/python bench/memory.py
 
-bench-streaming: $(READY) ## Speed beside the bare store and nginx (apt-get install nginx-light wrk)
+bench-streaming: $(READY) ## Speed, with and without the edge, beside the bare store and nginx (apt-get install nginx-light wrk)
 	$(BIN)/python bench/streaming.py
 
 bench-control: $(READY) ## CPU of small requests beside a bare Flask route (apt-get install wrk)
