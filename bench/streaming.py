@@ -3,7 +3,8 @@ and the edge (nginx before the gateway) warm, without a cache and with an empty 
 
 All run side by side on this machine over the same object, interleaved over several rounds; load generator,
 server and store share its processors. Before that every server's answers are checked byte for byte. Prints
-the median over rounds of throughput, latency, CPU and memory, and last the ratios to the direct store.
+the median over rounds of throughput, latency, CPU and memory, and the ratios to the direct store, to nginx as
+a plain proxy and to gunicorn without a cache.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from streaming_edge import Fetches
-from streaming_plan import CONTROL as ROUTES
+from streaming_options import parse_options, require_tools
 from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
 from streaming_reader import Load, read_large, replay
 from streaming_report import Sample, medians, ratio_table, results_table, server_ratios, workload_ratios
@@ -35,8 +35,8 @@ from streaming_servers import (
     EDGE,
     EDGES,
     EMPTY,
+    GATEWAY,
     NGINX,
-    SERVERS,
     STORE,
     USER,
     Bench,
@@ -49,14 +49,8 @@ from streaming_usage import PeakMemory, cpu_seconds, memory_of
 from streaming_verify import verify_control, verify_reads, warm
 from streaming_wrk import run_wrk
 
-EPILOG = """servers: {servers}
-workloads: {workloads}
-control plane, on a gateway of its own with CloudFront cookies: {routes}
-
-examples:
-  python bench/streaming.py --rounds 5 --only store,gateway --workloads 64k-32 --json speed.json
-  python bench/streaming.py --only store,edge-empty --workloads replay-32 --set EDGE_SLICE_BYTES=262144"""
 REPLAY_SECONDS = 20
+BASES = {STORE: "the direct store", NGINX: "nginx as a plain proxy", GATEWAY: "gunicorn without a cache"}
 NOTES = (
     "load generator, server and store share this machine's processors",
     "CPU s/1k and s/GiB: of the server alone with its children; store s/1k: of the store meanwhile",
@@ -65,63 +59,6 @@ NOTES = (
     "edges: CPU and memory of nginx and the gateway behind it; edge-empty starts each replay with no cache",
     f"a replay is cut after {REPLAY_SECONDS} s: then its figures are of the part that was read",
 )
-
-
-def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    names = [*(workload.name for workload in WORKLOADS), *ROUTES]
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EPILOG.format(
-            servers=", ".join(SERVERS),
-            workloads=", ".join(workload.name for workload in WORKLOADS),
-            routes=", ".join(ROUTES),
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument("--seconds", type=int, default=4, help="length of each measurement (4)")
-    parser.add_argument("--size", type=int, default=512, metavar="MIB", help="size of the image (512)")
-    parser.add_argument("--only", type=_names(SERVERS), default=list(SERVERS), metavar="SERVER,…")
-    parser.add_argument("--workloads", type=_names(names), default=names, metavar="WORKLOAD,…")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--quick", action="store_true", help="a look: 1 round of 1 s, 64 MiB")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_setting,
-        metavar="NAME=VALUE",
-        help="setting of the gateways",
-    )
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds, options.seconds, options.size = 1, 1, 64
-    if min(options.rounds, options.seconds, options.size) < 1:
-        parser.error("--rounds, --seconds and --size must be at least 1")
-    return options
-
-
-def _names(known: Sequence[str]) -> Any:
-    def read(text: str) -> list[str]:
-        names = text.split(",")
-        if unknown := set(names) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: must be of {', '.join(known)}")
-        return names
-
-    return read
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found:
-        raise argparse.ArgumentTypeError("must be NAME=VALUE")
-    return name, value
-
-
-def require_tools(wanted: Sequence[str]) -> None:
-    tools = ["wrk", "nginx"] if {NGINX, *EDGES} & set(wanted) else ["wrk"]
-    if missing := [tool for tool in tools if find_tool(tool) is None]:
-        raise SystemExit(f"{' and '.join(missing)} missing: apt-get install nginx-light wrk")
 
 
 def say(line: str) -> None:
@@ -253,15 +190,20 @@ def report(samples: Sequence[Sample], options: argparse.Namespace) -> dict[str, 
     """Print the tables; return what they hold."""
     titles = {workload.name: workload.title for workload in WORKLOADS}
     results = medians(samples)
-    to_store = server_ratios(samples, base=STORE)
     to_metadata = workload_ratios([s for s in samples if s.server == CONTROL], base="metadata")
+    to_servers = {base: server_ratios(samples, base=base) for base in BASES}
     print(f"\n{options.size} MiB, medians of {options.rounds} x {options.seconds} s (errors: sums)")
     print("\n".join(f"- {note}" for note in NOTES))
     print(f"\n{results_table(results, titles)}")
-    for title, found in (("metadata", to_metadata), ("the direct store", to_store)):
-        if found:
-            print(f"\nRatios to {title} (median of each round's)\n\n{ratio_table(found, titles)}")
-    return {"medians": results, "ratios_to_metadata": to_metadata, "ratios_to_store": to_store}
+    found = {"metadata": to_metadata} | {title: to_servers[base] for base, title in BASES.items()}
+    for title, ratios in found.items():
+        if ratios:
+            print(f"\nRatios to {title} (median of each round's)\n\n{ratio_table(ratios, titles)}")
+    return {
+        "medians": results,
+        "ratios_to_metadata": to_metadata,
+        **{f"ratios_to_{base}": ratios for base, ratios in to_servers.items()},
+    }
 
 
 def run(options: argparse.Namespace) -> None:
@@ -302,7 +244,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    options = parse_options()
+    options = parse_options(__doc__)
     require_tools(options.only)
     # The store does not answer while it starts, of which nobody needs to hear.
     logging.getLogger("image_gateway").addHandler(logging.NullHandler())
