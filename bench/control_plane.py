@@ -45,6 +45,7 @@ PARTS = 100
 READ = 64 * KIB
 TRIES = 3
 BARE = "bare"
+EDGE_TOKEN = "token-of-the-edge-in-this-benchmark"
 HOST = "127.0.0.1"
 
 
@@ -95,6 +96,7 @@ def running_routes(folder: Path, extra: dict[str, str], worker_class: str) -> It
             **store.environment,
             "DATABASE_URL": f"sqlite:///{folder}/catalog.db",
             "AUTH_MODE": "dev",
+            "EDGE_TOKEN": EDGE_TOKEN,
             "LEASE_KEYS": f"bench:{os.urandom(32).hex()}",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "info",
@@ -150,6 +152,7 @@ def routes_without_cdn(server: Server, image: str, upload: str, upload_id: str) 
     many = {"uploadId": upload_id, "partNumbers": list(range(1, PARTS + 1))}
     # Who may read is known from a moment before, and no byte is read: what each small read costs besides.
     unchanged = get(server, f"{image}/range", "If-None-Match: *", status=304)
+    permission = get(server, f"{image}/range", f"X-Edge-Token: {EDGE_TOKEN}", length=0)
     return [
         Route("healthz", server, [get(server, "/healthz")]),
         Route("metadata", server, [get(server, f"{image}/metadata")]),
@@ -158,14 +161,15 @@ def routes_without_cdn(server: Server, image: str, upload: str, upload_id: str) 
         Route("stream-url-lease", server, [get(server, f"{image}/stream-url")]),
         Route("upload-url", server, [post(server, f"{upload}/upload-url", one)]),
         Route(f"upload-urls-{PARTS}", server, [post(server, f"{upload}/upload-urls", many)]),
+        Route("authorise", server, [permission]),
         Route("range-304", server, [unchanged]),
         Route("range-cold", server, ranges(server, f"{image}/range")),
     ]
 
 
-def get(server: Server, target: str, *headers: str, status: int = 200) -> Call:
+def get(server: Server, target: str, *headers: str, status: int = 200, length: int | None = None) -> Call:
     lines = [f"GET {target} HTTP/1.1", f"Host: {server.host}", f"X-User-Id: {USER}", *headers]
-    return Call("\r\n".join([*lines, "", ""]), status)
+    return Call("\r\n".join([*lines, "", ""]), status, length)
 
 
 def post(server: Server, target: str, document: object) -> Call:

@@ -51,7 +51,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it goes over the wire, and the status and body length that its answer must have."""
+    """A request as it goes over the wire, and the status and body length that its answer must have.
+
+    Without a length any body will do that is not empty; that of a 304 may be.
+    """
 
     head: str
     status: int

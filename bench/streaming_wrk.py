@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 30
 
 def write_plan(path: Path, calls: Sequence[Call]) -> None:
     """Write calls as a Lua table; JSON's strings of ASCII are Lua's."""
-    rows = [f"{{{json.dumps(call.head)}, {call.length or 0}}}," for call in calls]
+    rows = [f"{{{json.dumps(call.head)}, {-1 if call.length is None else call.length}}}," for call in calls]
     path.write_text("\n".join(["return {", *rows, "}", ""]))
 
 
