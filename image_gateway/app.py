@@ -115,7 +115,7 @@ def create_app(
     if settings.metrics_token is not None:
         exposition = Exposition(catalog.open_uploads)
         app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
-    limits = Limits(app, _limit_rules(settings))
+    limits = Limits(_limit_rules(settings), timer)
     verifier = _make_verifier(settings, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from flask import Flask, Response, request
-from flask_limiter import Limiter, RateLimitExceeded
-from limits import parse
+from flask import Response, request
+from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import MemoryStorage
+from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from image_gateway.errors import TooManyRequests
 from image_gateway.protocol.addresses import network_of
-from image_gateway.routes.error_handlers import answer_gateway_error
 from image_gateway.routes.identity import peek_caller
 from image_gateway.routes.schemas import MAX_URLS
 
 # For connecting, and for each answer, of a Redis that counts; then the worker counts by itself.
 STORAGE_SECONDS = 0.5
+# How long the worker counts by itself before it asks again: twice as long each time, up to this.
+LONGEST_PAUSE_SECONDS = 32.0
 
 _log = logging.getLogger(__name__)
 _View = Callable[..., Response]
+# A rate, how much counts, and under which two names.
+_Hit = tuple[RateLimitItem, int, str, str]
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,14 @@ class LimitRules:
     per_address: str
 
 
-class _ViewLimiter(Limiter):
-    """Checks limits in the views that have one, and costs the others, bytes above all, nothing.
+@dataclass(frozen=True)
+class _Limit:
+    """How often whoever `key` names may do what `scope` names; a request counts as `cost`."""
 
-    The extension's hooks on every request are for limits of the whole app and for headers, of which there are
-    none here.
-    """
-
-    def init_app(self, app: Flask) -> None:
-        hooks: list[list[Any]] = [
-            app.before_request_funcs[None],
-            app.after_request_funcs[None],
-            app.teardown_request_funcs[None],
-        ]
-        others = [list(functions) for functions in hooks]
-        super().init_app(app)
-        for functions, kept in zip(hooks, others, strict=True):
-            functions[:] = kept
+    rate: RateLimitItem
+    scope: str
+    key: Callable[[], str]
+    cost: Callable[[], int] = lambda: 1
 
 
 class Limits:
@@ -69,74 +63,108 @@ class Limits:
     While a shared storage is down each worker counts in its own memory.
     """
 
-    def __init__(self, app: Flask, rules: LimitRules) -> None:
+    def __init__(self, rules: LimitRules, timer: Callable[[], float]) -> None:
         self._rules = rules
-        self._failed_auth = parse(rules.failed_auth)
-        self._own_counter = FixedWindowRateLimiter(MemoryStorage())
-        self._limiter = _ViewLimiter(
-            key_func=_address,
-            app=app,
-            enabled=rules.enabled,
-            storage_uri=rules.storage_url,
-            storage_options={"wrap_exceptions": True, **_storage_bounds(rules.storage_url)},
-            strategy="fixed-window",
-            in_memory_fallback_enabled=rules.storage_url != "memory://",
-        )
-        app.register_error_handler(RateLimitExceeded, self._answer_exceeded)
+        self._counters = _Counters(rules.storage_url, timer) if rules.enabled else None
+        self._per_address = _Limit(parse(rules.per_address), "address", _address)
+        self._refusals = _Limit(parse(rules.failed_auth), "refused", _address)
 
     def create(self, view: _View) -> _View:
         """Limit a view that makes images."""
-        return self._per_user(self._rules.create, "create", view)
+        return self._limited(view, self._per_address, self._per_user(self._rules.create, "create"))
 
     def part_urls(self, view: _View) -> _View:
         """Limit a view that signs part URLs, by their number."""
-        return self._shared(self._rules.part_urls, "part urls", _user_or_address, view, cost=_parts_asked)
+        limit = _Limit(parse(self._rules.part_urls), "part urls", _user_or_address, _parts_asked)
+        return self._limited(view, limit)
 
     def complete(self, view: _View) -> _View:
         """Limit a view that completes an upload, which may hash it."""
-        return self._shared(self._rules.complete, "complete", _user_or_address, view)
+        return self._limited(view, self._per_user(self._rules.complete, "complete"))
 
     def leases(self, view: _View) -> _View:
         """Limit a view that makes or renews leases."""
-        return self._per_user(self._rules.leases, "leases", view)
+        return self._limited(view, self._per_address, self._per_user(self._rules.leases, "leases"))
 
     def redeem(self, view: _View) -> _View:
         """Limit a view that takes the token of a share link, whoever asks."""
-        return self._shared(self._rules.redeem, "redeem", _address, self._per_address(view))
+        return self._limited(view, self._per_address, _Limit(parse(self._rules.redeem), "redeem", _address))
 
     def count_refusal(self) -> None:
         """Count a credential that was refused; TooManyRequests from the limit on.
 
         A good credential is never held up by others' bad ones from the same address.
         """
-        if not self._rules.enabled:
-            return
-        try:
-            self._count_refusal(self._limiter.limiter)
-        except StorageError:
-            _log.warning("the storage of rate limits does not answer: this worker counts by itself")
-            self._count_refusal(self._own_counter)
+        if self._counters is not None:
+            self._counters.count([self._refusals])
 
-    def _count_refusal(self, counter: RateLimiter) -> None:
-        key = ("refused", _address())
-        if not counter.hit(self._failed_auth, *key):
-            reset_at, _ = counter.get_window_stats(self._failed_auth, *key)
+    def _limited(self, view: _View, *limits: _Limit) -> _View:
+        counters = self._counters
+        if counters is None:
+            return view
+        # The shortest window first; what the first one refuses does not count for the next.
+        ordered = sorted(limits, key=lambda limit: limit.rate)
+
+        @functools.wraps(view)
+        def count_and_view(*args: Any, **kwargs: Any) -> Response:
+            counters.count(ordered)
+            return view(*args, **kwargs)
+
+        return count_and_view
+
+    def _per_user(self, rate: str, scope: str) -> _Limit:
+        return _Limit(parse(rate), scope, _user_or_address)
+
+
+class _Counters:
+    """Counts in the storage of this URL, or in the worker's memory while that does not answer."""
+
+    def __init__(self, storage_url: str, timer: Callable[[], float]) -> None:
+        storage = storage_from_string(storage_url, wrap_exceptions=True, **_storage_bounds(storage_url))
+        self._shared = FixedWindowRateLimiter(cast(Storage, storage))
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._timer = timer
+        self._pause = 0.0
+        self._ask_again_at = 0.0
+
+    def count(self, limits: Sequence[_Limit]) -> None:
+        """Count the request at hand for these limits, in turn; TooManyRequests from the first it breaks."""
+        hits = [(limit.rate, limit.cost(), limit.key(), limit.scope) for limit in limits]
+        reset_at = self._hit(hits)
+        if reset_at is not None:
             raise _too_many(reset_at)
 
-    def _per_user(self, rate: str, name: str, view: _View) -> _View:
-        return self._shared(rate, name, _user_or_address, self._per_address(view))
+    def _hit(self, hits: Sequence[_Hit]) -> float | None:
+        """Return when the limit ends that is broken; None when none is."""
+        if self._pause and self._timer() < self._ask_again_at:
+            return _hit_all(self._own, hits)
+        was_down = self._pause > 0
+        if was_down:
+            # Others go on counting by themselves while this request asks.
+            self._put_off()
+        try:
+            reset_at = _hit_all(self._shared, hits)
+        except StorageError:
+            if not self._pause:
+                _log.warning("Rate limit storage unreachable: this worker counts by itself")
+                self._put_off()
+            return _hit_all(self._own, hits)
+        if was_down:
+            self._pause = 0.0
+            _log.info("Rate limit storage recovered")
+        return reset_at
 
-    def _per_address(self, view: _View) -> _View:
-        return self._shared(self._rules.per_address, "address", _address, view)
+    def _put_off(self) -> None:
+        self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE_SECONDS)
+        self._ask_again_at = self._timer() + self._pause
 
-    def _shared(
-        self, rate: str, scope: str, key: Callable[[], str], view: _View, cost: int | Callable[[], int] = 1
-    ) -> _View:
-        return cast(_View, self._limiter.shared_limit(rate, scope=scope, key_func=key, cost=cost)(view))
 
-    def _answer_exceeded(self, _: RateLimitExceeded) -> Response:
-        limit = self._limiter.current_limit
-        return answer_gateway_error(_too_many(limit.reset_at if limit else time.time() + 1))
+def _hit_all(counter: RateLimiter, hits: Sequence[_Hit]) -> float | None:
+    """Count hits up to the first that is over its limit; return when that limit ends."""
+    for rate, cost, *names in hits:
+        if not counter.hit(rate, *names, cost=cost):
+            return counter.get_window_stats(rate, *names).reset_time
+    return None
 
 
 def _storage_bounds(storage_url: str) -> dict[str, Any]:
@@ -146,7 +174,8 @@ def _storage_bounds(storage_url: str) -> dict[str, Any]:
 
 
 def _too_many(reset_at: float) -> TooManyRequests:
-    wait = max(1, math.ceil(reset_at - time.time()))
+    # Redis tells whole seconds: one more, so that nobody comes too early.
+    wait = max(1, math.ceil(int(reset_at + 1) - time.time()))
     return TooManyRequests(f"too many requests: try again in {wait} seconds", retry_after=wait)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
 from werkzeug.test import TestResponse
 
 from image_gateway.storage.client import StoreClients
 from tests.support.background import in_background
 from tests.support.black_hole import black_hole
+from tests.support.clock import Clock
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
 from tests.support.leasing import OLD, cookie_of, outcome
@@ -80,7 +83,7 @@ LIMITED = [create, make_lease, renew, redeem]
 
 def assert_refused(response: TestResponse) -> None:
     assert outcome(response) == TOO_MANY
-    # The library counts one second more, so that nobody comes too early.
+    # One second more than the window, so that nobody comes too early.
     assert 1 <= int(response.headers["Retry-After"]) <= 86_401
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Access-Control-Allow-Origin"] == "*"
@@ -134,6 +137,15 @@ def test_an_address_has_a_limit_for_all_its_users_and_routes(lasting: World, ima
         assert_refused(ask(world, image, f"user-{number + 10}"))
     other = {"REMOTE_ADDR": "192.0.2.7"}
     assert world.request("POST", "/v1/images", environ_overrides=other).status_code == 200
+
+
+def test_what_an_address_may_not_do_is_not_counted_for_its_users(lasting: World, image: Image) -> None:
+    world = lasting.with_settings(**FEW | {"rate_limit_create": "2/day", "rate_limit_per_address": "1/day"})
+    statuses = [create(world, image, "alice").status_code for _ in range(4)]
+    assert statuses == [200, 429, 429, 429]
+    for address, status in (("192.0.2.7", 200), ("192.0.2.8", 429)):
+        response = world.request("POST", "/v1/images", environ_overrides={"REMOTE_ADDR": address})
+        assert response.status_code == status
 
 
 def test_what_is_not_limited(world: World, image: Image) -> None:
@@ -232,6 +244,8 @@ def test_without_redis_each_worker_counts_by_itself(
 ) -> None:
     statuses = [ask(without_redis, image, "alice").status_code for _ in range(4)]
     assert [status == 429 for status in statuses] == [False, False, True, True]
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told.count("Rate limit storage unreachable: this worker counts by itself") == 1
 
 
 def test_without_redis_a_refused_credential_is_refused(without_redis: World, image: Image) -> None:
@@ -256,3 +270,55 @@ def test_a_silent_redis_holds_no_request_up(silent_redis: World, image: Image, a
     # Without a bound it would be held until Redis ends the connection.
     answers = [in_background(ask, silent_redis, image, "alice").result(timeout=20) for _ in range(4)]
     assert [answer.status_code == 429 for answer in answers] == [False, False, True, True]
+
+
+class ShakyStorage(MemoryStorage):
+    """A storage of its own scheme that can be down."""
+
+    STORAGE_SCHEME = ["shaky"]
+    down = False
+    asked = 0
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        type(self).asked += 1
+        if self.down:
+            raise StorageError(ConnectionError("the storage is down"))
+        return super().incr(key, expiry, amount)
+
+
+@pytest.fixture
+def shaky() -> Iterator[type[ShakyStorage]]:
+    ShakyStorage.down, ShakyStorage.asked = True, 0
+    yield ShakyStorage
+    ShakyStorage.down = False
+
+
+@pytest.mark.parametrize("ask", [create, lambda world, image, _: forge(world, image)])
+def test_a_storage_that_is_down_is_asked_again_now_and_then_and_used_when_it_is_back(
+    lasting: World, image: Image, shaky: type[ShakyStorage], ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    caplog.set_level("INFO")
+    few = {name: str(rate).replace("minute", "day") for name, rate in FEW.items() if name != "lease_keys"}
+    changes: dict[str, Any] = {**few, "lease_keys": (OLD,), "rate_limit_storage_url": "shaky://"}
+    world = lasting.with_settings(timer=clock, **changes)
+
+    def asked_by(user: str) -> int:
+        before = shaky.asked
+        ask(world, image, user)
+        return shaky.asked - before
+
+    assert [asked_by("alice") for _ in range(3)] == [1, 0, 0]
+    clock.now += 1
+    assert [asked_by("alice") for _ in range(2)] == [1, 0]
+    clock.now += 1
+    assert asked_by("alice") == 0
+    assert ask(world, image, "alice").status_code == 429
+    shaky.down = False
+    clock.now += 1
+    assert ask(world, image, "alice").status_code != 429
+    told = [record.getMessage() for record in caplog.records if record.name == "image_gateway.routes.limits"]
+    assert told == [
+        "Rate limit storage unreachable: this worker counts by itself",
+        "Rate limit storage recovered",
+    ]
