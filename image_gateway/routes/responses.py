@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
-from werkzeug.http import http_date
+from werkzeug.http import http_date as format_http_date
 
 from image_gateway.services.cached import SEND_SIZE, CachedBody
 from image_gateway.services.streaming import Answer, Representation
@@ -25,23 +26,30 @@ CREDENTIALS = "Authorization, Cookie, X-User-Id"
 class BytesResponse(Response):
     """Sends its headers exactly as they are set.
 
-    Werkzeug strips Last-Modified and Content-Encoding from a 304; clients check both.
+    Werkzeug strips Last-Modified and Content-Encoding from a 304; clients check both. It would also copy and
+    look through all headers of each answer, which takes a while.
     """
 
     def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
-        return Headers(self.headers)
+        return self.headers
 
 
 def json_response(document: Any, status: int = 200, *, secret: bool = False) -> Response:
     """A JSON answer; one that holds secrets, or depends on who asks, is not to be stored."""
-    response = Response(json.dumps(document), status, mimetype="application/json")
-    response.headers["Cache-Control"] = NO_STORE if secret else "private, no-cache"
-    return response
+    caching = NO_STORE if secret else "private, no-cache"
+    headers = Headers([("Content-Type", "application/json"), ("Cache-Control", caching)])
+    return BytesResponse(json.dumps(document), status, headers)
 
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with whole seconds: 2026-11-22T19:00:00Z."""
     return f"{moment.astimezone(UTC).isoformat(timespec='seconds').removesuffix('+00:00')}Z"
+
+
+@lru_cache(maxsize=4096)
+def http_date(moment: datetime) -> str:
+    """A date as headers have it (RFC 9110 §5.6.7): Sun, 22 Nov 2026 19:00:00 GMT."""
+    return format_http_date(moment)
 
 
 def redirect_to(url: str) -> Response:
