@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from image_gateway.protocol.layout import ImageLocation
 
@@ -113,7 +114,7 @@ class ImageRecord:
     disk: DiskFacts | None = None
     chunked: ChunkedFacts | None = None
 
-    @property
+    @cached_property
     def location(self) -> ImageLocation:
         """Where its objects lie; the base path is the one it was created under."""
         return ImageLocation(self.base_path, self.owner, self.image_id, self.version)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 
+@lru_cache(maxsize=4096)
 def owner_key(owner: str) -> str:
     """Derive the path segment of an owner: 40 hex digits, whatever the owner is called.
 
@@ -70,7 +72,7 @@ class ImageLocation:
         """S3 key prefix: no leading slash, one trailing one."""
         return f"{self.path.lstrip('/')}/"
 
-    @property
+    @cached_property
     def disk_key(self) -> str:
         return f"{self.prefix}disk.img"
 
