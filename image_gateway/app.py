@@ -42,6 +42,7 @@ from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
 from image_gateway.routes.streams import Streams, make_stream_slots
+from image_gateway.routes.sync_flask import SyncFlask
 from image_gateway.routes.timing import Timings
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.access import Access
@@ -104,7 +105,7 @@ def create_app(
     uploads = Uploads(catalog, store, access, rules, completion, purger, clock)
     images = Images(catalog, purger, access, rules.quota, clock)
 
-    app = Flask("image_gateway", static_folder=None)
+    app = SyncFlask("image_gateway", static_folder=None)
     install_request_log(app)
     install_origin(app, OriginRules(settings.public_url, settings.allowed_hosts))
     install_bounds(app)
