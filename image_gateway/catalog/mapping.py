@@ -17,6 +17,11 @@ from image_gateway.catalog.records import (
 )
 
 _NOT_PLAIN = {"plan", "state", "kind", "visibility", "disk", "chunked"}
+# Quicker than a call of the enumeration: a list has 150.
+_KINDS = {kind.value: kind for kind in Kind}
+_VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
+_STATES = {state.value: state for state in ImageState}
+_PUBLISHED_AT = [field.name for field in fields(ChunkedFacts)].index("published_at")
 _PLAIN = [field.name for field in fields(ImageRecord) if field.name not in _NOT_PLAIN]
 
 
@@ -62,9 +67,9 @@ def record_of(row: Sequence[Any]) -> ImageRecord:
         base_path=base_path,
         version=version,
         name=name,
-        kind=Kind(kind),
-        visibility=Visibility(visibility),
-        state=ImageState(state),
+        kind=_KINDS[kind],
+        visibility=_VISIBILITIES[visibility],
+        state=_STATES[state],
         plan=UploadPlan(upload_id, part_size, declared_size, declared_sha256, upload_expires_at),
         created_at=created_at,
         updated_at=updated_at,
@@ -72,7 +77,7 @@ def record_of(row: Sequence[Any]) -> ImageRecord:
         reserved_bytes=reserved_bytes,
         purged_at=purged_at,
         disk=DiskFacts(*disk) if disk[0] is not None else None,
-        chunked=_chunked_of(ChunkedFacts(*chunked)),
+        chunked=_chunked_of(chunked),
     )
 
 
@@ -82,6 +87,6 @@ def columns_of(facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in asdict(facts).items()}
 
 
-def _chunked_of(facts: ChunkedFacts) -> ChunkedFacts | None:
+def _chunked_of(columns: Sequence[Any]) -> ChunkedFacts | None:
     """None before the image is published; its chunk size is fixed earlier."""
-    return facts if facts.published_at is not None else None
+    return ChunkedFacts(*columns) if columns[_PUBLISHED_AT] is not None else None

@@ -43,7 +43,7 @@ def json_response(document: Any, status: int = 200, *, secret: bool = False) -> 
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with whole seconds: 2026-11-22T19:00:00Z."""
-    return f"{moment.astimezone(UTC).isoformat(timespec='seconds').removesuffix('+00:00')}Z"
+    return moment.astimezone(UTC).isoformat("T", "seconds")[:19] + "Z"
 
 
 @lru_cache(maxsize=4096)
