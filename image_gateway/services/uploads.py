@@ -202,8 +202,8 @@ class Uploads:
         try:
             disk = self._completion.join(record, parts)
         except GatewayError:
-            # While another request joins the parts, the store may list none and not have the object yet. Those
-            # that failed do not wait for each other.
+            # While another request joins the parts, the store may list none and not have the object yet.
+            # Requests that failed do not wait for each other.
             writer.end()
             writer.wait_for_others(COMPLETION_WAIT_SECONDS)
             current = self._catalog.find(record.image_id)
