@@ -60,7 +60,7 @@ def test_plans_are_lua(tmp_path: Path) -> None:
     path = tmp_path / "plan.lua"
     write_plan(path, [ControlCall("x", "GET", '/"', None).call("h", "me")])
     assert path.read_text() == (
-        'return {\n{"GET /\\" HTTP/1.1\\r\\nHost: h\\r\\nX-User-Id: me\\r\\n\\r\\n", 0},\n}\n'
+        'return {\n{"GET /\\" HTTP/1.1\\r\\nHost: h\\r\\nX-User-Id: me\\r\\n\\r\\n", -1},\n}\n'
     )
 
 

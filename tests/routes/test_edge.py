@@ -153,6 +153,6 @@ def test_a_refused_credential_counts_once(world: World) -> None:
 
 def test_the_log_tells_questions_from_reads(edge: World, image: Image) -> None:
     with written_lines() as lines:
-        ask(edge, image.path("range"))
+        ask(edge, image.path("range")).close()
     assert lines.requests()[-1]["route"] == "edge /v1/images/<image_id>/range"
     assert "X-Amz-" not in lines.text()
