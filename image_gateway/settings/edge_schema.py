@@ -141,7 +141,7 @@ class EdgeSchema(Schema):
     )
     edge_connections_per_address = number(
         1,
-        65_536,
+        65_535,
         data_key="EDGE_CONNECTIONS_PER_ADDRESS",
         load_default=512,
         metadata=doc("Requests that one address may have running in nginx at once"),
