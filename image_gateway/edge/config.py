@@ -34,6 +34,8 @@ _SENT_HEADERS = [
     "Referrer-Policy",
     "X-Request-Id",
 ]
+# Long answers ask for permission after so many bytes, and short ones end before.
+_PIECE_BYTES = 8 * 1024 * 1024
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024
@@ -75,6 +77,7 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         listen=f"{_in_url(settings.edge_host)}:{settings.edge_port}",
         max_body=MAX_JSON_BYTES,
         min_free=min(settings.edge_cache_max_bytes // 20, 1024 * _MEBIBYTE),
+        piece_bytes=max(1, _PIECE_BYTES // settings.edge_slice_bytes) * settings.edge_slice_bytes,
         sent=_SENT_HEADERS,
         slice_bytes=settings.edge_slice_bytes if settings.edge_cache_max_bytes else _UNCACHED_SLICE_BYTES,
         store_address=store_address,
