@@ -34,8 +34,8 @@ _SENT_HEADERS = [
     "Referrer-Policy",
     "X-Request-Id",
 ]
-# Long answers ask for permission after so many bytes, and short ones end before.
-_PIECE_BYTES = 8 * 1024 * 1024
+# Long answers ask for permission after so many bytes; nginx reads them from the beginning of such a piece.
+_PIECE_BYTES = 4 * 1024 * 1024
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024
