@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from image_gateway.edge import config
 from tests.live.edge.conftest import DATA, Answer, Pair, StartPair, running_pair
 
 # nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each gateway worker; clocks tick in seconds.
@@ -194,8 +195,11 @@ def test_how_long_a_permission_holds(start_pair: StartPair, owner: str, seconds:
     assert answer.headers["cache-control"] == expected[seconds]
 
 
-def test_running_answers_end_when_the_permission_is_taken_back(start_pair: StartPair, owner: str) -> None:
-    """A long answer asks for each slice again."""
+def test_running_answers_end_when_the_permission_is_taken_back(
+    start_pair: StartPair, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long answer asks again for each of its pieces."""
+    monkeypatch.setattr(config, "PIECE_BYTES", 1024 * 1024)
     pair = start_pair()
     data = (DATA * 128)[: 40 * 512 * 1024]
     image_id = pair.make_image(owner, data)

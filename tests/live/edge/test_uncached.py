@@ -19,7 +19,6 @@ from tests.live.edge.test_permissions import STATED
 from tests.support.fault_proxy import fault_proxy
 
 MB = 1_000_000
-SLICE = 8 * 1024 * 1024
 DATA = random.Random(11).randbytes(35 * MB)
 
 
@@ -102,7 +101,7 @@ def test_a_short_read_takes_no_more_from_the_store(
 @pytest.mark.parametrize(
     ("first", "last"), [(4 * MB, 16 * MB), (8 * MB, 20 * MB), (0, 35 * MB - 1), (9 * MB, 21 * MB)]
 )
-def test_longer_reads_go_by_slices(
+def test_longer_reads_go_by_pieces(
     uncached: Pair, owner: str, large_id: str, asked: Asked, first: int, last: int
 ) -> None:
     asked.ranges.clear()
@@ -110,8 +109,8 @@ def test_longer_reads_go_by_slices(
         "GET", f"/v1/images/{large_id}/range", {"X-User-Id": owner, "Range": f"bytes={first}-{last}"}
     )
     assert (answer.status, answer.body) == (206, DATA[first : last + 1])
-    slices = range(first // SLICE, last // SLICE + 1)
-    assert asked.ranges == [f"bytes={number * SLICE}-{(number + 1) * SLICE - 1}" for number in slices]
+    pieces = range(first // PIECE_BYTES, last // PIECE_BYTES + 1)
+    assert asked.ranges == [f"bytes={number * PIECE_BYTES}-{(number + 1) * PIECE_BYTES - 1}" for number in pieces]
 
 
 def test_running_answers_end_when_the_permission_is_taken_back(
