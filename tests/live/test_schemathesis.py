@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import yaml
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway
+from tests.live.edge.conftest import Pair, running_pair
 from tests.live.support import run_cli
 from tests.support.contract import close_objects, load_contract
 
-EXAMPLES = 25
+# Through nginx, which passes on what it does not know, fewer.
+EXAMPLES = {"gateway": 25, "edge": 8}
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -47,14 +50,14 @@ def closed_contract(tmp_path: Path, client: GatewayClient, environment: dict[str
     return path
 
 
-def run(contract: Path, gateway: LocalGateway, user: str) -> subprocess.CompletedProcess[str]:
+def run(contract: Path, url: str, user: str, examples: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             Path(sys.executable).parent / "schemathesis",
             "run",
             str(contract),
-            f"--url={gateway.url}",
-            f"--max-examples={EXAMPLES}",
+            f"--url={url}",
+            f"--max-examples={examples}",
             "--seed=20261122",
             f"--checks={','.join(CHECKS)}",
             "--phases=examples,coverage,fuzzing",
@@ -70,10 +73,23 @@ def run(contract: Path, gateway: LocalGateway, user: str) -> subprocess.Complete
     )
 
 
-def test_the_gateway_keeps_the_contract(
-    gateway: LocalGateway, client: GatewayClient, closed_contract: Path
-) -> None:
-    ended = run(closed_contract, gateway, client._headers["X-User-Id"])
+@pytest.fixture
+def pair(environment: dict[str, str], tmp_path: Path) -> Iterator[Pair]:
+    with running_pair(environment, tmp_path / "pair", EDGE_REQUESTS_PER_SECOND="100000") as running:
+        yield running
+
+
+@pytest.fixture(params=["gateway", "edge"])
+def server(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """An address, the gateway's or that of nginx before another one, and how many examples to try there."""
+    pair: Pair | None = request.getfixturevalue("pair") if request.param == "edge" else None
+    gateway: LocalGateway = request.getfixturevalue("gateway")
+    return gateway.url if pair is None else pair.edge.url, EXAMPLES[request.param]
+
+
+def test_the_contract_is_kept(server: tuple[str, int], client: GatewayClient, closed_contract: Path) -> None:
+    url, examples = server
+    ended = run(closed_contract, url, client._headers["X-User-Id"], examples)
     assert ended.returncode == 0, ended.stdout[-6000:]
 
 
@@ -85,6 +101,6 @@ def test_an_undocumented_field_is_found(
     contract["paths"] = {"/health": contract["paths"]["/health"]}
     contract["components"]["responses"]["Ok"]["content"]["application/json"]["schema"]["required"] = []
     closed_contract.write_text(yaml.safe_dump(contract))
-    ended = run(closed_contract, gateway, client._headers["X-User-Id"])
+    ended = run(closed_contract, gateway.url, client._headers["X-User-Id"], EXAMPLES["gateway"])
     assert ended.returncode == 1
     assert "Response violates schema" in ended.stdout
