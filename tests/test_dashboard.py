@@ -12,6 +12,7 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from image_gateway.metrics.edge import EdgeReads
 from image_gateway.metrics.exposition import Exposition
 from image_gateway.metrics.sweep import write_sweep
 from image_gateway.services.sweeping import SweepReport
@@ -27,7 +28,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     """Everything that the gateway's processes can show."""
     file = tmp_path_factory.mktemp("sweep") / "sweep.prom"
     write_sweep(file, SweepReport().as_numbers(), finished_at=1, seconds=1)
-    shown = Exposition(lambda: (1, 2))._registry.collect()
+    shown = Exposition(lambda: (1, 2), more=[EdgeReads()])._registry.collect()
     return [*shown, *text_string_to_metric_families(file.read_text())]
 
 

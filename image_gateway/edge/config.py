@@ -34,8 +34,8 @@ _SENT_HEADERS = [
     "Referrer-Policy",
     "X-Request-Id",
 ]
-# Long answers ask for permission after so many bytes. nginx reads them from the beginning of such a piece, and
-# keeps some 40 KB for each piece until the answer has ended.
+# Long answers ask for permission after so many bytes. nginx reads them from the beginning of such a piece,
+# and keeps some 40 KB for each piece until the answer has ended.
 PIECE_BYTES = 16 * 1024 * 1024
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128

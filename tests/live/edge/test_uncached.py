@@ -110,7 +110,9 @@ def test_longer_reads_go_by_pieces(
     )
     assert (answer.status, answer.body) == (206, DATA[first : last + 1])
     pieces = range(first // PIECE_BYTES, last // PIECE_BYTES + 1)
-    assert asked.ranges == [f"bytes={number * PIECE_BYTES}-{(number + 1) * PIECE_BYTES - 1}" for number in pieces]
+    assert asked.ranges == [
+        f"bytes={number * PIECE_BYTES}-{(number + 1) * PIECE_BYTES - 1}" for number in pieces
+    ]
 
 
 def test_running_answers_end_when_the_permission_is_taken_back(
