@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from image_gateway.edge.config import PIECE_BYTES
 from tests.live.edge.conftest import Pair, running_pair
 from tests.live.edge.test_contract import RANGES
 from tests.live.edge.test_permissions import STATED
