@@ -34,9 +34,6 @@ _SENT_HEADERS = [
     "Referrer-Policy",
     "X-Request-Id",
 ]
-# Long answers ask for permission after so many bytes. nginx reads them from the beginning of such a piece,
-# and keeps some 40 KB for each piece until the answer has ended.
-PIECE_BYTES = 16 * 1024 * 1024
 _PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
 _MEBIBYTE = 1024 * 1024
@@ -75,7 +72,6 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         listen=f"{_in_url(settings.edge_host)}:{settings.edge_port}",
         max_body=MAX_JSON_BYTES,
         min_free=min(settings.edge_cache_max_bytes // 20, 1024 * _MEBIBYTE),
-        piece_bytes=PIECE_BYTES // settings.edge_slice_bytes * settings.edge_slice_bytes,
         sent=_SENT_HEADERS,
         store_address=store_address,
         store_host=store.netloc,

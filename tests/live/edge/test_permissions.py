@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from image_gateway.edge import config
 from tests.live.edge.conftest import DATA, Answer, Pair, StartPair, running_pair
 
 # nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each gateway worker; clocks tick in seconds.
@@ -193,33 +190,6 @@ def test_how_long_a_permission_holds(start_pair: StartPair, owner: str, seconds:
         "2": "max-age=1, stale-while-revalidate=1, stale-if-error=30",
     }
     assert answer.headers["cache-control"] == expected[seconds]
-
-
-def test_running_answers_end_when_the_permission_is_taken_back(
-    start_pair: StartPair, owner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A long answer asks again for each of its pieces."""
-    monkeypatch.setattr(config, "PIECE_BYTES", 1024 * 1024)
-    pair = start_pair()
-    data = (DATA * 128)[: 40 * 512 * 1024]
-    image_id = pair.make_image(owner, data)
-    client = pair.client(owner)
-    client.change_image(image_id, visibility="shared")
-    client.share(image_id, "friend", "read")
-    with socket.socket() as reader:
-        # Else the kernel takes all of it at once.
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        reader.settimeout(20)
-        reader.connect(("127.0.0.1", int(pair.environment["EDGE_PORT"])))
-        request = f"GET /v1/images/{image_id}/range HTTP/1.1\r\nHost: edge\r\nX-User-Id: friend\r\n\r\n"
-        reader.sendall(request.encode())
-        received = len(reader.recv(65_536))
-        client.unshare(image_id, "friend")
-        time.sleep(STATED)
-        with suppress(ConnectionResetError):
-            while block := reader.recv(1_000_000):
-                received += len(block)
-    assert 0 < received < len(data) // 2
 
 
 def _codes(answer: Answer) -> tuple[int, str | None]:
