@@ -41,7 +41,7 @@ class EdgeSchema(Schema):
         65_535,
         data_key="EDGE_INTERNAL_PORT",
         load_default=8081,
-        metadata=doc("Port on 127.0.0.1 by which nginx asks itself for slices of long answers"),
+        metadata=doc("Port on 127.0.0.1 by which nginx asks itself for whole slices"),
     )
     edge_tls_certificate = matching(
         _PATH,

@@ -40,8 +40,9 @@ def closed_contract(tmp_path: Path, client: GatewayClient, environment: dict[str
         "example": image_id,
         "schema": {"type": "string", "anyOf": [{"const": image_id}, {}]},
     }
-    # Without the front door gunicorn itself refuses a URL of more than 8 KiB.
-    refused = {"description": "The URL is too long", "content": {"text/html": {}}}
+    # gunicorn itself refuses a URL of more than 8 KiB, or nginx before it.
+    error = {"schema": {"$ref": "#/components/schemas/Error"}}
+    refused = {"description": "The URL is too long", "content": {"text/html": {}, "application/json": error}}
     for operations in contract["paths"].values():
         for method in operations.keys() & {"get", "head", "post", "put", "patch", "delete", "options"}:
             operations[method]["responses"]["414"] = refused
