@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from image_gateway.edge.store_headers import STORE_HEADERS
+from image_gateway.protocol.parts import MIB
 from image_gateway.routes.bounds import MAX_JSON_BYTES
 from image_gateway.routes.cors import EXPOSED
 from image_gateway.services.delivery import LEASE_COOKIE
 from image_gateway.settings import Settings, SettingsError
-from image_gateway.storage.client import StoreAddress
+from image_gateway.storage.client import DEFAULT_PORTS, StoreAddress
 from image_gateway.storage.reads import read_origin
 
 # Longer than any answer of the gateway takes to begin: completing an upload may wait for its hash.
@@ -34,9 +35,7 @@ _SENT_HEADERS = [
     "Referrer-Policy",
     "X-Request-Id",
 ]
-_PORTS = {"http": 80, "https": 443}
 _ZONE_BYTES_PER_SLICE = 128
-_MEBIBYTE = 1024 * 1024
 
 
 def render_config(settings: Settings, address: StoreAddress) -> str:
@@ -52,7 +51,7 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
     if settings.edge_token is None:
         raise SettingsError(["EDGE_TOKEN is missing: nginx asks the gateway with it; openssl rand -hex 32"])
     store = urlsplit(read_origin(address))
-    name, port = store.hostname or "", store.port or _PORTS[store.scheme]
+    name, port = store.hostname or "", store.port or DEFAULT_PORTS[store.scheme]
     store_address = f"{_in_url(name)}:{port}"
     environment = Environment(
         loader=PackageLoader("image_gateway.edge", "."),
@@ -71,7 +70,7 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         lease_cookie=LEASE_COOKIE,
         listen=f"{_in_url(settings.edge_host)}:{settings.edge_port}",
         max_body=MAX_JSON_BYTES,
-        min_free=min(settings.edge_cache_max_bytes // 20, 1024 * _MEBIBYTE),
+        min_free=min(settings.edge_cache_max_bytes // 20, 1024 * MIB),
         sent=_SENT_HEADERS,
         store_address=store_address,
         store_host=store.netloc,
@@ -90,4 +89,4 @@ def _in_url(host: str) -> str:
 def _zone_size(settings: Settings) -> int:
     """Return MiB of shared memory for the keys of a full cache: nginx takes some 128 bytes for each."""
     slices = settings.edge_cache_max_bytes // settings.edge_slice_bytes
-    return max(8, 2 * slices * _ZONE_BYTES_PER_SLICE // _MEBIBYTE)
+    return max(8, 2 * slices * _ZONE_BYTES_PER_SLICE // MIB)

@@ -16,6 +16,8 @@ from botocore.exceptions import NoCredentialsError
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True)
 class StoreAddress:

@@ -11,11 +11,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
-from image_gateway.storage.client import StoreClients
+from image_gateway.storage.client import DEFAULT_PORTS, StoreClients
 
 # The SDK learns of redirects to another region, which change the host.
 TARGET_SECONDS = 60.0
-_PORTS = {"http": 80, "https": 443}
 
 
 class _Target(NamedTuple):
@@ -98,7 +97,7 @@ def _target_of(url: str) -> _Target:
     _, _, region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    if parts.port is not None and parts.port != _PORTS[parts.scheme]:
+    if parts.port is not None and parts.port != DEFAULT_PORTS[parts.scheme]:
         host = f"{host}:{parts.port}"
     return _Target(f"{parts.scheme}://{parts.netloc}", parts.path.removesuffix("k"), host, region, service)
 

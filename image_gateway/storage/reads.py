@@ -25,7 +25,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import get_cert_path
 from urllib3.exceptions import HTTPError
 
-from image_gateway.storage.client import StoreAddress, StoreClients
+from image_gateway.storage.client import DEFAULT_PORTS, StoreAddress, StoreClients
 from image_gateway.storage.wire import Connection, Pool, Wire, make_request
 
 ATTEMPTS = 3
@@ -33,7 +33,6 @@ LONGEST_BACKOFF = 20.0
 URL_LIFETIME = 900
 URL_REUSED_FOR = 300.0
 URLS_KEPT = 4096
-_PORTS = {"http": 80, "https": 443}
 
 
 class Reads(Protocol):
@@ -118,7 +117,7 @@ class LeanReads:
                 wire = self._wires[url.netloc] = Wire(
                     scheme=url.scheme,
                     host=url.hostname or "",
-                    port=url.port or _PORTS[url.scheme],
+                    port=url.port or DEFAULT_PORTS[url.scheme],
                     connect_timeout=self._address.connect_timeout,
                     read_timeout=self._address.read_timeout,
                     ca_bundle=_ca_bundle(),

@@ -16,6 +16,7 @@ from image_gateway.catalog.records import ImageState
 from image_gateway.catalog.repository import Catalog
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
+from tests.support.rfc9110 import Entity
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "image-gateway"
@@ -53,6 +54,16 @@ def unknown_to_the_catalog(
             unknown.append(key)
     engine.dispose()
     return unknown
+
+
+def entity_of(database_url: str, image_id: str, data: bytes) -> Entity:
+    """What the catalog knows of an image's object; nothing that a bytes route said."""
+    engine = open_engine(database_url)
+    record = Catalog(engine).find(image_id)
+    engine.dispose()
+    assert record is not None
+    assert record.disk is not None
+    return Entity(data, record.disk.etag, int(record.disk.last_modified.timestamp()))
 
 
 def exchange(url: str, request: bytes) -> bytes:

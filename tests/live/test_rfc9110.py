@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.repository import Catalog
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway
+from tests.live.support import entity_of
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
@@ -33,13 +32,7 @@ def image_id(gateway: LocalGateway, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def entity(environment: dict[str, str], image_id: str) -> Entity:
-    """What the catalog knows of the object; nothing that a bytes route said."""
-    engine = open_engine(environment["DATABASE_URL"])
-    record = Catalog(engine).find(image_id)
-    engine.dispose()
-    assert record is not None
-    assert record.disk is not None
-    return Entity(DATA, record.disk.etag, int(record.disk.last_modified.timestamp()))
+    return entity_of(environment["DATABASE_URL"], image_id, DATA)
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def attacked(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def path(attacked: Pair, owner: str) -> str:
-    """The route of a large image whose slices are all cached."""
+    """The route of a large image."""
     image_id = attacked.make_image(owner, DATA)
     route = f"/v1/images/{image_id}/range"
     assert attacked.ask("GET", route, {"X-User-Id": owner}).body == DATA

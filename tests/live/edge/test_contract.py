@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.repository import Catalog
 from tests.live.edge.conftest import CHUNK, DATA, SIZE, SLICE, Pair, StartPair, running_pair
+from tests.live.support import entity_of
 from tests.support.keys import make_key, pem_of
 from tests.support.rfc9110 import Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
@@ -105,12 +104,7 @@ def test_conditions(pair: Pair, owner: str, image_id: str, route: str, requested
 
 @pytest.fixture(scope="module")
 def entity(pair: Pair, image_id: str) -> Entity:
-    engine = open_engine(pair.environment["DATABASE_URL"])
-    record = Catalog(engine).find(image_id)
-    engine.dispose()
-    assert record is not None
-    assert record.disk is not None
-    return Entity(DATA, record.disk.etag, int(record.disk.last_modified.timestamp()))
+    return entity_of(pair.environment["DATABASE_URL"], image_id, DATA)
 
 
 @pytest.fixture(scope="module")
