@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import random
-import signal
 import statistics
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control_bare import TARGET
+from stopping import run_until_stopped
 from streaming_plan import KIB, MIB, SECTOR, Call, random_reads, read_call
 from streaming_report import render
 from streaming_servers import BUCKET, USER, cloudfront_variables, find_tool, write_image
@@ -260,25 +259,11 @@ def run(options: argparse.Namespace) -> None:
     print(table(samples))
 
 
-def _interrupted(*_: object) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     options = parse_options()
     if find_tool("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
-    # The store does not answer while it starts, of which nobody needs to hear.
-    logging.getLogger("image_gateway").addHandler(logging.NullHandler())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell's background job inherits SIGINT as ignored; both must stop what was started.
-        signal.signal(number, _interrupted)
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        raise SystemExit("stopped") from None
+    run_until_stopped(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stopping import run_until_stopped
 from streaming_edge import Fetches
 from streaming_options import parse_options, require_tools
 from streaming_plan import CONTROL_CONNECTIONS, MIB, WORKLOADS, Call, Workload, read_call
@@ -246,21 +245,7 @@ def run(options: argparse.Namespace) -> None:
 def main() -> None:
     options = parse_options(__doc__)
     require_tools(options.only)
-    # The store does not answer while it starts, of which nobody needs to hear.
-    logging.getLogger("image_gateway").addHandler(logging.NullHandler())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell's background job inherits SIGINT as ignored; both must stop what was started.
-        signal.signal(number, _interrupted)
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        raise SystemExit("stopped") from None
-
-
-def _interrupted(*_: object) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    run_until_stopped(lambda: run(options))
 
 
 if __name__ == "__main__":
