@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from image_gateway.local.processes import ManagedProcess
+from image_gateway.local.processes import ManagedProcess, StartFailed
 
 START_SECONDS = 60
 
@@ -40,7 +41,11 @@ def start_gateway(
     It sees `environment` alone, and a `.env` in `cwd`.
     """
     variables = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
-    process = ManagedProcess("the gateway", gunicorn_command(), env=variables, log=log, cwd=cwd)
+    # Bound here: gunicorn tries again for seconds, while whatever has the port answers that it is ready.
+    with _bind(port) as listener:
+        command = [*gunicorn_command(), "--bind", f"fd://{listener.fileno()}"]
+        fds = [listener.fileno()]
+        process = ManagedProcess("the gateway", command, env=variables, log=log, cwd=cwd, pass_fds=fds)
     url = f"http://127.0.0.1:{port}"
     try:
         process.wait_until(lambda: _is_ready(url), seconds=START_SECONDS)
@@ -48,6 +53,17 @@ def start_gateway(
         process.stop(grace=2)
         raise
     return LocalGateway(process, url)
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise StartFailed(f"port {port} is taken: stop what listens there, or choose another") from error
+    return listener
 
 
 def _is_ready(url: str) -> bool:

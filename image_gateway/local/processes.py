@@ -28,6 +28,7 @@ class ManagedProcess:
         env: Mapping[str, str],
         log: Path,
         cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.log = log
@@ -37,6 +38,7 @@ class ManagedProcess:
                 command,
                 env=dict(env),
                 cwd=cwd,
+                pass_fds=pass_fds,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

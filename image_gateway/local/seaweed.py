@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sysconfig
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ STOP_SECONDS = 2.5
 TRIES = 3
 REGION = "us-east-1"
 DEFAULT_PORT = 9000
-# Known to everyone, so only for a store that listens on loopback.
-ACCESS_KEY, SECRET_KEY = "local-dev-key", "local-dev-secret"
+ACCESS_KEY = "local-dev-key"
 _SERVERS = ("master", "volume", "filer", "s3", "admin")
 
 
@@ -76,7 +76,9 @@ def start_local_store(folder: Path, *, bucket: str, port: int | None = None) -> 
 def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> LocalStore:
     s3_port, *ports = find_free_ports(2 * len(_SERVERS), preferred=preferred)
     (folder / "mini.options").unlink(missing_ok=True)
-    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    # A secret of this start alone: another store that took the port meanwhile refuses it.
+    secret = secrets.token_hex(16)
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secret}
     environment = {**os.environ, **keys, "GOMEMLIMIT": "512MiB"}
     command = [weed, *_arguments(folder, bucket, s3_port, ports)]
     process = ManagedProcess("the embedded store", command, env=environment, log=folder / "weed.log")
@@ -86,7 +88,7 @@ def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> 
         endpoint=f"http://127.0.0.1:{s3_port}",
         path_style=True,
         connect_timeout=2,
-        credentials=(ACCESS_KEY, SECRET_KEY),
+        credentials=(ACCESS_KEY, secret),
     )
     probe = ObjectStore(StoreClients(address))
     try:

@@ -59,7 +59,7 @@ def running_stack(
     """Start everything over `folder` and stop it again on leaving, whatever happens.
 
     What `environ` sets wins; without S3_ENDPOINT in it the embedded store is started. `gateway_port` None
-    means any free one, 3000 first. The gateway runs in `cwd`. `with_edge` puts nginx in front: it listens on
+    means any free one. The gateway runs in `cwd`. `with_edge` puts nginx in front: it listens on
     the port, and the gateway on another one.
     """
     with ExitStack() as stack:
@@ -72,7 +72,7 @@ def running_stack(
             environment |= store.environment
             credentials = store.address.credentials
             say(f"store: {store.address.endpoint}, data in {folder / 'store'}")
-        port = gateway_port or find_free_ports(1, preferred=(DEFAULT_GATEWAY_PORT,))[0]
+        port = gateway_port or find_free_ports(1)[0]
         front_port = port
         if with_edge:
             port, internal_port = find_free_ports(2)
