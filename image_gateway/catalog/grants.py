@@ -21,16 +21,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Row
 
 from image_gateway.catalog.grant_records import Permission, Share, ShareLink
 from image_gateway.catalog.models import ImageRow, ShareLinkRow, ShareRow
+from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.errors import QuotaExceeded
 
 _SHARES, _LINKS = ShareRow.__table__.columns, ShareLinkRow.__table__.columns
 _LINK = [column for column in _LINKS if column.name != "token_sha256"]
+_LINK_NAMES = [column.name for column in _LINK]
 _FIND_PERMISSION = select(_SHARES.permission).where(
     _SHARES.image_id == bindparam("image_id"), _SHARES.user_id == bindparam("user")
 )
@@ -42,12 +43,12 @@ class Grants:
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
+        self._prepared = PreparedSelects(engine)
 
     def find_permission(self, image_id: str, user: str) -> Permission | None:
         """Return what a share allows this user, or None."""
-        with self._transactions.reading() as connection:
-            found = connection.execute(_FIND_PERMISSION, {"image_id": image_id, "user": user}).scalar()
-        return Permission(found) if found else None
+        found = self._prepared.first(_FIND_PERMISSION, {"image_id": image_id, "user": user})
+        return Permission(found[0]) if found else None
 
     def share(self, share: Share, *, most: int | None = None) -> None:
         """Let a user in, or change what one may do; a private image becomes a shared one.
@@ -123,8 +124,7 @@ class Grants:
 
     def find_link(self, link_id: str) -> ShareLink | None:
         """Return a link, revoked ones included, or None."""
-        with self._transactions.reading() as connection:
-            row = connection.execute(_FIND_LINK, {"link_id": link_id}).first()
+        row = self._prepared.first(_FIND_LINK, {"link_id": link_id})
         return _link_of(row) if row else None
 
     def list_links(
@@ -184,5 +184,5 @@ def _sharing(image_id: str, now: datetime) -> Update:
     )
 
 
-def _link_of(row: Row[Any]) -> ShareLink:
-    return ShareLink(**row._mapping)
+def _link_of(row: Sequence[Any]) -> ShareLink:
+    return ShareLink(**dict(zip(_LINK_NAMES, row, strict=True)))

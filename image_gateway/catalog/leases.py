@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
-from sqlalchemy.engine import Row
 
 from image_gateway.catalog.grant_records import ChunksFrom, Holder, Lease, Scope, WhenLapsed
 from image_gateway.catalog.models import LeaseRow
+from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.transaction import Transactions
 
 _COLUMNS = LeaseRow.__table__.columns
@@ -37,6 +38,7 @@ class LeaseBook:
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
+        self._prepared = PreparedSelects(engine)
 
     def add(self, lease: Lease) -> None:
         """Keep a new lease."""
@@ -59,8 +61,7 @@ class LeaseBook:
 
     def find(self, lease_id: str) -> Lease | None:
         """Return a lease, revoked and lapsed ones included, or None."""
-        with self._transactions.reading() as connection:
-            row = connection.execute(_FIND, {"lease_id": lease_id}).first()
+        row = self._prepared.first(_FIND, {"lease_id": lease_id})
         return _lease_of(row) if row else None
 
     def find_alike(self, lease: Lease, *, made_after: datetime) -> Lease | None:
@@ -75,8 +76,7 @@ class LeaseBook:
             "when_lapsed": lease.when_lapsed.value,
             "chunks_from": lease.chunks_from.value,
         }
-        with self._transactions.reading() as connection:
-            found = connection.execute(_FIND_ALIKE, values).first()
+        found = self._prepared.first(_FIND_ALIKE, values)
         return _lease_of(found) if found else None
 
     def prolong(self, lease_id: str, expires_at: datetime) -> bool:
@@ -112,8 +112,8 @@ class LeaseBook:
             return connection.execute(statement).rowcount
 
 
-def _lease_of(row: Row[Any]) -> Lease:
-    values = dict(row._mapping)
+def _lease_of(row: Sequence[Any]) -> Lease:
+    values = dict(zip(_COLUMNS.keys(), row, strict=True))
     scopes = frozenset(Scope(scope) for scope in values["scopes"].split())
     kinds = {
         "holder": Holder.of_text(values["holder"]),

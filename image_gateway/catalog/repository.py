@@ -29,6 +29,7 @@ from image_gateway.catalog.grants import Grants
 from image_gateway.catalog.leases import LeaseBook
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
 from image_gateway.catalog.models import ImageRow, ShareRow
+from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.records import (
     ChunkedFacts,
     DiskFacts,
@@ -44,8 +45,6 @@ from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
 from image_gateway.catalog.writers import WriterRepository
 
-# Statements for what is asked often are made once, of columns instead of mapped attributes: making one costs
-# more than running it.
 _COLUMNS = ImageRow.__table__.columns
 _NOT_DELETED = text("state <> 'deleted'")
 _FIND = select(*_COLUMNS).where(_COLUMNS.image_id == bindparam("image_id"))
@@ -61,6 +60,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
+        self._prepared = PreparedSelects(engine)
         self.grants = Grants(engine)
         self.leases = LeaseBook(engine)
         self.writers = WriterRepository(engine)
@@ -78,8 +78,7 @@ class Catalog:
 
     def find(self, image_id: str) -> ImageRecord | None:
         """Return the image's record, or None."""
-        with self._transactions.reading() as connection:
-            row = connection.execute(_FIND, {"image_id": image_id}).first()
+        row = self._prepared.first(_FIND, {"image_id": image_id})
         return record_of(row) if row else None
 
     def find_many(self, image_ids: Collection[str]) -> Mapping[str, ImageRecord]:
@@ -102,7 +101,7 @@ class Catalog:
             values["name"] = _literal(query.name.lower())
         if query.after:
             values["created_at"], values["image_id"] = query.after
-        return self._page(statement, values)
+        return [record_of(row) for row in self._prepared.all(statement, values)]
 
     def usage(self, owner: str) -> Usage:
         """Return what an owner's images count for."""
@@ -234,9 +233,9 @@ class Catalog:
         statement = statement.where(ImageRow.state == ImageState.COMPLETE.value)
         return self._page(statement.order_by(ImageRow.image_id).limit(limit))
 
-    def _page(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[ImageRecord]:
+    def _page(self, statement: Select[Any]) -> Sequence[ImageRecord]:
         with self._transactions.reading() as connection:
-            rows = connection.execute(statement, values).all()
+            rows = connection.execute(statement).all()
         return [record_of(row) for row in rows]
 
     def _changes_one(self, statement: Update) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -31,28 +31,34 @@ class Transactions:
         self._reader = engine.execution_options(**_NO_TRANSACTION[engine.dialect.name])
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
-    def reading(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
         """A connection for one SELECT; two may see two states of the database."""
-        return _naming_failures(self._reader.connect)
+        with naming_failures(self._reader), self._reader.connect() as connection:
+            yield connection
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
         """A connection with a transaction, which is committed at the end of the block."""
-        return _naming_failures(self._writer.begin)
+        with naming_failures(self._writer), self._writer.begin() as connection:
+            yield connection
 
 
 @contextmanager
-def _naming_failures(open_: Callable[[], AbstractContextManager[Connection]]) -> Iterator[Connection]:
+def naming_failures(engine: Engine) -> Iterator[None]:
+    """Raise CatalogUnavailable for a database that does not answer, and a value that it refuses as it is."""
+    driver = engine.dialect.loaded_dbapi
     try:
-        with open_() as connection:
-            yield connection
-    except (IntegrityError, DataError):
+        yield
+    except (IntegrityError, DataError, driver.IntegrityError, driver.DataError):
         raise
-    except (DBAPIError, PoolTimeout) as error:
+    except (DBAPIError, PoolTimeout, driver.Error) as error:
         _log.error("the catalog cannot be used: %s", _cause(error))
         raise CatalogUnavailable("the catalog of images does not answer; try again") from error
 
 
 def _cause(error: Exception) -> str:
     """The driver's own first line: statements and their values are not in it."""
-    lines = str(getattr(error, "orig", None) or "no connection became free").splitlines()
+    own = "no connection became free" if isinstance(error, PoolTimeout) else getattr(error, "orig", error)
+    lines = str(own).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -60,8 +60,8 @@ class Scene:
             self.catalog.add(make_record(image_id), FREE)
             self.catalog.complete(image_id, "u1", DISK, NOW)
         self.catalog.grants.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
-        self.statements = 0
-        event.listen(self.engine, "before_cursor_execute", self._count)
+        self.calls = 0
+        event.listen(self.engine, "checkout", self._count)
 
     def make_services(self, remember: float) -> tuple[Access, Leases]:
         """What another worker has: the same catalog, another memory."""
@@ -78,13 +78,13 @@ class Scene:
         return access, Leases(self.catalog.leases, access, tokens, rules, self.clock, self.timer)
 
     def _count(self, *_: Any) -> None:
-        self.statements += 1
+        self.calls += 1
 
     def calls_of(self, act: Callable[[], object]) -> int:
-        """How many statements the catalog gets from an act."""
-        before = self.statements
+        """How many calls of the catalog an act makes: each takes one connection."""
+        before = self.calls
         act()
-        return self.statements - before
+        return self.calls - before
 
     def read(self, caller: Caller = ALICE) -> None:
         record, disk = self.access.find_for_reading(IMAGE_ID, caller)

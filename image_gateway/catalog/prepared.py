@@ -1,0 +1,99 @@
+"""SELECTs that requests run all the time: compiled once, and run by the database's driver itself.
+
+To execute a statement, SQLAlchemy takes several times as long as SQLite to answer it
+(docs/adr/0021-selects-by-the-driver.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, Select
+from sqlalchemy.engine.interfaces import Dialect
+
+from image_gateway.catalog.transaction import naming_failures
+
+# Drivers take the values of statements of these styles by name.
+_STYLES = {"sqlite": "named", "postgresql": "pyformat"}
+
+
+class PreparedSelects:
+    """Runs SELECTs on an engine's connections; each is a transaction by itself.
+
+    A statement lives as long as the process, and all of its values are bindparams with names.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._compiled: dict[Select[Any], _Compiled] = {}
+
+    def all(self, statement: Select[Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Return all rows, typed as the statement's columns are; CatalogUnavailable when it fails."""
+        compiled = self._compiled.get(statement)
+        if compiled is None:
+            compiled = self._compiled[statement] = _Compiled(statement, self._engine.dialect)
+        with naming_failures(self._engine), self._connection() as connection:
+            cursor = connection.cursor()
+            cursor.execute(compiled.sql, compiled.bind(values))
+            return compiled.read(cursor.fetchall())
+
+    def first(self, statement: Select[Any], values: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Return the first row, or None; as `all` for the rest."""
+        return next(iter(self.all(statement, values)), None)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """A connection of the pool that commits by itself, as those of SQLite always do (see sqlite.py)."""
+        dialect = self._engine.dialect
+        pooled = self._engine.raw_connection()
+        connection: Any = pooled.dbapi_connection
+        try:
+            if dialect.name == "sqlite":
+                yield connection
+            else:
+                dialect.set_isolation_level(connection, "AUTOCOMMIT")
+                yield connection
+                dialect.reset_isolation_level(connection)
+        except BaseException:
+            # Whatever went wrong: the next one does not get this connection.
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+class _Compiled:
+    """A SELECT as the driver takes it, with the conversions of its values and its columns."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        kind: Any = type(dialect)
+        compiled = statement.compile(dialect=kind(paramstyle=_STYLES[dialect.name]))
+        self.sql = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._to_driver = {
+            name: process
+            for name in compiled.params
+            if (process := compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+        }
+        self._from_driver = {
+            number: process
+            for number, column in enumerate(statement.selected_columns)
+            if (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        }
+
+    def bind(self, values: dict[str, Any]) -> dict[str, Any]:
+        bound = {**self._constants, **values}
+        for name, process in self._to_driver.items():
+            bound[name] = process(bound[name])
+        return bound
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        return [tuple(self._read_row(list(row))) for row in rows]
+
+    def _read_row(self, values: list[Any]) -> list[Any]:
+        for number, process in self._from_driver.items():
+            if values[number] is not None:
+                values[number] = process(values[number])
+        return values
