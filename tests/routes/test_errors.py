@@ -71,7 +71,7 @@ def test_a_database_that_does_not_answer_is_503(world: World, monkeypatch: pytes
     def refuse(*_: object) -> None:
         raise OperationalError("SELECT 1", {}, Exception("password=hunter2"))
 
-    monkeypatch.setattr("sqlalchemy.Connection.execute", refuse)
+    monkeypatch.setattr("sqlalchemy.Engine.raw_connection", refuse)
     with pytest.raises(CatalogUnavailable):
         world.catalog.check_reachable()
     response = world.request("GET", "/v1/images/00000000-0000-4000-8000-000000000000/metadata")
