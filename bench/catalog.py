@@ -20,8 +20,8 @@ from sqlalchemy import Engine, insert, text
 from image_gateway.catalog.database import open_engine, upgrade
 from image_gateway.catalog.mapping import row_of
 from image_gateway.catalog.models import ImageRow, UsageRow
-from image_gateway.catalog.records import ImageRecord, ImageState, Kind, ListQuery, UploadPlan, Visibility
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageRecord, ImageState, Kind, ListQuery, UploadPlan, Visibility
 
 OWNER = "bench"
 START = datetime(2026, 1, 1, tzinfo=UTC)

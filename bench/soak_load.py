@@ -102,38 +102,38 @@ class Client:
     def range(self) -> bool:
         start = self._dice.randrange(SIZE)
         stop = min(SIZE, start + self._dice.choice([1, 4096, 65_536, MIB]))
-        answer = self._ask("GET", f"{self._image}/range", {"Range": f"bytes={start}-{stop - 1}"})
+        answer = self._send_request("GET", f"{self._image}/range", {"Range": f"bytes={start}-{stop - 1}"})
         return self._check(answer, 206, DATA[start:stop])
 
     def whole(self) -> bool:
-        return self._check(self._ask("GET", f"{self._image}/range"), 200, DATA)
+        return self._check(self._send_request("GET", f"{self._image}/range"), 200, DATA)
 
     def control(self) -> bool:
         path = self._dice.choice(
             [f"{self._image}/stream-url", f"{self._image}/metadata", "/v1/images", "/healthz"]
         )
-        return self._check(self._ask("GET", path), 200)
+        return self._check(self._send_request("GET", path), 200)
 
     def upload(self) -> bool:
-        created = self._ask("POST", "/v1/images")
+        created = self._send_request("POST", "/v1/images")
         if not self._check(created, 200):
             return False
         path = f"/v1/images/{json.loads(created.data)['imageId']}/upload"
-        return self._check(self._ask("DELETE", path), 200)
+        return self._check(self._send_request("DELETE", path), 200)
 
     def leased(self) -> bool:
         """Read by a lease; now and then renew it, or take it back and make another."""
         if self._lease is None:
-            made = self._ask("POST", "/v1/leases", body={"imageId": self._image_id})
+            made = self._send_request("POST", "/v1/leases", body={"imageId": self._image_id})
             if not self._check(made, 200):
                 return False
             self._lease = json.loads(made.data)
         lease, dice = self._lease, self._dice.random()
         if dice < 0.02:
             self._lease = None
-            return self._check(self._ask("DELETE", f"/v1/leases/{lease['leaseId']}"), 200)
+            return self._check(self._send_request("DELETE", f"/v1/leases/{lease['leaseId']}"), 200)
         if dice < 0.1:
-            return self._check(self._ask("POST", f"/v1/leases/{lease['leaseId']}/renew"), 200)
+            return self._check(self._send_request("POST", f"/v1/leases/{lease['leaseId']}/renew"), 200)
         start = self._dice.randrange(SIZE)
         headers = {"Range": f"bytes={start}-{start + 4095}"}
         answer = self._http.request("GET", f"{self._url}/v1/l/{lease['token']}/disk.img", headers=headers)
@@ -154,7 +154,7 @@ class Client:
                 ("GET", "/" + "x" * 9000, {}, 414),
             ]
         )
-        return self._check(self._ask(method, path, headers), status)
+        return self._check(self._send_request(method, path, headers), status)
 
     def nonsense(self) -> bool:
         """What is no HTTP, or the half of it."""
@@ -213,7 +213,7 @@ class Client:
                     pass
         return True
 
-    def _ask(
+    def _send_request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: object = None
     ) -> BaseHTTPResponse:
         sent = {"X-User-Id": USER, **(headers or {})}

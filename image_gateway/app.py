@@ -11,55 +11,55 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from image_gateway.cache.block_cache import BlockCache
+from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated, open_engine, require_current
-from image_gateway.catalog.records import Quota
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cdn.backends import Sign
 from image_gateway.cdn.cookies import CookieRules
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import CloudFrontSigner
+from image_gateway.domain.images import Quota
 from image_gateway.errors import CatalogUnavailable, StoreUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
-from image_gateway.metrics.exposition import Exposition
-from image_gateway.routes.bounds import install_bounds
+from image_gateway.observability.metrics_exposition import Exposition
+from image_gateway.observability.request_log import install_request_log
+from image_gateway.observability.server_timing import Timings
 from image_gateway.routes.chunked import make_chunked_blueprint
-from image_gateway.routes.cors import install_cors
-from image_gateway.routes.delivery import make_delivery_blueprint
-from image_gateway.routes.edge import install_edge
-from image_gateway.routes.error_handlers import install_error_handlers
 from image_gateway.routes.health import make_health_blueprint
-from image_gateway.routes.identity import Authenticator, install_identity
+from image_gateway.routes.http.authentication import Authenticator, install_identity
+from image_gateway.routes.http.cors import install_cors
+from image_gateway.routes.http.edge_permissions import install_edge
+from image_gateway.routes.http.errors import install_error_handlers
+from image_gateway.routes.http.public_url import OriginRules, install_origin
+from image_gateway.routes.http.rate_limits import LimitRules, Limits
+from image_gateway.routes.http.reading import Reading
+from image_gateway.routes.http.request_limits import install_bounds
+from image_gateway.routes.http.streams import Streams, make_stream_slots
+from image_gateway.routes.http.sync_flask import SyncFlask
 from image_gateway.routes.images import make_images_blueprint
-from image_gateway.routes.leased import make_leased_blueprint
+from image_gateway.routes.lease_paths import make_leased_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
-from image_gateway.routes.limits import LimitRules, Limits
 from image_gateway.routes.metrics import make_metrics_blueprint
-from image_gateway.routes.origin import OriginRules, install_origin
-from image_gateway.routes.reading import Reading
-from image_gateway.routes.request_log import install_request_log
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream import make_stream_blueprint
-from image_gateway.routes.streams import Streams, make_stream_slots
-from image_gateway.routes.sync_flask import SyncFlask
-from image_gateway.routes.timing import Timings
+from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
-from image_gateway.services.access import Access
-from image_gateway.services.cached import CachedReads
 from image_gateway.services.completion import Completion
-from image_gateway.services.delivery import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
 from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
+from image_gateway.services.reading.access import Access
+from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.reader import Streaming
 from image_gateway.services.sharing import Sharing, SharingLimits
-from image_gateway.services.streaming import Streaming
+from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
-from image_gateway.storage.reads import Reads, reads_for
+from image_gateway.storage.presigned_reader import ObjectReader, make_reader
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     timer: Callable[[], float] = time.monotonic,
 ) -> Flask:
-    """Wire the gateway; what is not given is made from the settings.
+    """HttpConnectionPool the gateway; what is not given is made from the settings.
 
     `clock` gives seconds since the epoch, `timer` monotonic ones. Raises SettingsError when the key, the
     database URL or the tables cannot be used.
@@ -82,7 +82,7 @@ def create_app(
     catalog = catalog or open_catalog(settings)
     access = Access(
         catalog,
-        catalog.grants,
+        catalog.shares,
         hide_foreign=settings.hide_foreign_images,
         remember=settings.access_cache_seconds,
         clock=clock,
@@ -98,7 +98,7 @@ def create_app(
         settings.cross_origin_resource_policy,
     )
     sharing_limits = SharingLimits(settings.quota_shares_per_image, settings.quota_links_per_image)
-    sharing = Sharing(catalog.grants, access, leases, sharing_limits, clock)
+    sharing = Sharing(catalog.shares, access, leases, sharing_limits, clock)
     rules = _upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
     purger = Purger(catalog, store, clock)
@@ -132,10 +132,12 @@ def create_app(
     return app
 
 
-def open_store(settings: Settings, wrap: Callable[[Reads], Reads] = lambda reads: reads) -> ObjectStore:
+def open_store(
+    settings: Settings, wrap: Callable[[ObjectReader], ObjectReader] = lambda reads: reads
+) -> ObjectStore:
     """The store that the settings name; nothing is connected yet. `wrap` watches the reads."""
     clients = StoreClients(store_address(settings))
-    return ObjectStore(clients, wrap(reads_for(clients)))
+    return ObjectStore(clients, wrap(make_reader(clients)))
 
 
 def store_address(settings: Settings) -> StoreAddress:
@@ -222,7 +224,7 @@ def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
 
 def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
     cache = make_block_cache(settings)
-    return Streaming(store, CachedReads(store, cache) if cache else None)
+    return Streaming(store, BlockCacheReader(store, cache) if cache else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:

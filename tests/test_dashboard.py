@@ -12,9 +12,8 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from image_gateway.metrics.edge import EdgeReads
-from image_gateway.metrics.exposition import Exposition
-from image_gateway.metrics.sweep import write_sweep
+from image_gateway.observability.metrics import EdgeReads, write_sweep
+from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.services.sweeping import SweepReport
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +87,7 @@ def _bases(name: str) -> list[str]:
 
 
 def _labels_of(family: Metric) -> set[str]:
-    from image_gateway.metrics import instruments
+    from image_gateway.observability import metrics as instruments
 
     for instrument in vars(instruments).values():
         if getattr(instrument, "_name", None) == family.name:

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 
-from image_gateway.catalog.grant_records import ChunksFrom, Holder, Lease, Scope, WhenLapsed
 from image_gateway.catalog.models import LeaseRow
 from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.transaction import Transactions
+from image_gateway.domain.leases import ChunksFrom, Holder, Lease, Scope, WhenLapsed
 
 _COLUMNS = LeaseRow.__table__.columns
 _FIND = select(*_COLUMNS).where(_COLUMNS.lease_id == bindparam("lease_id"))
@@ -33,7 +33,7 @@ _FIND_ALIKE = (
 )
 
 
-class LeaseBook:
+class LeaseRepository:
     """The leases that were handed out, in SQL; each call is one short transaction."""
 
     def __init__(self, engine: Engine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from image_gateway.catalog.records import (
+from image_gateway.domain.images import (
     ChunkedFacts,
     DiskFacts,
     ImageRecord,

@@ -25,12 +25,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
-from image_gateway.catalog.grants import Grants
-from image_gateway.catalog.leases import LeaseBook
+from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
 from image_gateway.catalog.models import ImageRow, ShareRow
 from image_gateway.catalog.prepared import PreparedSelects
-from image_gateway.catalog.records import (
+from image_gateway.catalog.shares import ShareRepository
+from image_gateway.catalog.transaction import Transactions
+from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
+from image_gateway.catalog.writers import WriterRepository
+from image_gateway.domain.images import (
     ChunkedFacts,
     DiskFacts,
     ImageRecord,
@@ -41,9 +44,6 @@ from image_gateway.catalog.records import (
     Visibility,
     states_before,
 )
-from image_gateway.catalog.transaction import Transactions
-from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
-from image_gateway.catalog.writers import WriterRepository
 
 _COLUMNS = ImageRow.__table__.columns
 _NOT_DELETED = text("state <> 'deleted'")
@@ -54,15 +54,15 @@ _FIND_AND_LOCK = _FIND.with_for_update()
 class Catalog:
     """Image records and what their owners use, in SQL. A database that cannot be used is CatalogUnavailable.
 
-    Each call is one short transaction: no connection is held when it returns. `grants` and `leases` hold
+    Each call is one short transaction: no connection is held when it returns. `shares` and `leases` hold
     those whom owners let in, `writers` those who may write an image's objects now.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
         self._prepared = PreparedSelects(engine)
-        self.grants = Grants(engine)
-        self.leases = LeaseBook(engine)
+        self.shares = ShareRepository(engine)
+        self.leases = LeaseRepository(engine)
         self.writers = WriterRepository(engine)
 
     def check_reachable(self) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from image_gateway.catalog.models import ImageRow, UsageRow
-from image_gateway.catalog.records import Quota, Usage
+from image_gateway.domain.images import Quota, Usage
 from image_gateway.errors import QuotaExceeded
 
 

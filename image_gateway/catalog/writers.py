@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import Engine, delete, insert, select, update
 
 from image_gateway.catalog.models import ImageRow, WriterRow
-from image_gateway.catalog.records import ImageState
 from image_gateway.catalog.transaction import Transactions
+from image_gateway.domain.images import ImageState
 
 
 class WriterRepository:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from werkzeug.http import http_date
 
-from image_gateway.cdn.signer import Grant
+from image_gateway.cdn.signer import SignedPolicy
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class SignedCookie:
         return "; ".join((f"{self.name}={self.value}", *self.attributes))
 
 
-def make_cookies(grant: Grant, path: str, rules: CookieRules) -> tuple[SignedCookie, ...]:
-    """The cookies that carry a grant to the URLs under `path`, which ends with a slash."""
-    attributes = cookie_attributes(path, grant.expires_at, rules, secure=True)
-    return tuple(SignedCookie(name, value, attributes) for name, value in grant.cookie_values().items())
+def make_cookies(policy: SignedPolicy, path: str, rules: CookieRules) -> tuple[SignedCookie, ...]:
+    """The cookies that carry a policy to the URLs under `path`, which ends with a slash."""
+    attributes = cookie_attributes(path, policy.expires_at, rules, secure=True)
+    return tuple(SignedCookie(name, value, attributes) for name, value in policy.cookie_values().items())
 
 
 def cookie_attributes(

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from image_gateway.cdn.backends import Sign
-from image_gateway.metrics.instruments import SIGNATURES_MADE, SIGNATURES_REUSED
+from image_gateway.observability.metrics import SIGNATURES_MADE, SIGNATURES_REUSED
 
 BUCKETS_PER_LIFETIME = 12
 CACHED_GRANTS = 4096
@@ -26,7 +26,7 @@ _URL_SAFE = bytes.maketrans(b"+=/", b"-_~")
 
 
 @dataclass(frozen=True)
-class Grant:
+class SignedPolicy:
     """Signed permission to read everything under one prefix until `expires_at` (aware UTC)."""
 
     policy: str = field(repr=False)
@@ -35,7 +35,7 @@ class Grant:
     expires_at: datetime
 
     def sign_url(self, url: str) -> str:
-        """The URL with this grant in its query; `url` must have none of its own."""
+        """The URL with this policy in its query; `url` must have none of its own."""
         query = {"Policy": self.policy, "Signature": self.signature, "Key-Pair-Id": self.key_pair_id}
         return f"{url}?{urlencode(query, safe='~')}"
 
@@ -49,7 +49,7 @@ class Grant:
 
 
 class CloudFrontSigner:
-    """Grants access to URL prefixes for at least `lifetime` seconds.
+    """ShareRepository access to URL prefixes for at least `lifetime` seconds.
 
     The expiry is rounded up to a bucket of a twelfth of the lifetime, so that one signature is made
     for each prefix and bucket, and then reused by all threads.
@@ -62,30 +62,30 @@ class CloudFrontSigner:
         self._bucket = max(1, lifetime // BUCKETS_PER_LIFETIME)
         self._clock = clock
         self._lock = threading.Lock()
-        self._grants: OrderedDict[tuple[str, int], Grant] = OrderedDict()
+        self._policies: OrderedDict[tuple[str, int], SignedPolicy] = OrderedDict()
 
-    def grant(self, prefix_url: str) -> Grant:
-        """Return the grant over `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
+    def sign_policy(self, prefix_url: str) -> SignedPolicy:
+        """Return the policy over `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
         expires = self._round_up(math.ceil(self._clock()) + self._lifetime)
         with self._lock:
             key = (prefix_url, expires)
-            grant = self._grants.get(key)
-            if grant is None:
-                grant = self._grants[key] = self._make(prefix_url, expires)
+            policy = self._policies.get(key)
+            if policy is None:
+                policy = self._policies[key] = self._make(prefix_url, expires)
                 SIGNATURES_MADE.inc()
             else:
                 SIGNATURES_REUSED.inc()
-            self._grants.move_to_end(key)
-            while len(self._grants) > CACHED_GRANTS:
-                self._grants.popitem(last=False)
-        return grant
+            self._policies.move_to_end(key)
+            while len(self._policies) > CACHED_GRANTS:
+                self._policies.popitem(last=False)
+        return policy
 
     def _round_up(self, seconds: int) -> int:
         return -(-seconds // self._bucket) * self._bucket
 
-    def _make(self, prefix_url: str, expires: int) -> Grant:
+    def _make(self, prefix_url: str, expires: int) -> SignedPolicy:
         policy = make_policy(f"{prefix_url}/*", expires)
-        return Grant(
+        return SignedPolicy(
             policy=_encode(policy),
             signature=_encode(self._sign(policy)),
             key_pair_id=self._key_pair_id,

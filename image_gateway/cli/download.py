@@ -23,8 +23,8 @@ from image_gateway.cli.remote import (
     warn_if_overheard,
 )
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.downloading import Downloaded, Downloading
-from image_gateway.client.leasing import LONGEST_LINK, BadLink, Leased, Link, read_link
+from image_gateway.client.download import Downloaded, Downloading
+from image_gateway.client.leases import LONGEST_LINK, BadLink, Leased, Link, read_link
 from image_gateway.client.retry import Retrier
 
 LINK_VARIABLE = "IMAGE_GATEWAY_LINK"
@@ -86,7 +86,7 @@ def download(
             output,
             retrier=retrier,
             parallel=parallel,
-            watcher=terminal,
+            progress=terminal,
             by_lease=link is not None,
         ).run()
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from image_gateway.cli.serve import serve
 from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
 from image_gateway.cli.upload import upload
-from image_gateway.client.faults import ApiError, ClientError, PatienceOver
+from image_gateway.client.errors import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
 from image_gateway.local.processes import StartFailed
 from image_gateway.protocol.printable import escape_unprintable
@@ -72,7 +72,7 @@ def main() -> None:
     except DatabaseUrlError as error:
         _leave(f"DATABASE_URL {error}", EX_CONFIG)
     except ApiError as error:
-        may_pass = error.passing or isinstance(error, PatienceOver)
+        may_pass = error.retryable or isinstance(error, PatienceOver)
         _leave(escape_unprintable(str(error)), EX_TEMPORARY if may_pass else EX_FAILED)
     except ClientError as error:
         _leave("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)

@@ -21,9 +21,17 @@ from rich.table import Table
 from rich.text import Text
 
 from image_gateway.cli.progress import Terminal
-from image_gateway.client.addresses import is_address, is_overheard
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.credentials import BadToken, Credential, Fixed, TokenFile, bearer, user_name
+from image_gateway.client.credentials import (
+    BadToken,
+    Credential,
+    Fixed,
+    TokenFile,
+    bearer,
+    is_address,
+    is_overheard,
+    user_name,
+)
 from image_gateway.client.retry import Retrier
 from image_gateway.protocol.printable import escape_unprintable
 

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from image_gateway.local.gateway import gunicorn_command
+from image_gateway.serving.command import gunicorn_command
 from image_gateway.serving.environment import read_settings
 
 

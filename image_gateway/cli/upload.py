@@ -22,10 +22,10 @@ from image_gateway.cli.remote import (
     print_json,
     transfer_options,
 )
-from image_gateway.client.faults import ApiError, ClientError
-from image_gateway.client.journal import Journal, cache_folder
+from image_gateway.client.errors import ApiError, ClientError
+from image_gateway.client.resume_files import Journal, cache_folder
 from image_gateway.client.retry import Retrier
-from image_gateway.client.uploading import Unfinished, Uploaded, Uploading
+from image_gateway.client.upload import Unfinished, Uploaded, Uploading
 
 REMEMBERED = ""
 
@@ -76,7 +76,7 @@ def upload(
         file,
         retrier=Retrier(patience, say=terminal.say),
         parallel=parallel,
-        watcher=terminal,
+        progress=terminal,
         journal=Journal(cache_folder(os.environ), gateway.api, file),
     )
     again = ["image-gateway", "upload", str(file), *gateway.options()]

@@ -15,8 +15,8 @@ from urllib3.exceptions import HTTPError
 from image_gateway.client import answers
 from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
 from image_gateway.client.credentials import Credential, Fixed, Proof, user_name
-from image_gateway.client.faults import ApiError as ApiError
-from image_gateway.client.faults import gateway_fault, store_fault, unreachable
+from image_gateway.client.errors import ApiError as ApiError
+from image_gateway.client.errors import gateway_fault, store_fault, unreachable
 
 CONNECT_SECONDS, READ_SECONDS = 10, 120
 # Joining thousands of parts, and checking a declared hash, takes the store and the gateway a while.
@@ -139,12 +139,12 @@ class GatewayClient:
 
     def head_range(self, image_id: str) -> dict[str, str]:
         """Return the headers of the image's bytes."""
-        return dict(self._ask("HEAD", _image(image_id, "/range")).headers)
+        return dict(self._send_request("HEAD", _image(image_id, "/range")).headers)
 
     def read_range(self, image_id: str, start: int, stop: int) -> bytes:
         """Return the bytes from `start` up to, not including, `stop`."""
         headers = {"Range": f"bytes={start}-{stop - 1}"}
-        response = self._ask("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
+        response = self._send_request("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
         if len(response.data) != stop - start:
             raise ApiError(f"asked for {stop - start} bytes, got {len(response.data)}")
         return response.data
@@ -155,7 +155,7 @@ class GatewayClient:
 
         Its status is 206, or 200 or 412 when the gateway has another version.
         """
-        response = self._ask(
+        response = self._send_request(
             "GET",
             _image(image_id, "/range"),
             headers={"Range": f"bytes={start}-{stop - 1}", "If-Match": etag, "If-Range": etag},
@@ -176,7 +176,9 @@ class GatewayClient:
 
     def read_chunk(self, image_id: str, index: int, manifest: Manifest) -> bytes:
         """Return a chunk by the name that the manifest gives it."""
-        return self._ask("GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")).data
+        return self._send_request(
+            "GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")
+        ).data
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -189,13 +191,13 @@ class GatewayClient:
         return page
 
     def _lease(self, path: str, body: Any = None, **options: Any) -> Lease:
-        response = self._ask("POST", path, body, **options)
+        response = self._send_request("POST", path, body, **options)
         return _read(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
 
     def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
-        return _read(lambda answer: dict(answer.json()), self._ask(method, path, body, **options))
+        return _read(lambda answer: dict(answer.json()), self._send_request(method, path, body, **options))
 
-    def _ask(
+    def _send_request(
         self,
         method: str,
         path: str,

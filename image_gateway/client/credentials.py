@@ -1,7 +1,8 @@
-"""As whom a client asks: by name, or by a bearer token; what proves it is in no repr and no text."""
+"""Credentials of a command, and the addresses to which they may be sent."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import threading
@@ -10,8 +11,41 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from image_gateway.client.faults import ApiError
+from image_gateway.client.errors import ApiError
+
+
+def is_address(value: str) -> bool:
+    """Whether this is `http://host[:port][/path]`, or https, without a password."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = value.isascii() and value.isprintable() and " " not in value
+    return (
+        plain
+        and parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and not (parts.query or parts.fragment)
+        and port != 0
+    )
+
+
+def is_overheard(address: str) -> bool:
+    """Whether what is sent there goes over a network unencrypted."""
+    parts = urlsplit(address)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
 
 LONGEST_TOKEN = 16_384
 _TOKEN = re.compile(r"[!-~]+", re.ASCII)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from image_gateway.client.faults import ApiError, PatienceOver, Stopped
+from image_gateway.client.errors import ApiError, PatienceOver, Stopped
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 TELL_FROM = 1.0
@@ -54,7 +54,7 @@ class Retrier:
             try:
                 result = work()
             except ApiError as error:
-                if not error.passing:
+                if not error.retryable:
                     raise
                 now = self._clock()
                 deadline = now + self._patience if deadline is None else deadline
@@ -75,7 +75,7 @@ class Retrier:
                 f"{error}; given up after {self._patience:.0f} s",
                 status=error.status,
                 code=error.code,
-                passing=False,
+                retryable=False,
             ) from None
         # Beyond 2^10 the power only grows towards an overflow.
         wait = self._jitter(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 10)))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_gateway.client.api import GatewayClient
+from image_gateway.client.file_slices import OnBytes
+from image_gateway.client.progress import Counter
 from image_gateway.client.retry import Retrier
-from image_gateway.client.slices import OnBytes
-from image_gateway.client.uploading import Uploaded, Uploading
-from image_gateway.client.watching import Counter
-from image_gateway.protocol.ordered import in_order
+from image_gateway.client.upload import Uploaded, Uploading
+from image_gateway.protocol.map_ordered import map_ordered
 
 PATIENCE = 30.0
 
@@ -19,7 +19,7 @@ PATIENCE = 30.0
 def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> Uploaded:
     """Upload a file as a new image and complete it, remembering nothing; `on_bytes` hears of each step."""
     uploading = Uploading(
-        client, file, retrier=Retrier(PATIENCE), parallel=parallel, watcher=Counter(on_bytes)
+        client, file, retrier=Retrier(PATIENCE), parallel=parallel, progress=Counter(on_bytes)
     )
     return uploading.begin()
 
@@ -32,7 +32,7 @@ def hash_by_ranges(
     def read(index: int) -> bytes:
         return client.read_range(image_id, index * step, min((index + 1) * step, size))
 
-    return _hash(in_order(read, -(-size // step), parallel), on_bytes)
+    return _hash(map_ordered(read, -(-size // step), parallel), on_bytes)
 
 
 def hash_by_chunks(client: GatewayClient, image_id: str, *, parallel: int, on_bytes: OnBytes) -> str:
@@ -45,7 +45,7 @@ def hash_by_chunks(client: GatewayClient, image_id: str, *, parallel: int, on_by
             raise ValueError(f"chunk {index} is not what the manifest says")
         return data
 
-    return _hash(in_order(read, len(manifest.sha256s), parallel), on_bytes)
+    return _hash(map_ordered(read, len(manifest.sha256s), parallel), on_bytes)
 
 
 def _hash(blocks: Iterator[bytes], on_bytes: OnBytes) -> str:

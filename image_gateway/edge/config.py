@@ -8,12 +8,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from image_gateway.edge.store_headers import STORE_HEADERS
 from image_gateway.protocol.parts import MIB
-from image_gateway.routes.bounds import MAX_JSON_BYTES
-from image_gateway.routes.cors import EXPOSED
-from image_gateway.services.delivery import LEASE_COOKIE
+from image_gateway.routes.http.cors import EXPOSED
+from image_gateway.routes.http.request_limits import MAX_JSON_BYTES
+from image_gateway.services.stream_urls import LEASE_COOKIE
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import DEFAULT_PORTS, StoreAddress
-from image_gateway.storage.reads import read_origin
+from image_gateway.storage.presigned_reader import read_origin
 
 # Longer than any answer of the gateway takes to begin: completing an upload may wait for its hash.
 GATEWAY_SECONDS = 300

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from image_gateway.errors import Unauthenticated
-from image_gateway.identity.oidc_claims import read_identity
-from image_gateway.identity.oidc_errors import OidcUnusable
-from image_gateway.identity.oidc_fetch import fetch_key_set
-from image_gateway.identity.oidc_keys import KeyCache
-from image_gateway.identity.oidc_rules import DEFAULT_ALGORITHMS, Identity, OidcRules
+from image_gateway.identity.oidc_claims import (
+    DEFAULT_ALGORITHMS,
+    Identity,
+    OidcRules,
+    OidcUnusable,
+    read_identity,
+)
+from image_gateway.identity.oidc_keys import KeyCache, fetch_key_set
 
 if TYPE_CHECKING:
-    from image_gateway.identity.jwks import KeySet
-    from image_gateway.identity.oidc_tokens import Header, Tokens
+    from image_gateway.identity.oidc_signatures import Header, KeySet, Tokens
 
 __all__ = ["DEFAULT_ALGORITHMS", "Identity", "OidcRules", "OidcUnusable", "OidcVerifier"]
 
@@ -55,8 +57,7 @@ class OidcVerifier:
 
 def _use_libraries(rules: OidcRules) -> tuple[Tokens, Callable[[], KeySet]]:
     try:
-        from image_gateway.identity.jwks import read_key_set
-        from image_gateway.identity.oidc_tokens import Tokens
+        from image_gateway.identity.oidc_signatures import Tokens, read_key_set
     except ModuleNotFoundError:
         raise OidcUnusable("needs image-gateway[oidc]") from None
 

@@ -1,13 +1,74 @@
-"""The claims of a token whose signature is right: are they for us, now, and who is it?"""
+"""What a token must claim, the settings of a provider, and refusals."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from image_gateway.identity.oidc_errors import refuse
-from image_gateway.identity.oidc_rules import Identity, OidcRules
+from image_gateway.errors import Unauthenticated
+
+
+class OidcUnusable(ValueError):
+    """Tokens can never be checked as configured or installed; the text says why."""
+
+
+class KeysUnobtainable(Exception):
+    """One attempt to get the issuer's keys failed; the text names the host and the reason, nothing secret."""
+
+
+def refuse(reason: str) -> Unauthenticated:
+    """The answer to a bad token; `reason` is plain ASCII without quotes and holds nothing of the token.
+
+    https://www.rfc-editor.org/rfc/rfc6750#section-3
+    """
+    challenge = f'Bearer error="invalid_token", error_description="{reason}"'
+    return Unauthenticated(reason, headers={"WWW-Authenticate": challenge})
+
+
+DEFAULT_ALGORITHMS = (
+    *("RS256", "RS384", "RS512"),
+    *("PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512"),
+    "EdDSA",
+)
+
+
+@dataclass(frozen=True)
+class OidcRules:
+    """What a token must say; `leeway` in seconds.
+
+    Without `jwks_url` the keys are discovered from the issuer. `admin_claim` is the name of a claim that
+    must be true, or name=value. Dots in a claim's name descend into objects, unless the whole name is there.
+    Raises OidcUnusable for rules that would believe no token, or one signed with a shared secret.
+    """
+
+    issuer: str
+    audience: tuple[str, ...]
+    jwks_url: str | None = field(default=None, repr=False)
+    user_claim: str = "sub"
+    admin_claim: str | None = None
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    leeway: int = 30
+
+    def __post_init__(self) -> None:
+        if not self.issuer or not self.audience:
+            raise OidcUnusable("needs an issuer and an audience")
+        if not self.algorithms or not set(self.algorithms) <= set(DEFAULT_ALGORITHMS):
+            raise OidcUnusable(f"takes only the algorithms {', '.join(DEFAULT_ALGORITHMS)}")
+        name, equals, value = (self.admin_claim or "none").partition("=")
+        if not name or (equals and not value):
+            raise OidcUnusable("needs an admin claim like name or name=value")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the caller is, as the issuer says."""
+
+    user: str
+    admin: bool
+
 
 MAX_USER_LENGTH = 256
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from image_gateway.local.processes import ManagedProcess, StartFailed
+from image_gateway.local.processes import POLL_SECONDS, ManagedProcess, StartFailed
+from image_gateway.serving.command import gunicorn_command
 
 START_SECONDS = 60
+BIND_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,6 @@ class LocalGateway:
 
     def stop(self, grace: float = 10) -> None:
         self.process.stop(grace=grace)
-
-
-def gunicorn_command() -> list[str]:
-    """The command that serves the gateway with the package's own gunicorn configuration."""
-    config = "python:image_gateway.serving.gunicorn_config"
-    return [sys.executable, "-m", "gunicorn", "-c", config, "image_gateway.serving.wsgi:make_app()"]
 
 
 def start_gateway(
@@ -56,14 +52,21 @@ def start_gateway(
 
 
 def _bind(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
-        raise StartFailed(f"port {port} is taken: stop what listens there, or choose another") from error
-    return listener
+    """Bind the port; processes of an earlier gateway that were killed may hold it for a moment."""
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            return listener
+        except OSError as error:
+            listener.close()
+            if time.monotonic() > deadline:
+                raise StartFailed(
+                    f"port {port} is taken: stop what listens there, or choose another"
+                ) from error
+        time.sleep(POLL_SECONDS)
 
 
 def _is_ready(url: str) -> bool:

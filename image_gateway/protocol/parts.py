@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from image_gateway.protocol.preconditions import quoted
+
 MIB = 1024 * 1024
 MIN_PART_SIZE = 5 * MIB
 MAX_PART_SIZE = 5 * 1024 * MIB
@@ -39,12 +41,6 @@ class StoredPart:
     etag: str
     size: int
     rivals: tuple[StoredPart, ...] = ()
-
-
-def quoted(etag: str) -> str:
-    """The ETag with quotes, added only where they are missing."""
-    bare = etag.strip()
-    return bare if bare.startswith(('"', 'W/"')) else f'"{bare}"'
 
 
 def choose_part_size(size: int | None, configured: int) -> int:

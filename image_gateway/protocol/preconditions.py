@@ -16,6 +16,12 @@ _EARLY_YEAR = re.compile(r" (0[0-9]{3}) ")
 _TWO_DIGIT_YEAR = re.compile(r"[0-9]-[A-Za-z]{3}-([0-9]{2}) ")
 
 
+def quoted(etag: str) -> str:
+    """Return an entity tag with its quotes (RFC 9110 §8.8.3), which some stores leave out."""
+    bare = etag.strip()
+    return bare if bare.startswith(('"', 'W/"')) else f'"{bare}"'
+
+
 class Decision(Enum):
     """What a conditional request comes to."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from image_gateway.routes.reading import Found, Reading
-from image_gateway.routes.responses import redirect_to
-from image_gateway.services.chunks import find_chunk, find_manifest
-from image_gateway.services.delivery import Delivery
-from image_gateway.services.streaming import Representation
+from image_gateway.routes.http.reading import Found, Reading
+from image_gateway.routes.http.responses import redirect_to
+from image_gateway.services.reading.chunks import find_chunk, find_manifest
+from image_gateway.services.reading.reader import Representation
+from image_gateway.services.stream_urls import Delivery
 
 
 def make_chunked_blueprint(reading: Reading, delivery: Delivery) -> Blueprint:

@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 
 from image_gateway.errors import ShuttingDown
-from image_gateway.routes.responses import json_response
+from image_gateway.routes.http.responses import json_response
 from image_gateway.services.readiness import Readiness
 
 # What the worker says in each request's environ while the server stops.

@@ -7,12 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.http import parse_etags
 
-from image_gateway.catalog.records import ImageRecord, ListQuery, Quota, Usage
-from image_gateway.routes.cursors import decode_cursor, encode_cursor
-from image_gateway.routes.identity import current_caller, current_user, current_visitor
-from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.routes.schemas import DescribeImage, ListImages, load_json, load_query
-from image_gateway.services.callers import Caller
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.images import ImageRecord, ListQuery, Quota, Usage
+from image_gateway.routes.http.authentication import current_caller, current_user, current_visitor
+from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
+from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.routes.http.schemas import DescribeImage, ListImages, load_json, load_query
 from image_gateway.services.images import Images, stale_revision
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from image_gateway.routes.delivery import chunked_document, with_cookies
-from image_gateway.routes.identity import current_caller, lease_holder
-from image_gateway.routes.limits import Limits
-from image_gateway.routes.origin import own_root
-from image_gateway.routes.request_log import note
-from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.routes.schemas import MakeLease, load_json
-from image_gateway.services.delivery import Delivery
-from image_gateway.services.leases import GrantedLease, Leases
+from image_gateway.observability.request_log import note
+from image_gateway.routes.http.authentication import current_caller, lease_holder
+from image_gateway.routes.http.public_url import own_root
+from image_gateway.routes.http.rate_limits import Limits
+from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.routes.http.schemas import MakeLease, load_json
+from image_gateway.routes.stream_url import chunked_document, with_cookies
+from image_gateway.services.leases import IssuedLease, Leases
+from image_gateway.services.stream_urls import Delivery
 
 
 def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) -> Blueprint:
@@ -26,8 +26,8 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
     def make() -> Response:
         caller = current_caller()
         body = load_json(MakeLease, request)
-        granted = leases.make(body["image_id"], caller, body["scopes"], body["ttl"], body["when_lapsed"])
-        return lease_response(granted, delivery)
+        issued = leases.make(body["image_id"], caller, body["scopes"], body["ttl"], body["when_lapsed"])
+        return lease_response(issued, delivery)
 
     @blueprint.post("/<lease_id>/renew")
     @limits.leases
@@ -42,16 +42,16 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
     return blueprint
 
 
-def lease_response(granted: GrantedLease, delivery: Delivery, **more: Any) -> Response:
+def lease_response(issued: IssuedLease, delivery: Delivery, **more: Any) -> Response:
     """A lease with the URLs that carry it."""
-    urls, lease = delivery.lease_urls(granted, own_root()), granted.lease
+    urls, lease = delivery.lease_urls(issued, own_root()), issued.lease
     note(image=lease.image_id, lease=lease.lease_id)
     document: dict[str, Any] = {
         "leaseId": lease.lease_id,
         "imageId": lease.image_id,
         "scopes": sorted(lease.scopes),
         "url": urls.url,
-        "token": granted.token,
+        "token": issued.token,
         "expiresAt": timestamp(lease.expires_at),
         "sessionEndsAt": timestamp(lease.session_ends_at),
         **more,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from image_gateway.errors import Unauthenticated
-from image_gateway.metrics.exposition import Page
-from image_gateway.routes.identity import refuse
-from image_gateway.routes.responses import NO_STORE
+from image_gateway.observability.metrics_exposition import Page
+from image_gateway.routes.http.authentication import refuse
+from image_gateway.routes.http.responses import NO_STORE
 
 
 def make_metrics_blueprint(token: str, render: Callable[[], Page]) -> Blueprint:

@@ -6,13 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from image_gateway.catalog.grant_records import Share, ShareLink
-from image_gateway.routes.cursors import decode_cursor, encode_cursor
-from image_gateway.routes.identity import current_caller
-from image_gateway.routes.leases import lease_response
-from image_gateway.routes.limits import Limits
-from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.routes.schemas import (
+from image_gateway.domain.shares import Share, ShareLink
+from image_gateway.routes.http.authentication import current_caller
+from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
+from image_gateway.routes.http.rate_limits import Limits
+from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.routes.http.schemas import (
     ListGrants,
     MakeShare,
     MakeShareLink,
@@ -21,8 +20,9 @@ from image_gateway.routes.schemas import (
     load_json,
     load_query,
 )
-from image_gateway.services.delivery import Delivery
+from image_gateway.routes.leases import lease_response
 from image_gateway.services.sharing import Sharing
+from image_gateway.services.stream_urls import Delivery
 
 
 def make_shares_blueprint(sharing: Sharing) -> Blueprint:
@@ -87,9 +87,9 @@ def make_share_links_blueprint(sharing: Sharing, delivery: Delivery, limits: Lim
     @blueprint.post("/share-links/redeem")
     @limits.redeem
     def redeem() -> Response:
-        granted = sharing.redeem(load_json(RedeemShareLink, request)["token"])
-        record, disk = granted.record, granted.record.disk
-        return lease_response(granted, delivery, name=record.name, size=disk.size if disk else None)
+        issued = sharing.redeem(load_json(RedeemShareLink, request)["token"])
+        record, disk = issued.record, issued.record.disk
+        return lease_response(issued, delivery, name=record.name, size=disk.size if disk else None)
 
     return blueprint
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from image_gateway.routes.reading import Reading
-from image_gateway.services.streaming import represent_disk
+from image_gateway.routes.http.reading import Reading
+from image_gateway.services.reading.reader import represent_disk
 
 
 def make_stream_blueprint(reading: Reading) -> Blueprint:

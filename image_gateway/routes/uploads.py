@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from image_gateway.catalog.records import ImageRecord
+from image_gateway.domain.images import ImageRecord
 from image_gateway.protocol.parts import count_parts
-from image_gateway.routes.identity import current_caller, current_user
-from image_gateway.routes.limits import Limits
-from image_gateway.routes.responses import json_response, timestamp
-from image_gateway.routes.schemas import CompleteUpload, CreateImage, UploadUrl, UploadUrls, load_json
+from image_gateway.routes.http.authentication import current_caller, current_user
+from image_gateway.routes.http.rate_limits import Limits
+from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.routes.http.schemas import CompleteUpload, CreateImage, UploadUrl, UploadUrls, load_json
 from image_gateway.services.uploads import Uploads
 
 

@@ -6,8 +6,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 
-from image_gateway.catalog.records import DiskFacts, ImageRecord, ImageState, Quota
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota
 from image_gateway.errors import (
     BadRequest,
     GatewayError,
@@ -29,10 +30,10 @@ from image_gateway.protocol.parts import (
     find_store_problem,
     resolve_rivals,
 )
-from image_gateway.services.clock import now_of
 from image_gateway.services.fair_slots import FairSlots
 from image_gateway.storage.body import BodyBroken
-from image_gateway.storage.objects import ObjectStore, Pin
+from image_gateway.storage.object_reads import Pin
+from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 HASHES_AT_ONCE, HASHES_WAITING, HASH_WAIT_SECONDS = 2, 8, 10.0

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from image_gateway.catalog.records import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
+from image_gateway.domain.permissions import Action
 from image_gateway.errors import PreconditionFailed
-from image_gateway.services.access import Access
-from image_gateway.services.callers import Caller
-from image_gateway.services.clock import now_of
-from image_gateway.services.permissions import Action
 from image_gateway.services.purging import Purger
+from image_gateway.services.reading.access import Access
 
 # What one DELETE request removes itself; the sweeper does the rest of an image of more chunks.
 PURGED_AT_ONCE = 5000

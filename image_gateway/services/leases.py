@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from image_gateway.catalog.grant_records import ChunksFrom, Holder, HolderKind, Lease, Scope, WhenLapsed
-from image_gateway.catalog.leases import LeaseBook
-from image_gateway.catalog.records import ImageRecord, ImageState
+from image_gateway.catalog.leases import LeaseRepository
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageRecord, ImageState
+from image_gateway.domain.leases import ChunksFrom, Holder, HolderKind, Lease, Scope, WhenLapsed
+from image_gateway.domain.permissions import PERMISSIONS, Action
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
-from image_gateway.services.access import Access, canonical_id, disk_of, holder_of, remaining_of
-from image_gateway.services.audit import audit
-from image_gateway.services.callers import Caller
-from image_gateway.services.clock import now_of
-from image_gateway.services.permissions import PERMISSIONS, Action
-from image_gateway.services.ttl_cache import TtlCache
+from image_gateway.observability.audit import audit
+from image_gateway.services.reading.access import Access, canonical_id, disk_of, holder_of, remaining_of
+from image_gateway.services.reading.ttl_cache import TtlCache
 
 READ_ONLY = frozenset({Scope.DISK_READ})
 # A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.
@@ -42,7 +42,7 @@ class LeaseRules:
 
 
 @dataclass(frozen=True)
-class GrantedLease:
+class IssuedLease:
     """A lease with its image, and the token that carries it."""
 
     lease: Lease
@@ -59,7 +59,7 @@ class Leases:
 
     def __init__(
         self,
-        book: LeaseBook,
+        book: LeaseRepository,
         access: Access,
         tokens: LeaseTokens,
         rules: LeaseRules,
@@ -80,20 +80,20 @@ class Leases:
         scopes: Collection[Scope],
         ttl: int | None,
         when_lapsed: WhenLapsed = WhenLapsed.REFUSE,
-    ) -> GrantedLease:
+    ) -> IssuedLease:
         """Make a lease of at most the longest lifetime; raises as `Access.find_readable`."""
         record, _ = self._access.find_readable(image_id, caller, Action.LEASE)
         if Scope.DISK_WRITE in scopes:
             self._access.find(image_id, caller, Action.WRITE)
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl))
-        granted = self._add(replace(draft, when_lapsed=when_lapsed), record)
-        audit("lease made", user=caller.user, image=record.image_id, lease=granted.lease.lease_id)
-        return granted
+        issued = self._add(replace(draft, when_lapsed=when_lapsed), record)
+        audit("lease made", user=caller.user, image=record.image_id, lease=issued.lease.lease_id)
+        return issued
 
     def make_for_session(
         self, record: ImageRecord, caller: Caller, chunks_from: ChunksFrom = ChunksFrom.GATEWAY
-    ) -> GrantedLease:
+    ) -> IssuedLease:
         """Return a lease for a whole session: one of the same holder that is new enough, or another one."""
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, READ_ONLY, self._rules.session)
@@ -101,11 +101,11 @@ class Leases:
         new_enough = draft.created_at - (draft.session_ends_at - draft.created_at) / REUSED_FOR
         alike = self._book.find_alike(draft, made_after=new_enough)
         if alike is not None:
-            return self._granted(alike, record)
+            return self._issue(alike, record)
         audit("lease made", user=caller.user, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
-    def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> GrantedLease:
+    def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> IssuedLease:
         """Make a lease for whoever redeemed a share link; it ends with the link at the latest."""
         disk_of(record)
         draft = self._draft(record, Holder(HolderKind.LINK, link_id), READ_ONLY, self._rules.ttl, until)
@@ -143,7 +143,7 @@ class Leases:
             return lease
         raise LeaseExpired("the lease has lapsed: renew it or make another one")
 
-    def renew(self, lease_id: str, caller: Caller) -> GrantedLease:
+    def renew(self, lease_id: str, caller: Caller) -> IssuedLease:
         """Move a lease's end by its lifetime, up to the session's end; its token and URLs stay.
 
         For its holder, by identity or by the lease itself, which must not have lapsed for longer than the
@@ -163,7 +163,7 @@ class Leases:
         if lease.revoked_at is not None or not self._book.prolong(lease.lease_id, until):
             raise LeaseRevoked("the lease was revoked")
         renewed = self._book.find(lease.lease_id)
-        return self._granted(renewed or lease, record)
+        return self._issue(renewed or lease, record)
 
     def revoke(self, lease_id: str, caller: Caller) -> None:
         """End a lease for good, for its holder, the image's owner or an admin; repeating it is no error."""
@@ -208,12 +208,12 @@ class Leases:
             session_ends_at=session_end,
         )
 
-    def _add(self, draft: Lease, record: ImageRecord) -> GrantedLease:
+    def _add(self, draft: Lease, record: ImageRecord) -> IssuedLease:
         self._book.add(draft)
-        return self._granted(draft, record)
+        return self._issue(draft, record)
 
-    def _granted(self, lease: Lease, record: ImageRecord) -> GrantedLease:
-        return GrantedLease(lease, record, self._tokens.sign(_claims_of(lease)))
+    def _issue(self, lease: Lease, record: ImageRecord) -> IssuedLease:
+        return IssuedLease(lease, record, self._tokens.sign(_claims_of(lease)))
 
     def _still_readable(self, lease: Lease) -> ImageRecord:
         record = self._access.look_up(lease.image_id)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from image_gateway.catalog.records import ChunkedFacts, DiskFacts, ImageRecord, ImageState
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ChunkedFacts, DiskFacts, ImageRecord, ImageState
 from image_gateway.errors import (
     BadRequest,
     GatewayError,
@@ -32,13 +33,13 @@ from image_gateway.protocol.manifest import (
     build_manifest,
     check_geometry,
 )
-from image_gateway.protocol.ordered import in_order
+from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.ranges import Part
-from image_gateway.services.access import canonical_id
-from image_gateway.services.clock import now_of
 from image_gateway.services.purging import Purger, Writer
+from image_gateway.services.reading.access import canonical_id
 from image_gateway.storage.body import BodyBroken
-from image_gateway.storage.objects import ObjectStore, Pin
+from image_gateway.storage.object_reads import Pin
+from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class Publishing:
             item.key: (item.size, item.etag)
             for item in self._store.list_objects(record.location.chunks_prefix)
         }
-        return in_order(
+        return map_ordered(
             lambda index: self._write_chunk(record, disk, geometry, index, there), geometry.count, parallel
         )
 

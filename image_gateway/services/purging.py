@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 
-from image_gateway.catalog.records import ImageRecord
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageRecord
 from image_gateway.errors import GatewayError
-from image_gateway.services.clock import now_of
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)

@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from image_gateway.catalog.grant_records import Permission, Share, ShareLink
-from image_gateway.catalog.grants import Grants
-from image_gateway.catalog.records import ImageState, Visibility
+from image_gateway.catalog.shares import ShareRepository
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageState, Visibility
+from image_gateway.domain.permissions import Action
+from image_gateway.domain.shares import Permission, Share, ShareLink
 from image_gateway.errors import BadRequest, Forbidden, NotFound
-from image_gateway.services.access import Access, canonical_id, disk_of
-from image_gateway.services.audit import audit
-from image_gateway.services.callers import Caller
-from image_gateway.services.clock import now_of
-from image_gateway.services.leases import GrantedLease, Leases
-from image_gateway.services.permissions import Action
+from image_gateway.observability.audit import audit
+from image_gateway.services.leases import IssuedLease, Leases
+from image_gateway.services.reading.access import Access, canonical_id, disk_of
 
 LINK_PREFIX = "igs_"
 TOKEN_BYTES = 32
@@ -45,13 +45,13 @@ class Sharing:
 
     def __init__(
         self,
-        grants: Grants,
+        shares: ShareRepository,
         access: Access,
         leases: Leases,
         limits: SharingLimits,
         clock: Callable[[], float],
     ) -> None:
-        self._grants = grants
+        self._shares = shares
         self._access = access
         self._leases = leases
         self._limits = limits
@@ -63,19 +63,19 @@ class Sharing:
         if user == record.owner:
             raise BadRequest("user: the owner needs no share")
         share = Share(record.image_id, user, permission, now_of(self._clock))
-        self._grants.share(share, most=self._limits.shares)
+        self._shares.share(share, most=self._limits.shares)
         audit("shared", user=caller.user, image=record.image_id, with_user=user, permission=permission.value)
         return share
 
     def shares(self, image_id: str, caller: Caller, *, after: str, limit: int) -> Sequence[Share]:
         """Return whom the image is shared with, by user id."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        return self._grants.list_shares(record.image_id, after=after, limit=limit)
+        return self._shares.list_shares(record.image_id, after=after, limit=limit)
 
     def unshare(self, image_id: str, caller: Caller, user: str) -> None:
         """Let a user in no longer, leases included; repeating it is no error."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        if self._grants.unshare(record.image_id, user):
+        if self._shares.unshare(record.image_id, user):
             audit("share taken back", user=caller.user, image=record.image_id, with_user=user)
 
     def make_link(self, image_id: str, caller: Caller, *, ttl: int | None, max_uses: int | None) -> NewLink:
@@ -85,7 +85,7 @@ class Sharing:
         now = now_of(self._clock)
         expires_at = now + timedelta(seconds=ttl) if ttl else None
         link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses)
-        self._grants.add_link(link, _sha256(token), most=self._limits.links)
+        self._shares.add_link(link, _sha256(token), most=self._limits.links)
         audit("share link made", user=caller.user, image=record.image_id, link=link.link_id)
         return NewLink(link, token)
 
@@ -94,24 +94,24 @@ class Sharing:
     ) -> Sequence[ShareLink]:
         """Return the image's links that were not revoked, oldest first."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        return self._grants.list_links(record.image_id, after=after, limit=limit)
+        return self._shares.list_links(record.image_id, after=after, limit=limit)
 
     def revoke_link(self, image_id: str, caller: Caller, link_id: str) -> None:
         """Take a link back, leases made by it included; repeating it is no error."""
         record = self._access.find(image_id, caller, Action.SHARE)
-        link = self._grants.find_link(canonical_id(link_id) or "")
+        link = self._shares.find_link(canonical_id(link_id) or "")
         if link is None or link.image_id != record.image_id:
             raise NotFound("there is no such share link")
-        if self._grants.revoke_link(link.link_id, now_of(self._clock)):
+        if self._shares.revoke_link(link.link_id, now_of(self._clock)):
             audit("share link taken back", user=caller.user, image=record.image_id, link=link.link_id)
 
-    def redeem(self, token: str) -> GrantedLease:
+    def redeem(self, token: str) -> IssuedLease:
         """Make a lease for whoever has a link's token.
 
         NotFound when no link has it, Forbidden when the link is revoked, expired or used up, or the image
         private again; InvalidState while the image is not readable. None of these uses the link.
         """
-        link = self._grants.find_link_by_token(_sha256(token))
+        link = self._shares.find_link_by_token(_sha256(token))
         record = self._access.look_up(link.image_id) if link else None
         if link is None or record is None or record.state is ImageState.DELETED:
             raise NotFound("there is no such share link")
@@ -119,7 +119,7 @@ class Sharing:
         if not link.is_redeemable(now) or record.visibility is Visibility.PRIVATE:
             raise Forbidden("the share link holds no longer: ask for another one")
         disk_of(record)
-        if not self._grants.use_link(link.link_id, now):
+        if not self._shares.use_link(link.link_id, now):
             raise Forbidden("the share link holds no longer: ask for another one")
         audit("share link redeemed", image=record.image_id, link=link.link_id)
         return self._leases.make_for_link(record, link.link_id, link.expires_at)

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from image_gateway.cache.block_cache import BlockCache
-from image_gateway.catalog.records import ImageRecord, ImageState
+from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of, image_of_prefix
-from image_gateway.services.clock import now_of
 from image_gateway.services.purging import Purger
 from image_gateway.storage.objects import ObjectStore, OpenUpload
 

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from image_gateway.catalog.records import (
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import (
     DiskFacts,
     ImageRecord,
     ImageState,
@@ -18,7 +21,7 @@ from image_gateway.catalog.records import (
     UploadPlan,
     Visibility,
 )
-from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.permissions import Action
 from image_gateway.errors import BadRequest, GatewayError, InvalidState, UploadMissing
 from image_gateway.protocol.layout import ImageLocation
 from image_gateway.protocol.parts import (
@@ -29,13 +32,10 @@ from image_gateway.protocol.parts import (
     length_of_part,
     name_parts,
 )
-from image_gateway.services.access import Access
-from image_gateway.services.callers import Caller
-from image_gateway.services.clock import now_of
 from image_gateway.services.completion import Completion
 from image_gateway.services.fair_slots import FairSlots
-from image_gateway.services.permissions import Action
 from image_gateway.services.purging import Purger, Writer
+from image_gateway.services.reading.access import Access
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)

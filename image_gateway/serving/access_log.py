@@ -6,7 +6,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger, SafeAtoms
 
-from image_gateway.protocol.masking import MASKED, mask, names_a_secret
+from image_gateway.observability.masking import MASKED, mask, names_a_secret
 
 
 class MaskedAtoms(SafeAtoms):  # type: ignore[misc]  # gunicorn has no types

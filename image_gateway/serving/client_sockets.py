@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from image_gateway.metrics.instruments import STALLS
+from image_gateway.observability.metrics import STALLS
 
 _log = logging.getLogger("image_gateway")
 # Linux wakes a sender only when a third of its buffer is free, so a send is tried again before that.

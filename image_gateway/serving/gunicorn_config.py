@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from image_gateway.metrics.folder import keep_numbers, share_numbers
+from image_gateway.observability.metrics_folder import keep_numbers, share_numbers
 from image_gateway.serving.environment import read_settings_or_exit, share_lease_key
 
 _settings = read_settings_or_exit()
@@ -17,11 +17,16 @@ else:
     keep_numbers()
 
 # ruff: noqa: E402
+from image_gateway.observability.logs import logging_config
 from image_gateway.serving.client_sockets import ListeningSocket
-from image_gateway.serving.lifecycle import DRAIN_SECONDS, STOPPING, hurry_on_sigterm, raise_descriptor_limit
-from image_gateway.serving.logs import logging_config
-from image_gateway.serving.memory import limit_malloc_arenas
-from image_gateway.serving.metrics import MetricsProcess
+from image_gateway.serving.lifecycle import (
+    DRAIN_SECONDS,
+    STOPPING,
+    hurry_on_sigterm,
+    limit_malloc_arenas,
+    raise_descriptor_limit,
+)
+from image_gateway.serving.metrics_process import MetricsProcess
 from image_gateway.serving.startup import (
     check_startup,
     describe_endpoints,

@@ -16,11 +16,11 @@ from typing import Any
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.edge.reports import EdgeReports
-from image_gateway.metrics.edge import EdgeReads
-from image_gateway.metrics.exposition import Exposition, Page
+from image_gateway.observability.logs import configure_logging
+from image_gateway.observability.metrics import EdgeReads
+from image_gateway.observability.metrics_exposition import Exposition, Page
 from image_gateway.serving.environment import read_settings_or_exit
-from image_gateway.serving.logs import configure_logging
-from image_gateway.serving.metrics import family_of
+from image_gateway.serving.metrics_process import family_of
 
 _log = logging.getLogger("image_gateway")
 RETRY_SECONDS = 1.0

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from flask import Flask
 
+from image_gateway.app import create_app, open_store
 from image_gateway.settings import Settings, SettingsError
 
 _NEEDED = (
@@ -23,14 +24,18 @@ def check_tracing(settings: Settings) -> None:
 
 
 def create_traced_app(settings: Settings) -> Flask:
-    """The app with spans sent where the OTEL_ variables say.
+    """Create the app with spans that are exported to where the OTEL_ variables say.
 
-    To be called after a fork: the thread that sends spans does not come along.
+    Call it after a fork: the thread that exports spans does not survive one.
     """
     check_tracing(settings)
-    from image_gateway.serving.spans import Tracing, export_otlp
+    from image_gateway.observability.tracing import Tracing, export_otlp
 
-    return Tracing(export_otlp()).create_app(settings)
+    tracing = Tracing(export_otlp())
+    tracing.trace_sdk()
+    app = create_app(settings, store=open_store(settings, wrap=tracing.trace_reads))
+    tracing.trace_requests(app)
+    return app
 
 
 def _is_installed(name: str) -> bool:

@@ -6,11 +6,13 @@ import os
 
 import click
 from flask import Flask
+from gunicorn.http.errors import ParseException
 
 from image_gateway.app import create_app
+from image_gateway.observability.logs import configure_logging
+from image_gateway.routes.http.errors import answer_malformed_body
 from image_gateway.serving.environment import EX_CONFIG, exit_with, read_settings_or_exit
 from image_gateway.serving.lifecycle import STOPPING
-from image_gateway.serving.logs import configure_logging
 from image_gateway.serving.startup import refuse_open_dev
 from image_gateway.serving.tracing import create_traced_app
 from image_gateway.settings import SettingsError
@@ -30,6 +32,7 @@ def make_app() -> Flask:
         exit_with(
             error, status=BOOT_ERROR if "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") else EX_CONFIG
         )
+    app.register_error_handler(ParseException, answer_malformed_body)
     app.wsgi_app = STOPPING.tell(app.wsgi_app)  # type: ignore[method-assign]
     return app
 

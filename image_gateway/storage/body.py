@@ -10,7 +10,7 @@ from typing import Protocol
 from botocore.exceptions import HTTPClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from image_gateway.errors import GatewayError, StoreFact
-from image_gateway.metrics.instruments import BODY_GIVE_UPS, BODY_RESUMES
+from image_gateway.observability.metrics import BODY_GIVE_UPS, BODY_RESUMES
 
 BLOCK_SIZE = 256 * 1024
 # Seconds to wait before each of the times that a body is gone on with.

@@ -21,8 +21,8 @@ from image_gateway.catalog.database import (
     require_current,
     upgrade,
 )
-from image_gateway.catalog.records import ImageState, Usage
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageState, Usage
 from image_gateway.errors import CatalogUnavailable
 from tests.support.records import NOW
 

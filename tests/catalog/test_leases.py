@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.grant_records import Holder, HolderKind, Lease, Scope
-from image_gateway.catalog.leases import LeaseBook
+from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
 from tests.support.records import IMAGE_ID, NOW
 
 ALICE = Holder(HolderKind.USER, "alice")
@@ -34,7 +34,7 @@ def after(seconds: float) -> datetime:
 
 
 @pytest.fixture
-def book(catalog: Catalog) -> LeaseBook:
+def book(catalog: Catalog) -> LeaseRepository:
     return catalog.leases
 
 
@@ -52,18 +52,18 @@ def book(catalog: Catalog) -> LeaseBook:
 )
 @pytest.mark.parametrize("scopes", [{Scope.DISK_READ}, {Scope.DISK_WRITE}, set(Scope)], ids=len)
 def test_what_is_kept_comes_back(
-    book: LeaseBook, database_url: str, holder: Holder, scopes: set[Scope]
+    book: LeaseRepository, database_url: str, holder: Holder, scopes: set[Scope]
 ) -> None:
     lease = replace(LEASE, holder=holder, scopes=frozenset(scopes))
     book.add(lease)
     assert book.find(lease.lease_id) == lease
     engine = open_engine(database_url)
-    assert LeaseBook(engine).find(lease.lease_id) == lease
+    assert LeaseRepository(engine).find(lease.lease_id) == lease
     engine.dispose()
 
 
 @pytest.mark.parametrize("lease_id", ["", "unknown", LEASE.lease_id.upper(), "%"])
-def test_find_nothing(book: LeaseBook, lease_id: str) -> None:
+def test_find_nothing(book: LeaseRepository, lease_id: str) -> None:
     book.add(LEASE)
     assert book.find(lease_id) is None
 
@@ -71,13 +71,13 @@ def test_find_nothing(book: LeaseBook, lease_id: str) -> None:
 @pytest.mark.parametrize(
     ("until", "expected"), [(after(120), after(120)), (after(60), after(60)), (after(30), after(60))]
 )
-def test_an_end_moves_forward_only(book: LeaseBook, until: datetime, expected: datetime) -> None:
+def test_an_end_moves_forward_only(book: LeaseRepository, until: datetime, expected: datetime) -> None:
     book.add(LEASE)
     assert book.prolong(LEASE.lease_id, until)
     assert book.find(LEASE.lease_id) == replace(LEASE, expires_at=expected)
 
 
-def test_a_revoked_lease_is_not_prolonged(book: LeaseBook) -> None:
+def test_a_revoked_lease_is_not_prolonged(book: LeaseRepository) -> None:
     book.add(LEASE)
     assert book.revoke(LEASE.lease_id, after(1))
     assert not book.prolong(LEASE.lease_id, after(120))
@@ -87,7 +87,7 @@ def test_a_revoked_lease_is_not_prolonged(book: LeaseBook) -> None:
     assert not book.revoke("unknown", NOW)
 
 
-def test_of_many_one_revokes_and_none_prolongs_afterwards(book: LeaseBook) -> None:
+def test_of_many_one_revokes_and_none_prolongs_afterwards(book: LeaseRepository) -> None:
     book.add(LEASE)
 
     def act(number: int) -> bool:
@@ -105,7 +105,7 @@ def test_of_many_one_revokes_and_none_prolongs_afterwards(book: LeaseBook) -> No
     assert found.expires_at < after(999)
 
 
-def test_prolonged_by_many_it_has_the_latest_end(book: LeaseBook) -> None:
+def test_prolonged_by_many_it_has_the_latest_end(book: LeaseRepository) -> None:
     book.add(LEASE)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda number: book.prolong(LEASE.lease_id, after(60 + number)), range(16)))
@@ -127,13 +127,13 @@ def test_prolonged_by_many_it_has_the_latest_end(book: LeaseBook) -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
-def test_what_is_alike(book: LeaseBook, changes: dict[str, object], found: bool) -> None:
+def test_what_is_alike(book: LeaseRepository, changes: dict[str, object], found: bool) -> None:
     book.add(LEASE)
     wanted = replace(LEASE, lease_id="new", **changes)  # type: ignore[arg-type]
     assert book.find_alike(wanted, made_after=BEFORE) == (LEASE if found else None)
 
 
-def test_the_newest_that_was_not_revoked_is_handed_out(book: LeaseBook) -> None:
+def test_the_newest_that_was_not_revoked_is_handed_out(book: LeaseRepository) -> None:
     leases = [replace(LEASE, lease_id=str(number), created_at=after(number)) for number in range(3)]
     for lease in leases:
         book.add(lease)
@@ -143,7 +143,7 @@ def test_the_newest_that_was_not_revoked_is_handed_out(book: LeaseBook) -> None:
     assert book.find_alike(LEASE, made_after=leases[1].created_at) is None
 
 
-def test_old_leases_are_forgotten_oldest_first(book: LeaseBook) -> None:
+def test_old_leases_are_forgotten_oldest_first(book: LeaseRepository) -> None:
     for number in range(5):
         book.add(replace(LEASE, lease_id=str(number), session_ends_at=after(number)))
     book.revoke("4", NOW)
@@ -156,7 +156,7 @@ def test_old_leases_are_forgotten_oldest_first(book: LeaseBook) -> None:
     assert book.find("3") is not None
 
 
-def test_two_sweepers_forget_each_lease_once(book: LeaseBook) -> None:
+def test_two_sweepers_forget_each_lease_once(book: LeaseRepository) -> None:
     for number in range(20):
         book.add(replace(LEASE, lease_id=str(number), session_ends_at=after(number)))
     with ThreadPoolExecutor(4) as pool:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import (
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import (
     LEGAL_TRANSITIONS,
     DiskFacts,
     ImageRecord,
@@ -19,7 +20,6 @@ from image_gateway.catalog.records import (
     Visibility,
     states_before,
 )
-from image_gateway.catalog.repository import Catalog
 from tests.support.records import CHUNKED, DISK, FREE, IMAGE_ID, NOW, make_record
 
 LATER = NOW + timedelta(hours=1)

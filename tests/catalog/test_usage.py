@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from image_gateway.catalog.records import Quota, Usage
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import Quota, Usage
 from image_gateway.errors import QuotaExceeded
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 

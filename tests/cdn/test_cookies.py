@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from image_gateway.cdn.cookies import CookieRules, SignedCookie, make_cookies
 from image_gateway.cdn.keys import load_signing_key
-from image_gateway.cdn.signer import CloudFrontSigner, Grant
+from image_gateway.cdn.signer import CloudFrontSigner, SignedPolicy
 from image_gateway.protocol.layout import ImageLocation
 from tests.cdn.edge import Edge
 
@@ -39,15 +39,15 @@ def edge(private_key: RSAPrivateKey) -> Edge:
 
 
 @pytest.fixture
-def noon() -> Grant:
+def noon() -> SignedPolicy:
     signer = CloudFrontSigner(KEY_ID, lambda _: b"signature", 3600, lambda: 1_704_106_800)
-    return signer.grant(f"{EDGE}{DISK.path}")
+    return signer.sign_policy(f"{EDGE}{DISK.path}")
 
 
 def cookies_of(
     signer: CloudFrontSigner, location: ImageLocation, rules: CookieRules
 ) -> tuple[SignedCookie, ...]:
-    return make_cookies(signer.grant(f"{EDGE}{location.path}"), f"{location.path}/", rules)
+    return make_cookies(signer.sign_policy(f"{EDGE}{location.path}"), f"{location.path}/", rules)
 
 
 EXPIRES = "Expires=Mon, 01 Jan 2024 12:00:00 GMT"
@@ -64,7 +64,7 @@ EXPIRES = "Expires=Mon, 01 Jan 2024 12:00:00 GMT"
     ],
     ids=["plain", "lax", "strict, domain", "partitioned", "all"],
 )
-def test_attributes(rules: CookieRules, expected: list[str], noon: Grant) -> None:
+def test_attributes(rules: CookieRules, expected: list[str], noon: SignedPolicy) -> None:
     cookies = make_cookies(noon, f"{DISK.path}/", rules)
     assert [cookie.name for cookie in cookies] == NAMES
     assert [cookie.value for cookie in cookies] == [noon.policy, noon.signature, KEY_ID]
@@ -72,7 +72,7 @@ def test_attributes(rules: CookieRules, expected: list[str], noon: Grant) -> Non
         assert list(cookie.attributes) == [f"Path={DISK.path}/", "Secure", "HttpOnly", *expected]
 
 
-def test_header(noon: Grant) -> None:
+def test_header(noon: SignedPolicy) -> None:
     *_, cookie = make_cookies(noon, "/images/x/", SHARED)
     assert cookie.as_header() == (
         f"CloudFront-Key-Pair-Id={KEY_ID}; Path=/images/x/; Secure; HttpOnly; SameSite=None; Partitioned; "
@@ -80,7 +80,7 @@ def test_header(noon: Grant) -> None:
     )
 
 
-def test_a_cookie_does_not_show_its_value(noon: Grant) -> None:
+def test_a_cookie_does_not_show_its_value(noon: SignedPolicy) -> None:
     for cookie in make_cookies(noon, "/images/x/", PLAIN):
         assert cookie.value not in f"{cookie!r} {cookie} {[cookie]}"
 

@@ -1,4 +1,4 @@
-"""Grants with real keys, judged as CloudFront judges them: what they open, and what stays shut."""
+"""ShareRepository with real keys, judged as CloudFront judges them: what they open, and what stays shut."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from image_gateway.cdn.keys import load_signing_key
-from image_gateway.cdn.signer import CloudFrontSigner, Grant
+from image_gateway.cdn.signer import CloudFrontSigner, SignedPolicy
 from image_gateway.protocol.layout import ImageLocation
 from tests.cdn.edge import Edge, decode, matches
 
@@ -44,13 +44,13 @@ def edge(private_key: RSAPrivateKey) -> Edge:
 
 
 @pytest.fixture
-def grant(pkcs8_pem: str, any_back_end: None) -> Grant:
+def policy(pkcs8_pem: str, any_back_end: None) -> SignedPolicy:
     signer = CloudFrontSigner(KEY_ID, load_signing_key(pkcs8_pem), LIFETIME, lambda: NOW)
-    return signer.grant(url_of(IMAGE))
+    return signer.sign_policy(url_of(IMAGE))
 
 
-def test_cryptography_verifies_the_signature(grant: Grant, private_key: RSAPrivateKey) -> None:
-    policy, signature = decode(grant.policy), decode(grant.signature)
+def test_cryptography_verifies_the_signature(policy: SignedPolicy, private_key: RSAPrivateKey) -> None:
+    policy, signature = decode(policy.policy), decode(policy.signature)
     public = private_key.public_key()
     public.verify(signature, policy, PKCS1v15(), hashes.SHA1())
     with pytest.raises(InvalidSignature):
@@ -58,33 +58,35 @@ def test_cryptography_verifies_the_signature(grant: Grant, private_key: RSAPriva
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_urls_and_cookies_open_all_of_the_image(name: str, grant: Grant, edge: Edge) -> None:
+def test_urls_and_cookies_open_all_of_the_image(name: str, policy: SignedPolicy, edge: Edge) -> None:
     url = url_of(IMAGE, name)
-    assert edge.admits_url(grant.sign_url(url), NOW)
-    assert edge.admits_cookies(url, grant.cookie_values(), NOW)
+    assert edge.admits_url(policy.sign_url(url), NOW)
+    assert edge.admits_cookies(url, policy.cookie_values(), NOW)
 
 
 @pytest.mark.parametrize("place", OUTSIDE)
-def test_urls_and_cookies_open_nothing_else(place: str, grant: Grant, edge: Edge) -> None:
-    assert not edge.admits_url(grant.sign_url(OUTSIDE[place]), NOW)
-    assert not edge.admits_cookies(OUTSIDE[place], grant.cookie_values(), NOW)
+def test_urls_and_cookies_open_nothing_else(place: str, policy: SignedPolicy, edge: Edge) -> None:
+    assert not edge.admits_url(policy.sign_url(OUTSIDE[place]), NOW)
+    assert not edge.admits_cookies(OUTSIDE[place], policy.cookie_values(), NOW)
 
 
-def test_a_grant_opens_until_it_expires(grant: Grant, edge: Edge) -> None:
-    signed, expiry = grant.sign_url(url_of(IMAGE, "/disk.img")), grant.expires_at.timestamp()
+def test_a_grant_opens_until_it_expires(policy: SignedPolicy, edge: Edge) -> None:
+    signed, expiry = policy.sign_url(url_of(IMAGE, "/disk.img")), policy.expires_at.timestamp()
     assert all(edge.admits_url(signed, now) for now in (NOW + LIFETIME, expiry - 1))
     assert not any(edge.admits_url(signed, now) for now in (expiry, expiry + 1))
 
 
 @pytest.mark.parametrize("field", ["policy", "signature"])
-def test_a_changed_grant_opens_nothing(field: str, grant: Grant, edge: Edge) -> None:
-    text = getattr(grant, field)
-    changed = dataclasses.replace(grant, **{field: text[:20] + ("A" if text[20] != "A" else "B") + text[21:]})
+def test_a_changed_grant_opens_nothing(field: str, policy: SignedPolicy, edge: Edge) -> None:
+    text = getattr(policy, field)
+    changed = dataclasses.replace(
+        policy, **{field: text[:20] + ("A" if text[20] != "A" else "B") + text[21:]}
+    )
     assert not edge.admits_url(changed.sign_url(url_of(IMAGE, "/disk.img")), NOW)
 
 
-def test_another_key_opens_nothing(grant: Grant, edge: Edge) -> None:
-    signed = grant.sign_url(url_of(IMAGE, "/disk.img"))
+def test_another_key_opens_nothing(policy: SignedPolicy, edge: Edge) -> None:
+    signed = policy.sign_url(url_of(IMAGE, "/disk.img"))
     assert not Edge(KEY_ID, generate_private_key(65537, 2048).public_key()).admits_url(signed, NOW)
     assert not Edge("K0THER", edge.public_key).admits_url(signed, NOW)
 

@@ -1,4 +1,4 @@
-"""Grants: exact policy bytes, one signature for an image and a time bucket, nothing of it told."""
+"""ShareRepository: exact policy bytes, one signature for an image and a time bucket, nothing of it told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_gateway.cdn.backends import load_by_rsa
-from image_gateway.cdn.signer import CACHED_GRANTS, CloudFrontSigner, Grant, make_policy
+from image_gateway.cdn.signer import CACHED_GRANTS, CloudFrontSigner, SignedPolicy, make_policy
 from tests.cdn.edge import decode
 
 LIFETIME = 43_200
@@ -89,30 +89,30 @@ def test_a_resource_that_means_more_than_it_says_is_refused(resource: str) -> No
 @pytest.mark.parametrize("prefix", ["https://d1/a*b", "https://d1/a?b", 'https://d1/a"b', "*"])
 def test_no_grant_over_a_prefix_with_wildcards(prefix: str, signer: CloudFrontSigner) -> None:
     with pytest.raises(ValueError, match="no wildcard"):
-        signer.grant(prefix)
+        signer.sign_policy(prefix)
 
 
 def test_what_is_signed_is_what_is_sent(signer: CloudFrontSigner, sign: CountingSign) -> None:
-    grant = signer.grant(PREFIX)
-    assert [decode(grant.policy)] == sign.messages == [make_policy(f"{PREFIX}/*", NOON + LIFETIME)]
-    assert decode(grant.signature) == b"\xfb\xff\xfe\x00\x00\x00\x01"
-    assert grant.key_pair_id == "K2JCJMDEHXQW5F"
-    assert grant.expires_at.timestamp() == NOON + LIFETIME
-    assert grant.expires_at.utcoffset() is not None
+    policy = signer.sign_policy(PREFIX)
+    assert [decode(policy.policy)] == sign.messages == [make_policy(f"{PREFIX}/*", NOON + LIFETIME)]
+    assert decode(policy.signature) == b"\xfb\xff\xfe\x00\x00\x00\x01"
+    assert policy.key_pair_id == "K2JCJMDEHXQW5F"
+    assert policy.expires_at.timestamp() == NOON + LIFETIME
+    assert policy.expires_at.utcoffset() is not None
 
 
 def test_a_signed_url_needs_no_quoting_and_holds_no_dot(signer: CloudFrontSigner) -> None:
-    grant = signer.grant(PREFIX)
-    url, _, query = grant.sign_url(f"{PREFIX}/disk.img").partition("?")
+    policy = signer.sign_policy(PREFIX)
+    url, _, query = policy.sign_url(f"{PREFIX}/disk.img").partition("?")
     assert url == f"{PREFIX}/disk.img"
-    assert query == f"Policy={grant.policy}&Signature={grant.signature}&Key-Pair-Id=K2JCJMDEHXQW5F"
+    assert query == f"Policy={policy.policy}&Signature={policy.signature}&Key-Pair-Id=K2JCJMDEHXQW5F"
     assert not set(query) & set(".%+/ ")
 
 
 def test_a_grant_does_not_show_itself(signer: CloudFrontSigner) -> None:
-    grant = signer.grant(PREFIX)
-    assert grant.policy not in f"{grant!r} {grant} {[grant]}"
-    assert grant.signature not in f"{grant!r} {grant} {[grant]}"
+    policy = signer.sign_policy(PREFIX)
+    assert policy.policy not in f"{policy!r} {policy} {[policy]}"
+    assert policy.signature not in f"{policy!r} {policy} {[policy]}"
 
 
 @unhurried
@@ -121,18 +121,18 @@ def test_a_grant_does_not_show_itself(signer: CloudFrontSigner) -> None:
     lifetime=st.integers(60, 604_800),
 )
 def test_a_grant_lasts_the_lifetime_and_at_most_a_bucket_more(now: float, lifetime: int) -> None:
-    grant = CloudFrontSigner("K", CountingSign(), lifetime, Clock(now)).grant(PREFIX)
-    assert now + lifetime <= grant.expires_at.timestamp() <= now + lifetime + lifetime // 12
+    policy = CloudFrontSigner("K", CountingSign(), lifetime, Clock(now)).sign_policy(PREFIX)
+    assert now + lifetime <= policy.expires_at.timestamp() <= now + lifetime + lifetime // 12
 
 
 def test_a_thousand_grants_in_a_bucket_make_one_signature(
     signer: CloudFrontSigner, sign: CountingSign, clock: Clock
 ) -> None:
     clock.now = NOON + 1
-    first = signer.grant(PREFIX)
+    first = signer.sign_policy(PREFIX)
     for step in range(1, 1001):
         clock.now = NOON + 1 + step * (BUCKET - 1) / 1001
-        assert signer.grant(PREFIX) is first
+        assert signer.sign_policy(PREFIX) is first
     assert len(sign.messages) == 1
 
 
@@ -142,15 +142,15 @@ def test_sixteen_threads_share_one_signature(pkcs1_der: bytes, clock: Clock) -> 
     signer = CloudFrontSigner("K", lambda message: slow(count(message) + message), LIFETIME, clock)
     start = threading.Barrier(16)
 
-    def ask(_: int) -> list[Grant]:
+    def ask(_: int) -> list[SignedPolicy]:
         start.wait(30)
-        return [signer.grant(PREFIX) for _ in range(63)]
+        return [signer.sign_policy(PREFIX) for _ in range(63)]
 
     with ThreadPoolExecutor(16) as pool:
-        grants = [grant for batch in pool.map(ask, range(16)) for grant in batch]
+        grants = [policy for batch in pool.map(ask, range(16)) for policy in batch]
     assert len(count.messages) == 1
     assert len(grants) == 1008
-    assert len({id(grant) for grant in grants}) == 1
+    assert len({id(policy) for policy in grants}) == 1
 
 
 def test_a_new_bucket_makes_a_new_signature(
@@ -158,25 +158,25 @@ def test_a_new_bucket_makes_a_new_signature(
 ) -> None:
     expiries = []
     for clock.now in (NOON, NOON + 1, NOON + BUCKET, NOON + BUCKET + 1, NOON + 2 * BUCKET):
-        expiries.append(int(signer.grant(PREFIX).expires_at.timestamp()) - NOON - LIFETIME)
+        expiries.append(int(signer.sign_policy(PREFIX).expires_at.timestamp()) - NOON - LIFETIME)
     assert expiries == [0, BUCKET, BUCKET, 2 * BUCKET, 2 * BUCKET]
     assert len(sign.messages) == 3
 
 
 def test_each_prefix_has_its_own_signature(signer: CloudFrontSigner, sign: CountingSign) -> None:
-    grants = {signer.grant(f"{PREFIX}{number}").signature for number in range(50) for _ in range(3)}
+    grants = {signer.sign_policy(f"{PREFIX}{number}").signature for number in range(50) for _ in range(3)}
     assert len(grants) == len(sign.messages) == 50
 
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(signer: CloudFrontSigner, sign: CountingSign) -> None:
     for number in range(CACHED_GRANTS):
-        signer.grant(f"{PREFIX}{number}")
-    signer.grant(f"{PREFIX}0")
+        signer.sign_policy(f"{PREFIX}{number}")
+    signer.sign_policy(f"{PREFIX}0")
     assert len(sign.messages) == CACHED_GRANTS
-    signer.grant(f"{PREFIX}-one-more")
-    signer.grant(f"{PREFIX}0")
+    signer.sign_policy(f"{PREFIX}-one-more")
+    signer.sign_policy(f"{PREFIX}0")
     assert len(sign.messages) == CACHED_GRANTS + 1
-    signer.grant(f"{PREFIX}1")
+    signer.sign_policy(f"{PREFIX}1")
     assert len(sign.messages) == CACHED_GRANTS + 2
 
 
@@ -191,5 +191,5 @@ def test_a_failed_signature_is_not_remembered(clock: Clock) -> None:
 
     signer = CloudFrontSigner("K", sign, LIFETIME, clock)
     with pytest.raises(OverflowError, match="no"):
-        signer.grant(PREFIX)
-    assert decode(signer.grant(PREFIX).signature) == b"signature"
+        signer.sign_policy(PREFIX)
+    assert decode(signer.sign_policy(PREFIX).signature) == b"signature"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.client import downloading
+from image_gateway.client import download as downloading
 from tests.client.conftest import Run
 from tests.client.fake import PASS, RESET, FakeGateway, Fault
 

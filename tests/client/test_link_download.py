@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.client import downloading
+from image_gateway.client import download as downloading
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.faults import ApiError
-from image_gateway.client.leasing import BadLink, Leased, read_link
+from image_gateway.client.errors import ApiError
+from image_gateway.client.leases import BadLink, Leased, read_link
 from tests.client.conftest import Run
 from tests.client.fake import RESET, FakeGateway, Fault
 
@@ -182,7 +182,7 @@ def test_a_renewal_that_fails_is_forgiven_while_the_lease_holds(fake: FakeGatewa
     clock.go(60)
     with pytest.raises(ApiError) as caught:
         client.head_range(image_id)
-    assert caught.value.passing
+    assert caught.value.retryable
     fake.forgive("renew")
     client.head_range(image_id)
 
@@ -204,7 +204,7 @@ def test_a_lease_that_always_lapses_is_asked_twice_and_passing(fake: FakeGateway
     client = GatewayClient(fake.url, Leased(read_link(TOKEN, fake.url)))
     with pytest.raises(ApiError, match="lapsed") as caught:
         client.read_range(image_id, 0, 10)
-    assert (caught.value.passing, caught.value.retry_after) == (True, 2)
+    assert (caught.value.retryable, caught.value.retry_after) == (True, 2)
     assert (fake.asked.count("range"), fake.asked.count("renew")) == (2, 1)
 
 

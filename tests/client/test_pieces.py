@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from image_gateway.client.answers import Lease, NewUpload, SignedParts
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.credentials import Fixed, bearer
-from image_gateway.client.faults import Stopped
-from image_gateway.client.journal import Journal, Remembered, cache_folder
-from image_gateway.client.leasing import read_link
-from image_gateway.client.slices import FileSlice, PartPlan
-from image_gateway.client.spans import gaps, merged
-from image_gateway.client.workers import for_each
+from image_gateway.client.errors import Stopped
+from image_gateway.client.file_slices import FileSlice, PartPlan
+from image_gateway.client.leases import read_link
+from image_gateway.client.parallel import for_each
+from image_gateway.client.resume_files import Journal, Remembered, cache_folder, gaps, merged
 
 SPAN = st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda pair: (min(pair), max(pair)))
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from image_gateway.client.faults import ApiError, PatienceOver, Stopped
+from image_gateway.client.errors import ApiError, PatienceOver, Stopped
 from image_gateway.client.retry import Retrier
 
 PASSING = ApiError("away", status=503)
@@ -105,11 +105,11 @@ def test_stop_cuts_the_waiting_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "passing"),
+    ("status", "retryable"),
     [
         *((status, False) for status in (None, 400, 401, 403, 404, 409, 501)),
         *((status, True) for status in (408, 429, 500, 502, 503, 504)),
     ],
 )
-def test_which_statuses_pass(status: int | None, passing: bool) -> None:
-    assert ApiError("x", status=status).passing is passing
+def test_which_statuses_pass(status: int | None, retryable: bool) -> None:
+    assert ApiError("x", status=status).retryable is retryable

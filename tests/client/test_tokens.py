@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.client.addresses import is_overheard
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.credentials import BadToken, TokenFile, bearer
-from image_gateway.client.faults import ApiError
+from image_gateway.client.credentials import BadToken, TokenFile, bearer, is_overheard
+from image_gateway.client.errors import ApiError
 from tests.client.conftest import Run
 from tests.client.fake import FakeGateway
 
@@ -93,7 +92,7 @@ def test_a_refusal_lets_the_file_be_read_again_once(
     token_file.write_text("another")
     with pytest.raises(ApiError) as caught:
         client.list_images()
-    assert (caught.value.status, caught.value.passing) == (401, False)
+    assert (caught.value.status, caught.value.retryable) == (401, False)
     assert len(fake.requests) == 4
     # Nothing new in the file: nothing is asked again.
     with pytest.raises(ApiError):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_gateway.identity.oidc_errors import KeysUnobtainable
-from image_gateway.identity.oidc_fetch import MAX_BYTES, fetch_key_set
+from image_gateway.identity.oidc_claims import KeysUnobtainable
+from image_gateway.identity.oidc_keys import MAX_BYTES, fetch_key_set
 from tests.support.oidc_provider import DISCOVERY_PATH, JWKS_PATH, Answer, OidcProvider
 
 
@@ -65,7 +65,7 @@ def test_an_https_issuer_has_its_keys_on_https(
     monkeypatch: pytest.MonkeyPatch, provider: OidcProvider
 ) -> None:
     document = {"issuer": "https://id.example.com", "jwks_uri": provider.jwks_url}
-    monkeypatch.setattr("image_gateway.identity.oidc_fetch._get_json", lambda http, url: document)
+    monkeypatch.setattr("image_gateway.identity.oidc_keys._get_json", lambda http, url: document)
     with pytest.raises(KeysUnobtainable, match=r"id\.example\.com names no usable jwks_uri"):
         fetch_key_set("https://id.example.com", None)
 
@@ -131,11 +131,11 @@ def test_a_failure_names_the_host_and_no_more(url: str, reason: str, provider: O
 def test_an_issuer_that_accepts_and_is_silent(
     provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("image_gateway.identity.oidc_fetch.READ_SECONDS", 0.05)
+    monkeypatch.setattr("image_gateway.identity.oidc_keys.READ_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert_unobtainable(provider, "TimeoutError", f"http://127.0.0.1:{server.getsockname()[1]}/keys")
 
 
 def test_an_answer_that_trickles(provider: OidcProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_gateway.identity.oidc_fetch.BODY_SECONDS", -1)
+    monkeypatch.setattr("image_gateway.identity.oidc_keys.BODY_SECONDS", -1)
     assert_unobtainable(provider, "too slowly")

@@ -8,9 +8,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from image_gateway.identity.jwks import read_key_set
 from image_gateway.identity.oidc import DEFAULT_ALGORITHMS
-from image_gateway.identity.oidc_errors import KeysUnobtainable
+from image_gateway.identity.oidc_claims import KeysUnobtainable
+from image_gateway.identity.oidc_signatures import read_key_set
 from tests.support.oidc_provider import Key, make_private_key
 
 RSA_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from image_gateway.errors import IdentityUnavailable
-from image_gateway.identity.jwks import KeySet
-from image_gateway.identity.oidc_errors import KeysUnobtainable
+from image_gateway.identity.oidc_claims import KeysUnobtainable
 from image_gateway.identity.oidc_keys import COOLDOWN_SECONDS, LIFETIME_SECONDS, KeyCache
+from image_gateway.identity.oidc_signatures import KeySet
 
 PATIENCE = 30
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from image_gateway.errors import Unauthenticated
 from image_gateway.identity.oidc import Identity, OidcRules, OidcVerifier
-from image_gateway.identity.oidc_tokens import MAX_TOKEN_LENGTH
+from image_gateway.identity.oidc_signatures import MAX_TOKEN_LENGTH
 from tests.support.oidc_provider import (
     AUDIENCE,
     JWKS_PATH,

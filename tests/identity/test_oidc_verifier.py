@@ -100,7 +100,7 @@ def test_without_the_libraries_there_is_no_verifier(missing: str, monkeypatch: p
     names = [name for name in sys.modules if name.partition(".")[0] == missing]
     for name in names:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("jwks", "oidc_tokens"):
+    for name in ("oidc_signatures",):
         monkeypatch.delitem(sys.modules, f"image_gateway.identity.{name}", raising=False)
     with pytest.raises(OidcUnusable, match=r"needs image-gateway\[oidc\]"):
         OidcVerifier(OidcRules("https://id.example.com", ("gateway",)))

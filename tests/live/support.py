@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import ImageState
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageState
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
 from tests.support.rfc9110 import Entity

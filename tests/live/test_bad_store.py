@@ -14,8 +14,8 @@ import pytest
 import urllib3
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import DiskFacts
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import DiskFacts
 from tests.live.conftest import StartGateway
 from tests.live.support import exchange
 from tests.support.records import FREE, NOW, make_record

@@ -14,8 +14,8 @@ import pytest
 import urllib3
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import ImageState
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageState
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients

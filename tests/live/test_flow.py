@@ -32,7 +32,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ignore(_: int) -> None:
-    """Nobody watches."""
+    """NullProgress watches."""
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.downloading import Downloading
+from image_gateway.client.download import Downloading
 from image_gateway.client.retry import Retrier
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.ports import find_free_ports

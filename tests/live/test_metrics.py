@@ -14,9 +14,10 @@ import pytest
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from image_gateway.local.gateway import LocalGateway, gunicorn_command
+from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.processes import ManagedProcess, StartFailed
+from image_gateway.serving.command import gunicorn_command
 from tests.live.conftest import StartGateway
 from tests.live.support import run_cli
 from tests.support.numbers import Samples, parse_page, total

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from image_gateway.cli.main import cli
-from image_gateway.local.gateway import gunicorn_command
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.processes import ManagedProcess, StartFailed
+from image_gateway.serving.command import gunicorn_command
 from tests.live.conftest import StartGateway
 from tests.live.support import COMMAND, ROOT, run_cli
 from tests.support.keys import make_key, pem_of

@@ -74,8 +74,8 @@ class Places:
     def close(self) -> None:
         """Close the connections that are kept for the next read."""
         for world in self.worlds.values():
-            for wire in world.store._reads._wires.values():  # type: ignore[attr-defined]
-                while kept := wire.take():
+            for pool in world.store._reads._pools.values():  # type: ignore[attr-defined]
+                while kept := pool.take():
                     kept.close()
             world.clients.requests.close()
 

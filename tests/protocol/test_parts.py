@@ -16,8 +16,8 @@ from image_gateway.protocol.parts import (
     find_list_problem,
     find_store_problem,
     name_parts,
-    quoted,
 )
+from image_gateway.protocol.preconditions import quoted
 
 
 def claim(*numbers: int) -> list[ClaimedPart]:

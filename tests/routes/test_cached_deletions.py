@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.cache.block_cache import BlockCache
+from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.services.sweeping import Sweeper, SweepReport
 from tests.support.world import Image, World
 

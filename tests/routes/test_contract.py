@@ -8,7 +8,7 @@ import pytest
 from flask import Flask, Response
 from openapi_spec_validator import validate
 
-from image_gateway.routes.responses import json_response
+from image_gateway.routes.http.responses import json_response
 from tests.support.contract import load_contract
 from tests.support.world import World
 
@@ -91,7 +91,7 @@ def test_the_file_is_served(world: World) -> None:
 
 def test_every_error_code_is_documented() -> None:
     from image_gateway import errors
-    from image_gateway.routes.error_handlers import _FRAMEWORK_CODES
+    from image_gateway.routes.http.errors import _FRAMEWORK_CODES
 
     documented = set(
         load_contract()["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"][

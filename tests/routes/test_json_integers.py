@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
 from image_gateway.errors import BadRequest
-from image_gateway.routes import schemas
+from image_gateway.routes.http import schemas
 from tests.support.world import World
 
 # What a field's schema needs beside it.

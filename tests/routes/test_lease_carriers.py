@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from image_gateway.routes.identity import Authenticator
+from image_gateway.routes.http.authentication import Authenticator
 from tests.support.clock import Clock
 from tests.support.leasing import outcome
 from tests.support.world import FakeProvider, World

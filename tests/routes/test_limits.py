@@ -317,7 +317,11 @@ def test_a_storage_that_is_down_is_asked_again_now_and_then_and_used_when_it_is_
     shaky.down = False
     clock.now += 1
     assert ask(world, image, "alice").status_code != 429
-    told = [record.getMessage() for record in caplog.records if record.name == "image_gateway.routes.limits"]
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "image_gateway.routes.http.rate_limits"
+    ]
     assert told == [
         "Rate limit storage unreachable: this worker counts by itself",
         "Rate limit storage recovered",

@@ -14,16 +14,9 @@ import pytest
 from flask import Flask, Response
 from flask.testing import FlaskClient
 
-from image_gateway.catalog.grant_records import (
-    Holder,
-    HolderKind,
-    Lease,
-    Permission,
-    Scope,
-    Share,
-    ShareLink,
-)
-from image_gateway.catalog.records import Visibility
+from image_gateway.domain.images import Visibility
+from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
+from image_gateway.domain.shares import Permission, Share, ShareLink
 from image_gateway.identity.lease_tokens import LeaseClaims, LeaseKey, LeaseTokens
 from image_gateway.storage.client import StoreClients
 from tests.support.clock import Clock
@@ -261,10 +254,10 @@ def set_up(world: World, state: str) -> Stage:
     image_id, upload_id = _image_in(world, state)
     catalog, now = world.catalog, Clock().at()
     for user, permission in (("wendy", Permission.WRITE), ("rick", Permission.READ)):
-        catalog.grants.share(Share(image_id, user, permission, now))
+        catalog.shares.share(Share(image_id, user, permission, now))
     link_id, link_token = str(uuid.uuid4()), f"igs_{uuid.uuid4()}"
     link = ShareLink(link_id, image_id, now, expires_at=None, max_uses=None)
-    catalog.grants.add_link(link, hashlib.sha256(link_token.encode()).hexdigest())
+    catalog.shares.add_link(link, hashlib.sha256(link_token.encode()).hexdigest())
     visibility = Visibility(state) if state in ("private", "public") else Visibility.SHARED
     catalog.describe(image_id, name=None, visibility=visibility, revision=None, now=now)
     lease_id, lease_token = _lease(world, image_id, Holder(HolderKind.USER, OWNER))

@@ -14,8 +14,8 @@ from structlog.contextvars import clear_contextvars, get_contextvars
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder
 
-from image_gateway.routes.request_log import install_request_log, note
-from image_gateway.routes.responses import BytesResponse
+from image_gateway.observability.request_log import install_request_log, note
+from image_gateway.routes.http.responses import BytesResponse
 from tests.support.log_lines import Lines, written_lines
 from tests.support.world import World
 

@@ -14,14 +14,15 @@ from hypothesis import HealthCheck, given, settings
 
 from image_gateway.app import create_app
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import DiskFacts
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import DiskFacts
 from image_gateway.errors import ObjectChanged, ObjectMissing
 from image_gateway.protocol.ranges import Part
 from image_gateway.settings import load_settings
 from image_gateway.storage.body import ObjectBody
 from image_gateway.storage.client import StoreAddress, StoreClients
-from image_gateway.storage.objects import ObjectInfo, ObjectStore, OpenObject, Pin
+from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
+from image_gateway.storage.objects import ObjectStore
 from tests.support.databases import Databases
 from tests.support.records import FREE, NOW, make_record
 from tests.support.rfc9110 import Answer, Entity, right_answers

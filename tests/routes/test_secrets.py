@@ -9,9 +9,9 @@ import pytest
 
 from image_gateway.app import make_cdn
 from image_gateway.cdn.cookies import CookieRules
+from image_gateway.domain.callers import Caller
 from image_gateway.errors import StoreUnavailable
-from image_gateway.services.callers import Caller
-from image_gateway.services.delivery import Delivery, LeaseCarrier
+from image_gateway.services.stream_urls import Delivery, LeaseCarrier
 from image_gateway.services.uploads import SignedParts
 from tests.support.keys import make_key, pem_of
 from tests.support.world import World

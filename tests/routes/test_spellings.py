@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings, strategies
 from werkzeug.test import TestResponse
 
-from image_gateway.catalog.records import ImageState
+from image_gateway.domain.images import ImageState
 from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases

@@ -10,8 +10,8 @@ from flask import Flask, Response
 from gunicorn.http.wsgi import FileWrapper
 
 from image_gateway.errors import CatalogUnavailable, NotFound, Overloaded
-from image_gateway.routes import streams as streams_module
-from image_gateway.routes.streams import AccessEnded, AccessGuard, Streams
+from image_gateway.routes.http import streams as streams_module
+from image_gateway.routes.http.streams import AccessEnded, AccessGuard, Streams
 from image_gateway.services.fair_slots import FairSlots
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import Flask, Response
 
-from image_gateway.routes.timing import Timings
+from image_gateway.observability.server_timing import Timings
 
 
 def serve(timings: Timings, *, fails: bool = False) -> str | None:

@@ -7,21 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from image_gateway.catalog.grant_records import (
-    Holder,
-    HolderKind,
-    Lease,
-    Permission,
-    Scope,
-    Share,
-    ShareLink,
-)
-from image_gateway.catalog.records import ImageState, Visibility
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.domain.images import ImageState, Visibility
+from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
+from image_gateway.domain.permissions import PERMISSIONS, Action, Role
+from image_gateway.domain.shares import Permission, Share, ShareLink
 from image_gateway.errors import Forbidden, GatewayError, LeaseRevoked, NotFound, Unauthenticated
-from image_gateway.services.access import Access, holder_of
-from image_gateway.services.callers import NOBODY, Caller
-from image_gateway.services.permissions import PERMISSIONS, Action, Role
+from image_gateway.services.reading.access import Access, holder_of
 from tests.support.clock import Clock
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 
@@ -42,11 +35,11 @@ def access(catalog: Catalog, clock: Clock) -> Access:
     """The image of alice, which wendy may write to, rick may read, and a link lets others read."""
     catalog.add(make_record(), FREE)
     catalog.complete(IMAGE_ID, "u1", DISK, NOW)
-    catalog.grants.share(Share(IMAGE_ID, "wendy", Permission.WRITE, NOW))
-    catalog.grants.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
+    catalog.shares.share(Share(IMAGE_ID, "wendy", Permission.WRITE, NOW))
+    catalog.shares.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
     link = ShareLink(LINK, IMAGE_ID, NOW, expires_at=NOW + timedelta(hours=1), max_uses=None)
-    catalog.grants.add_link(link, "0" * 64)
-    return Access(catalog, catalog.grants, hide_foreign=False, remember=0, clock=clock)
+    catalog.shares.add_link(link, "0" * 64)
+    return Access(catalog, catalog.shares, hide_foreign=False, remember=0, clock=clock)
 
 
 def show(catalog: Catalog, visibility: Visibility) -> None:
@@ -134,7 +127,7 @@ def test_refusals(
     foreign: type[GatewayError],
     unknown: type[GatewayError],
 ) -> None:
-    hiding = Access(catalog, catalog.grants, hide_foreign=hide, remember=0, clock=clock)
+    hiding = Access(catalog, catalog.shares, hide_foreign=hide, remember=0, clock=clock)
     assert refusal(hiding, caller, action) is foreign
     assert refusal(hiding, caller, action, UNKNOWN) is unknown
 
@@ -232,7 +225,7 @@ def test_a_links_leases_end_with_it(access: Access, catalog: Catalog, clock: Clo
     clock.now += 1
     assert refusal(access, caller, Action.READ) is LeaseRevoked
     clock.now -= 1
-    catalog.grants.revoke_link(LINK, clock.at())
+    catalog.shares.revoke_link(LINK, clock.at())
     assert refusal(access, caller, Action.READ) is LeaseRevoked
 
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from image_gateway.catalog.records import ImageRecord, ImageState, Quota, Usage
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.images import ImageRecord, ImageState, Quota, Usage
 from image_gateway.errors import GatewayError
-from image_gateway.services.access import Access
-from image_gateway.services.callers import Caller
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.publishing import Publishing
 from image_gateway.services.purging import Purger
+from image_gateway.services.reading.access import Access
 from image_gateway.services.sweeping import Sweeper
 from image_gateway.services.uploads import NewImage, UploadRules, Uploads
 from tests.support.memory_store import MemoryStore
@@ -45,7 +45,7 @@ class Gateway:
         clock = time.time
         self.catalog, self.store = catalog, MemoryStore(seed)
         quota = Quota(bytes=10**9)
-        access = Access(catalog, catalog.grants, hide_foreign=False, remember=0, clock=clock)
+        access = Access(catalog, catalog.shares, hide_foreign=False, remember=0, clock=clock)
         rules = UploadRules("/images", 5 * 2**20, 10**12, "no-store", 3600, 86_400, 30 * 86_400, quota)
         purger = Purger(catalog, self.store, clock)  # type: ignore[arg-type]
         completion = Completion(catalog, self.store, quota, 10**9, clock)  # type: ignore[arg-type]

@@ -15,9 +15,11 @@ import pytest
 from sqlalchemy import event
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.grant_records import Lease, Permission, Scope, Share
-from image_gateway.catalog.records import Visibility
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.domain.images import Visibility
+from image_gateway.domain.leases import Lease, Scope
+from image_gateway.domain.shares import Permission, Share
 from image_gateway.errors import (
     Forbidden,
     GatewayError,
@@ -28,11 +30,10 @@ from image_gateway.errors import (
     Unauthenticated,
 )
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
-from image_gateway.services import ttl_cache as ttl_cache_module
-from image_gateway.services.access import Access
-from image_gateway.services.callers import NOBODY, Caller
-from image_gateway.services.leases import READ_ONLY, GrantedLease, LeaseRules, Leases
-from image_gateway.services.ttl_cache import MAX_ENTRIES, TtlCache
+from image_gateway.services.leases import READ_ONLY, IssuedLease, LeaseRules, Leases
+from image_gateway.services.reading import ttl_cache as ttl_cache_module
+from image_gateway.services.reading.access import Access
+from image_gateway.services.reading.ttl_cache import MAX_ENTRIES, TtlCache
 from tests.support.clock import Clock
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 
@@ -59,7 +60,7 @@ class Scene:
         for image_id in (IMAGE_ID, OTHER_ID):
             self.catalog.add(make_record(image_id), FREE)
             self.catalog.complete(image_id, "u1", DISK, NOW)
-        self.catalog.grants.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
+        self.catalog.shares.share(Share(IMAGE_ID, "rick", Permission.READ, NOW))
         self.calls = 0
         event.listen(self.engine, "checkout", self._count)
 
@@ -67,7 +68,7 @@ class Scene:
         """What another worker has: the same catalog, another memory."""
         access = Access(
             self.catalog,
-            self.catalog.grants,
+            self.catalog.shares,
             hide_foreign=False,
             remember=remember,
             clock=self.clock,
@@ -94,7 +95,7 @@ class Scene:
         """As a route reads by a lease."""
         self.read(Caller(lease=self.leases.admit(token)))
 
-    def lease(self, caller: Caller = ALICE, scopes: Collection[Scope] = READ_ONLY) -> GrantedLease:
+    def lease(self, caller: Caller = ALICE, scopes: Collection[Scope] = READ_ONLY) -> IssuedLease:
         return self.leases.make(IMAGE_ID, caller, scopes, None)
 
     def show(self, visibility: Visibility) -> None:
@@ -239,7 +240,7 @@ def delete(scene: Scene) -> None:
 
 
 def unshare(scene: Scene) -> None:
-    assert scene.catalog.grants.unshare(IMAGE_ID, "rick")
+    assert scene.catalog.shares.unshare(IMAGE_ID, "rick")
 
 
 def hide(scene: Scene) -> None:
@@ -270,7 +271,7 @@ def test_a_change_is_noticed_when_the_time_is_over(
 def test_refusals_are_not_remembered(scene: Scene) -> None:
     with pytest.raises(Forbidden):
         scene.read(MALLORY)
-    scene.catalog.grants.share(Share(IMAGE_ID, "mallory", Permission.READ, NOW))
+    scene.catalog.shares.share(Share(IMAGE_ID, "mallory", Permission.READ, NOW))
     scene.read(MALLORY)
     unfinished = "00000000-0000-4000-8000-000000000003"
     scene.catalog.add(make_record(unfinished), FREE)

@@ -9,7 +9,7 @@ from tests.live.support import ROOT
 
 SCRIPT = """
 import ctypes, re, sys, threading
-from image_gateway.serving.memory import limit_malloc_arenas
+from image_gateway.serving.lifecycle import limit_malloc_arenas
 if sys.argv[1] == "limited":
     assert limit_malloc_arenas()
 libc = ctypes.CDLL(None)

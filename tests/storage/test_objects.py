@@ -28,7 +28,8 @@ from image_gateway.errors import (
 from image_gateway.protocol.parts import ClaimedPart
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage.client import StoreAddress, StoreClients
-from image_gateway.storage.objects import ObjectStore, Pin
+from image_gateway.storage.object_reads import Pin
+from image_gateway.storage.objects import ObjectStore
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

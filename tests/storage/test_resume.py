@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from image_gateway.protocol.ranges import Part
-from image_gateway.storage import objects as objects_module
+from image_gateway.storage import object_reads as objects_module
 from image_gateway.storage.body import BLOCK_SIZE, PAUSES, BodyBroken, ObjectBody
 from image_gateway.storage.client import StoreAddress, StoreClients
-from image_gateway.storage.objects import ObjectStore, OpenObject, Pin
-from image_gateway.storage.reads import LeanReads
+from image_gateway.storage.object_reads import OpenObject, Pin
+from image_gateway.storage.objects import ObjectStore
+from image_gateway.storage.presigned_reader import PresignedReader
 from tests.support.fake_store import (
     Asked,
     FakeStore,
@@ -55,11 +56,11 @@ def clients(fake: FakeStore) -> StoreClients:
 @pytest.fixture
 def store(fake: FakeStore, clients: StoreClients, pauses: list[float]) -> Iterator[ObjectStore]:
     """An ObjectStore that reads over the wire from the fake store."""
-    reads = LeanReads(clients, sleep=pauses.append)
+    reads = PresignedReader(clients, sleep=pauses.append)
     fake.asked.clear()
     yield ObjectStore(clients, reads)
-    for wire in reads._wires.values():
-        while kept := wire.take():
+    for pool in reads._pools.values():
+        while kept := pool.take():
             kept.close()
     for client in (clients.requests, clients.requests_once):
         client.close()

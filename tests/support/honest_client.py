@@ -30,10 +30,10 @@ class HonestClient:
         while not self._ended.wait(PERIOD):
             with urllib3.PoolManager(retries=False, timeout=PATIENCE) as http:
                 for url, (headers, expected) in self.targets.items():
-                    self._ask(http, url, headers, expected)
+                    self._send_request(http, url, headers, expected)
             self.rounds += 1
 
-    def _ask(
+    def _send_request(
         self, http: urllib3.PoolManager, url: str, headers: dict[str, str], expected: bytes | None
     ) -> None:
         began = time.monotonic()

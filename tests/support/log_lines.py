@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from image_gateway.serving.logs import make_formatter
+from image_gateway.observability.logs import make_formatter
 
 
 class Lines:

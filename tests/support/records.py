@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from image_gateway.catalog.records import (
+from image_gateway.domain.images import (
     ChunkedFacts,
     DiskFacts,
     ImageRecord,

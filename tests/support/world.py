@@ -22,7 +22,7 @@ from image_gateway.services.publishing import Published, Publishing
 from image_gateway.settings import Settings, load_settings
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.objects import ObjectStore
-from image_gateway.storage.reads import reads_for
+from image_gateway.storage.presigned_reader import make_reader
 from tests.support.contract import ContractChecker, ContractClient
 from tests.support.databases import Databases
 
@@ -171,7 +171,7 @@ class FakeProvider:
 def make_world(
     settings: Settings, catalog: Catalog, checker: ContractChecker, clients: StoreClients
 ) -> World:
-    store = ObjectStore(clients, reads_for(clients))
+    store = ObjectStore(clients, make_reader(clients))
     app = create_app(settings, store=store, catalog=catalog)
     return World(app, settings, clients, store, catalog, checker)
 

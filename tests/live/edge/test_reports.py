@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from image_gateway.edge.reports import ERRORS_PER_SECOND, EdgeReports
 from image_gateway.local.ports import find_free_ports
-from image_gateway.metrics.edge import EdgeReads
+from image_gateway.observability.metrics import EdgeReads
 from tests.live.edge.conftest import DATA, Pair, StartPair
 from tests.support.fake_store import wait_for
 from tests.support.numbers import parse_page, total

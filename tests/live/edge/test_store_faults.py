@@ -19,8 +19,8 @@ import urllib3
 from urllib3.exceptions import ProtocolError
 
 from image_gateway.catalog.database import open_engine
-from image_gateway.catalog.records import ImageRecord
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageRecord
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.edge.conftest import CHUNK, DATA, SIZE, SLICE, Pair, running_pair

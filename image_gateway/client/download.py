@@ -1,0 +1,152 @@
+"""An image becomes a file: parallel ranges of one version, resumable, checked at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from urllib3 import BaseHTTPResponse
+
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.errors import ApiError, ClientError
+from image_gateway.client.file_slices import FileSlice, OnBytes, sha256_of
+from image_gateway.client.parallel import for_each
+from image_gateway.client.progress import NullProgress, Progress
+from image_gateway.client.resume_files import PartFile, Span, Version, gaps
+from image_gateway.client.retry import Retrier
+
+RANGE_STEP = 8 * 1024 * 1024
+BLOCK = 256 * 1024
+
+
+class ImageChanged(ClientError):
+    """The image is no longer the version whose download began."""
+
+
+class WrongBytes(ClientError):
+    """The file's SHA-256 is not that of the image's record."""
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A finished file; `checked` tells whether the gateway knew the SHA-256 to compare with."""
+
+    image_id: str
+    size: int
+    etag: str
+    sha256: str
+    checked: bool
+    kept: int
+
+
+class Downloading:
+    """Downloads one image into one file; `by_lease` when the client may read its bytes but not its record."""
+
+    def __init__(
+        self,
+        client: GatewayClient,
+        image_id: str,
+        target: Path,
+        *,
+        retrier: Retrier,
+        parallel: int,
+        progress: Progress | None = None,
+        by_lease: bool = False,
+    ) -> None:
+        self._client, self._image_id, self._target = client, image_id, target
+        self._retrier, self._parallel, self._by_lease = retrier, parallel, by_lease
+        self._progress = progress or NullProgress()
+
+    def run(self) -> Downloaded:
+        """Fetch what is missing and give the file its name.
+
+        Raises ImageChanged, WrongBytes, and ClientError when the file cannot be written.
+        """
+        # First: unlike the answer to a HEAD, a refused record says why.
+        expected = None if self._by_lease else self._retrier.call(self._ask_sha256)
+        version = self._retrier.call(self._ask_version)
+        try:
+            with PartFile(self._target, version) as part:
+                kept = part.bytes_there()
+                self._fetch(part, version)
+                sha256 = self._hash(part, version)
+                if expected and sha256 != str(expected).lower():
+                    part.distrust()
+                    raise WrongBytes(
+                        f"the SHA-256 of {part.path} is {sha256}, the image's is {expected}: "
+                        "it was not given its name; the next download begins anew"
+                    )
+                part.finish()
+        except OSError as error:
+            raise ClientError(f"{self._target}: {error.strerror}") from error
+        return Downloaded(self._image_id, version.size, version.etag, sha256, bool(expected), kept)
+
+    def _ask_sha256(self) -> object:
+        return self._client.image(self._image_id).get("sha256")
+
+    def _ask_version(self) -> Version:
+        headers = self._client.head_range(self._image_id)
+        try:
+            return Version(self._image_id, headers["ETag"], int(headers["Content-Length"]))
+        except (KeyError, ValueError):
+            raise ApiError("the answer has no ETag or no length: is the address a gateway's?") from None
+
+    def _fetch(self, part: PartFile, version: Version) -> None:
+        missing = list(gaps(part.spans, version.size, RANGE_STEP))
+        with self._progress.bar("downloading ranges", version.size, part.bytes_there()) as on_bytes:
+
+            def fetch(index: int) -> None:
+                reading = _Reading(self._client, version, part, missing[index], self._retrier, on_bytes)
+                self._retrier.call(reading.go_on)
+                part.note(missing[index])
+
+            for_each(fetch, range(len(missing)), parallel=self._parallel, stop=self._retrier.stop)
+
+    def _hash(self, part: PartFile, version: Version) -> str:
+        with (
+            self._progress.bar("checking the file", version.size) as on_bytes,
+            FileSlice(part.path, 0, version.size, stop=self._retrier.stop, on_bytes=on_bytes) as source,
+        ):
+            return sha256_of(source)
+
+
+class _Reading:
+    """One range on its way; after a break it goes on at the byte reached."""
+
+    def __init__(
+        self,
+        client: GatewayClient,
+        version: Version,
+        part: PartFile,
+        span: Span,
+        retrier: Retrier,
+        on_bytes: OnBytes,
+    ) -> None:
+        self._client, self._version, self._part, self._retrier = client, version, part, retrier
+        self._position, self._stop = span
+        self._on_bytes = on_bytes
+
+    def go_on(self) -> None:
+        version, start = self._version, self._position
+        with self._client.open_range(version.image_id, start, self._stop, version.etag) as answer:
+            self._check(answer)
+            for block in answer.stream(BLOCK, decode_content=False):
+                self._retrier.check()
+                self._part.write(block, self._position)
+                self._position += len(block)
+                self._on_bytes(len(block))
+        if self._position != self._stop:
+            raise ApiError(f"a range ended {self._stop - self._position} bytes early", retryable=True)
+
+    def _check(self, answer: BaseHTTPResponse) -> None:
+        version = self._version
+        if answer.status in (200, 412):
+            raise ImageChanged(
+                f"image {version.image_id} was changed while it was downloaded: "
+                "nothing was mixed; run the same command to begin anew"
+            )
+        expected = f"bytes {self._position}-{self._stop - 1}/{version.size}"
+        if (answer.headers.get("Content-Range"), answer.headers.get("ETag")) != (expected, version.etag):
+            raise ApiError("the gateway did not answer the range that was asked for")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise ApiError("something on the way has encoded the bytes")

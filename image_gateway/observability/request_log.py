@@ -1,0 +1,242 @@
+"""The id by which the log knows a request, and one line for each when its body has ended."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import Flask, g, has_request_context, request
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from image_gateway.observability.masking import mask
+from image_gateway.observability.metrics import record_request
+
+MAX_PATH = 200
+QUIET = frozenset({"/health", "/healthz", "/readyz", "/metrics"})
+_ENTRY = "image_gateway.request_log"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_log = logging.getLogger("image_gateway.request")
+
+
+def install_request_log(app: Flask) -> None:
+    """Log every request of this app; to be called before other hooks are added and before ProxyFix wraps."""
+    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to wrap
+
+    @app.before_request
+    def describe() -> None:
+        environ = request.environ
+        entry: Entry = environ.get(_ENTRY) or Entry(environ)
+        g.request_id = entry.request_id
+        rule = request.url_rule
+        if rule is not None:
+            entry.matched(rule.rule, rule.endpoint, (request.view_args or {}).get("image_id", ""))
+
+
+def note(**facts: str | int | None) -> None:
+    """Add facts to the current request's line; a `user` to every later line of the request as well."""
+    entry: Entry | None = request.environ.get(_ENTRY) if has_request_context() else None
+    if entry is None:
+        return
+    entry.facts.update(facts)
+    if facts.get("user") is not None:
+        bind_contextvars(user=facts["user"])
+
+
+def note_edge() -> None:
+    """Let the current request be logged and counted as a permission that nginx asks for."""
+    entry: Entry | None = request.environ.get(_ENTRY)
+    if entry is not None and entry.route is not None:
+        entry.route = f"edge {entry.route}"
+
+
+class Entry:
+    """What is known of a request; written once, when its body has ended on whichever way."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.request_id = _request_id(environ)
+        self.route: str | None = None
+        self.facts: dict[str, Any] = {}
+        self.sent: int | None = 0
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self._environ = environ
+        self._began = time.perf_counter()
+        self._first_byte: float | None = None
+        self._written = False
+
+    def matched(self, route: str, action: str, image_id: str) -> None:
+        """Note which route it is, by its template: the path itself may hold a token."""
+        self.route = route
+        self.facts["action"] = action
+        if _UUID.fullmatch(image_id):
+            self.facts["image"] = image_id
+
+    def answer(self, status: str, headers: list[tuple[str, str]]) -> None:
+        """Note what the app is about to answer."""
+        self.status = int(status[:3])
+        self.headers = headers
+
+    def begin_body(self) -> None:
+        """Note that the first byte is on its way."""
+        self._first_byte = time.perf_counter() - self._began
+
+    def announced_length(self) -> int | None:
+        """The Content-Length of the answer, where there is one."""
+        lengths = [int(value) for name, value in self.headers if name.lower() == "content-length"]
+        return lengths[0] if lengths else None
+
+    def write(self, reason: str | None = None) -> None:
+        """Write the line; `reason` says why the body was not sent to its end."""
+        if self._written:
+            return
+        self._written = True
+        seconds = time.perf_counter() - self._began
+        self._record(seconds)
+        level = self._level()
+        if _log.isEnabledFor(level):
+            # Not by log(), which would walk the stack for the line of code that is always this one.
+            facts = {"request": self._describe(seconds, reason)}
+            _log.handle(_log.makeRecord(_log.name, level, __file__, 0, "request", (), None, extra=facts))
+
+    def _record(self, seconds: float) -> None:
+        method = self._environ.get("REQUEST_METHOD", "")
+        first_byte = self._first_byte
+        record_request(
+            self.route, method, self.status, seconds=seconds, first_byte=first_byte, sent=self.sent or 0
+        )
+
+    def _level(self) -> int:
+        if self.status >= 500:
+            return logging.WARNING
+        return logging.DEBUG if self.route in QUIET else logging.INFO
+
+    def _describe(self, seconds: float, reason: str | None) -> dict[str, Any]:
+        return {
+            "request_id": self.request_id,
+            "method": self._environ.get("REQUEST_METHOD"),
+            "route": self.route or mask(_path_of(self._environ))[:MAX_PATH],
+            "status": self.status,
+            "bytes": self.sent,
+            "duration_ms": round(seconds * 1000, 2),
+            "complete": reason is None,
+            **({} if reason is None else {"reason": reason}),
+            "address": self._environ.get("REMOTE_ADDR"),
+            **{name: value for name, value in self.facts.items() if value is not None},
+        }
+
+
+class RequestLog:
+    """WSGI around the app: a body that werkzeug passes through tells nobody else that it has ended."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Threads are used again, and a body that was never closed leaves its context behind.
+        clear_contextvars()
+        entry = environ[_ENTRY] = Entry(environ)
+        bind_contextvars(request_id=entry.request_id)
+
+        def note_answer(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+            entry.answer(status, headers)
+            return start_response(status, _with_own_headers(entry, headers), exc_info)
+
+        try:
+            body = self._app(environ, note_answer)
+        except BaseException as error:
+            entry.status = entry.status or 500
+            entry.write(type(error).__name__)
+            clear_contextvars()
+            raise
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+            _watch_file(body, entry)
+            return body
+        return _Watched(body, entry)
+
+
+class _Watched:
+    """A body that counts its bytes and says how it ended."""
+
+    def __init__(self, body: Iterable[bytes], entry: Entry) -> None:
+        self._body = body
+        self._blocks = iter(body)
+        self._entry = entry
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            block = next(self._blocks)
+        except StopIteration:
+            self._write(None)
+            raise
+        except BaseException as error:
+            self._write(type(error).__name__)
+            raise
+        if not self._sent:
+            self._entry.begin_body()
+        self._sent += len(block)
+        return block
+
+    def close(self) -> None:
+        self._write(_failure() or "closed")
+        _close(getattr(self._body, "close", None))
+
+    def _write(self, reason: str | None) -> None:
+        self._entry.sent = self._sent
+        self._entry.write(reason)
+
+
+def _with_own_headers(entry: Entry, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    own = [("X-Request-Id", entry.request_id)]
+    if "referrer-policy" not in [name.lower() for name, _ in headers]:
+        own.append(("Referrer-Policy", "no-referrer"))
+    return headers + own
+
+
+def _watch_file(body: Any, entry: Entry) -> None:
+    """Write the line when the server closes a file that it sends by itself, unseen."""
+    entry.begin_body()
+    close = getattr(body, "close", None)
+
+    def close_and_write() -> None:
+        reason = _failure()
+        entry.sent = entry.announced_length() if reason is None else None
+        entry.write(reason)
+        _close(close)
+
+    body.close = close_and_write
+
+
+def _close(close: Callable[[], object] | None) -> None:
+    try:
+        if close is not None:
+            close()
+    finally:
+        clear_contextvars()
+
+
+def _failure() -> str | None:
+    """What went wrong with sending: servers close bodies in a `finally`, where it is still at hand."""
+    error = sys.exc_info()[1]
+    return type(error).__name__ if error is not None else None
+
+
+def _request_id(environ: WSGIEnvironment) -> str:
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+def _path_of(environ: WSGIEnvironment) -> str:
+    path: str = environ.get("PATH_INFO", "")
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -1,0 +1,192 @@
+"""Who is asking: by the configured mode, by a lease, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from flask import Flask, current_app, g, request
+
+from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.errors import BadRequest, Forbidden, GatewayError, LeaseExpired, Unauthenticated
+from image_gateway.identity.lease_tokens import looks_like_lease
+from image_gateway.identity.oidc import Identity
+from image_gateway.observability.request_log import note
+from image_gateway.routes.http.edge_permissions import asks_for_permission
+from image_gateway.services.leases import Leases
+from image_gateway.services.stream_urls import LEASE_COOKIE
+
+PUBLIC = "public"
+MAX_USER_ID = 256
+_EXTENSION = "image_gateway.identity"
+
+
+class Verifier(Protocol):
+    """Checks a bearer JWT; raises Unauthenticated."""
+
+    def verify(self, token: str) -> Identity: ...
+
+
+@dataclass(frozen=True)
+class Authenticator:
+    """How callers are known: `mode` is dev, oidc or none; only oidc has a verifier.
+
+    Raises ValueError for another mode, or one that lacks what it needs: none falls back to another.
+    `on_refused` hears of each credential that was refused, and may raise TooManyRequests.
+    """
+
+    mode: str
+    leases: Leases
+    verifier: Verifier | None = None
+    on_refused: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("dev", "oidc", "none"):
+            raise ValueError(f"there is no authentication mode {self.mode!r}")
+        if (self.mode == "oidc") != (self.verifier is not None):
+            raise ValueError("mode oidc needs a verifier, and no other mode has one")
+
+
+def install_identity(app: Flask, authenticator: Authenticator) -> None:
+    """Make the functions below answer by this authenticator."""
+    app.extensions[_EXTENSION] = authenticator
+
+
+def current_caller() -> Caller:
+    """The caller with an identity of its own, once for each request; Unauthenticated when there is none."""
+    caller = current_visitor()
+    if caller.is_nobody:
+        raise Unauthenticated(_how_to_sign_in())
+    return caller
+
+
+def current_user() -> str:
+    """The id of the signed-in user; Forbidden for a lease, which is nobody's identity."""
+    caller = current_caller()
+    if caller.user is None:
+        raise Forbidden("a lease only reads bytes: this needs an identity")
+    return caller.user
+
+
+def current_visitor() -> Caller:
+    """The caller by identity or by a lease in the Authorization header; nobody when neither is sent.
+
+    What is sent and wrong is Unauthenticated, also where nothing would be needed.
+    """
+    found = _visitor_or_refusal()
+    if isinstance(found, GatewayError):
+        refuse(found)
+    return found
+
+
+def lease_cookie() -> str | None:
+    """The lease that a browser sends along by itself."""
+    return request.cookies.get(LEASE_COOKIE)
+
+
+def lease_in_query() -> str | None:
+    """The lease in the URL's query; None without one, or where an Authorization header says who asks."""
+    token = request.args.get("token") if request.query_string else None
+    return None if token is None or _bearer() is not None else token
+
+
+def leased_caller(token: str) -> Caller:
+    """Whoever has this lease, which came in the path or as a cookie; raises when it does not hold."""
+    lease = _authenticator().leases.admit(token)
+    note(lease=lease.lease_id)
+    return Caller(lease=lease)
+
+
+def lease_holder() -> Caller:
+    """Who renews or revokes: an identity, or a lease as bearer token, lapsed or not."""
+    token = _bearer()
+    if token is None or not looks_like_lease(token):
+        return current_caller()
+    try:
+        return Caller(lease=_authenticator().leases.identify(token))
+    except Unauthenticated as refusal:
+        refuse(refusal)
+
+
+def peek_caller() -> Caller:
+    """The caller as far as it is known, nobody when it was refused; for counting requests."""
+    found = _visitor_or_refusal()
+    return NOBODY if isinstance(found, GatewayError) else found
+
+
+def refuse(error: GatewayError) -> NoReturn:
+    """Raise, and let a refused credential be counted, once for each request.
+
+    A lease that has lapsed is no guess: its signature was right.
+    """
+    is_guess = isinstance(error, Unauthenticated) and not isinstance(error, LeaseExpired)
+    # nginx asks first and then passes the request on, which is when it counts.
+    if is_guess and "refusal_counted" not in g and not asks_for_permission():
+        g.refusal_counted = True
+        _authenticator().on_refused()
+    raise error
+
+
+def _visitor_or_refusal() -> Caller | GatewayError:
+    found: Caller | GatewayError | None = g.get("visitor")
+    if found is None:
+        try:
+            found = _identify()
+        except GatewayError as refusal:
+            found = refusal
+        g.visitor = found
+    return found
+
+
+def _authenticator() -> Authenticator:
+    authenticator: Authenticator = current_app.extensions[_EXTENSION]
+    return authenticator
+
+
+def _identify() -> Caller:
+    authenticator = _authenticator()
+    token = _bearer()
+    if token is not None and looks_like_lease(token):
+        return leased_caller(token)
+    if authenticator.mode == "none":
+        return _known(Caller(PUBLIC))
+    if authenticator.mode == "dev" or authenticator.verifier is None:
+        return _by_header(request.environ.get("HTTP_X_USER_ID"))
+    if token is None:
+        return NOBODY
+    identity = authenticator.verifier.verify(token)
+    return _known(Caller(identity.user, identity.admin))
+
+
+def _by_header(header: str | None) -> Caller:
+    return NOBODY if header is None else _known(Caller(_read_user_id(header)))
+
+
+def _known(caller: Caller) -> Caller:
+    note(user=caller.user)
+    return caller
+
+
+def _bearer() -> str | None:
+    """The token of `Authorization: Bearer`, None without one (RFC 6750 §2.1)."""
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _how_to_sign_in() -> str:
+    if _authenticator().verifier is None:
+        return "send who you are in the X-User-Id header"
+    return "send a token of the identity provider as Authorization: Bearer"
+
+
+def _read_user_id(header: str) -> str:
+    try:
+        user_id = header.encode("latin-1").decode("utf-8").strip()
+    except UnicodeError as error:
+        raise BadRequest("X-User-Id must be UTF-8") from error
+    if not user_id:
+        raise Unauthenticated("send who you are in the X-User-Id header")
+    if len(user_id) > MAX_USER_ID or not user_id.isprintable():
+        raise BadRequest(f"X-User-Id must be 1 to {MAX_USER_ID} printable characters")
+    return user_id

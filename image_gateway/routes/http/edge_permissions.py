@@ -1,0 +1,100 @@
+"""Permissions for nginx in front: who may read which object, instead of its bytes.
+
+nginx sends a reader's own request with X-Edge-Token (`auth_request`). 200 is a permission, which says in its
+headers where the bytes lie and what to answer with them, and in Cache-Control how long it holds. Every other
+answer becomes 401, and nginx passes the reader's request on to the gateway, whose answer the reader gets.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+
+from flask import Flask, Response, g, request
+from werkzeug.datastructures import Headers
+
+from image_gateway.errors import GatewayError, Unauthenticated
+from image_gateway.observability.request_log import note_edge
+from image_gateway.routes.http.responses import CREDENTIALS, NO_STORE, BytesResponse, cache_control, http_date
+from image_gateway.services.reading.reader import Representation
+
+TOKEN_HEADER = "X-Edge-Token"  # noqa: S105  # the name of a header
+# How long nginx may use a permission that it cannot renew, because no gateway answers.
+OUTAGE_SECONDS = 30
+
+
+class NotForEdge(GatewayError):
+    """nginx cannot answer this request as the contract demands."""
+
+    code, status = "UNAUTH", 401
+
+
+def install_edge(app: Flask, token: str | None) -> None:
+    """Let requests that carry this token ask for permissions; without one nobody can."""
+    expected = None if token is None else token.encode()
+
+    @app.before_request
+    def check_token() -> None:
+        sent = request.environ.get("HTTP_X_EDGE_TOKEN")
+        if sent is None:
+            return
+        if expected is None or not hmac.compare_digest(sent.encode(), expected):
+            raise Unauthenticated(f"{TOKEN_HEADER} is not this gateway's EDGE_TOKEN")
+        g.asks_for_permission = True
+        note_edge()
+
+    @app.after_request
+    def refuse_plainly(response: Response) -> Response:
+        if response.status_code == 200 or not asks_for_permission():
+            return response
+        response.close()
+        return Response(status=401, headers={"Cache-Control": NO_STORE})
+
+
+def asks_for_permission() -> bool:
+    """Whether nginx asks, for a reader, about this request."""
+    return bool(g.get("asks_for_permission"))
+
+
+def permission_response(
+    target: Representation, signed: str, lifetime: str, resource_policy: str, *, public: bool
+) -> Response:
+    """Permit nginx to read `target` by the presigned path and query `signed`.
+
+    Args:
+        target: What may be read; its headers are those of the answer.
+        signed: Path and query of a presigned GET.
+        lifetime: Cache-Control of the permission, as `permission_lifetime` makes it.
+        resource_policy: Cross-Origin-Resource-Policy of the answer.
+        public: Whether shared caches may keep the answer.
+    """
+    pin = target.pin
+    headers = {
+        "X-Edge-Object": signed,
+        "X-Edge-Version": f"{target.key} {target.etag}",
+        "X-Edge-Pin-Etag": pin.etag or "",
+        "X-Edge-Pin-Date": http_date(pin.unmodified_since) if pin.unmodified_since else "",
+        "X-Edge-Etag": target.etag,
+        "X-Edge-Last-Modified": http_date(target.last_modified),
+        "X-Edge-Cache-Control": cache_control(target, public=public),
+        "Vary": "" if public else CREDENTIALS,
+        "X-Edge-Resource-Policy": resource_policy,
+        "Cache-Control": lifetime,
+    }
+    return BytesResponse(b"", 200, Headers([(name, value) for name, value in headers.items() if value]))
+
+
+def permission_lifetime(seconds: float, seconds_left: float) -> str:
+    """Return the Cache-Control of a permission: in the second half of its time one reader renews it.
+
+    Args:
+        seconds: How long it holds; less than 1 is for this request alone.
+        seconds_left: When what it stands on ends. Until then it may be used a while longer where it cannot be
+            renewed (RFC 5861 §4).
+    """
+    whole = math.floor(seconds)
+    if whole < 1:
+        return NO_STORE
+    fresh = math.ceil(whole / 2)
+    outage = math.floor(min(OUTAGE_SECONDS, seconds_left - whole))
+    return f"max-age={fresh}, stale-while-revalidate={whole - fresh}, stale-if-error={outage}"

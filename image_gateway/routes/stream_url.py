@@ -1,0 +1,73 @@
+"""Where a complete image is to be read from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from image_gateway.domain.permissions import Action
+from image_gateway.routes.http.authentication import current_visitor
+from image_gateway.routes.http.public_url import own_root
+from image_gateway.routes.http.reading import Reading
+from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.services.reading.access import Access
+from image_gateway.services.stream_urls import Delivery, StreamUrl
+
+
+def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery) -> Blueprint:
+    """Routes `metadata` and `stream-url`."""
+    blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
+
+    @blueprint.get("/metadata")
+    def metadata(image_id: str) -> Response:
+        record, disk, *_ = reading.find(image_id, fresh=True)
+        return json_response(
+            {
+                "size": disk.size,
+                "etag": disk.etag,
+                "lastModified": timestamp(disk.last_modified),
+                "url": delivery.stable_url(record, own_root()),
+            }
+        )
+
+    @blueprint.get("/stream-url")
+    def stream_url(image_id: str) -> Response:
+        caller = current_visitor()
+        record, disk = access.find_readable(image_id, caller, Action.LEASE)
+        stream = delivery.stream_url(record, caller, own_root())
+        document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
+        if stream.manifest_url:
+            document["chunked"] = chunked_document(stream.manifest_url)
+        if stream.expires_at is not None:
+            document["expiresAt"] = timestamp(stream.expires_at)
+        response = json_response(document, secret=True)
+        return with_cookies(response, stream)
+
+    return blueprint
+
+
+def chunked_document(manifest_url: str) -> dict[str, str]:
+    """Where the chunks of a published image are, as clients of either kind of answer look for it."""
+    return {"delivery": "chunked", "manifestUrl": manifest_url}
+
+
+def with_cookies(response: Response, stream: StreamUrl) -> Response:
+    """The response with the cookies that a URL needs."""
+    for cookie in stream.cookies:
+        response.headers.add("Set-Cookie", cookie.as_header())
+    return response
+
+
+def _auth(stream: StreamUrl) -> dict[str, Any]:
+    auth: dict[str, Any] = {"type": stream.auth_type}
+    if stream.expires_at is not None:
+        auth["expiresAt"] = timestamp(stream.expires_at)
+    if stream.lease_id is not None:
+        auth["leaseId"] = stream.lease_id
+    if stream.cookies:
+        auth["cookies"] = [
+            {"name": cookie.name, "value": cookie.value, "attributes": list(cookie.attributes)}
+            for cookie in stream.cookies
+        ]
+    return auth

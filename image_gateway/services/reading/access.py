@@ -1,0 +1,233 @@
+"""Finds an image for a caller who may do what is asked, by the one table of permissions."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.catalog.shares import ShareRepository
+from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
+from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope, WhenLapsed
+from image_gateway.domain.permissions import PERMISSIONS, Action, Role
+from image_gateway.domain.shares import Permission
+from image_gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidState,
+    LeaseExpired,
+    LeaseLapsed,
+    LeaseRevoked,
+    NotFound,
+    Unauthenticated,
+)
+from image_gateway.observability.audit import audit
+from image_gateway.services.reading.ttl_cache import TtlCache
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+# Image, user, admin, lease. A renewal changes only when a lease expires, so its id stands for all of it.
+_Reader = tuple[str, str | None, bool, str | None]
+
+
+class Access:
+    """Lets callers have images; with `hide_foreign` an image of others looks like none.
+
+    Who could read an image a moment ago may go on for `remember` seconds without the catalog being asked.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        shares: ShareRepository,
+        *,
+        hide_foreign: bool,
+        remember: float,
+        clock: Callable[[], float],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._readers: TtlCache[_Reader, tuple[ImageRecord, DiskFacts]] = TtlCache(remember, timer)
+        self._remember = remember
+        self._catalog = catalog
+        self._shares = shares
+        self._hide_foreign = hide_foreign
+        self._clock = clock
+
+    def find(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
+        """Return an image with which the caller may do this.
+
+        NotFound when there is none; Unauthenticated when nobody asks; Forbidden when others may do it, or
+        the caller's lease is for something else.
+        """
+        if caller.lease is not None:
+            return self._find_leased(image_id, caller.lease, action)
+        record = self.look_up(image_id)
+        if record is None or record.state is ImageState.DELETED:
+            raise self._not_signed_in() if caller.is_nobody else NotFound("there is no such image")
+        role = self.role_of(caller, record)
+        if action not in PERMISSIONS[role]:
+            raise self._refusal(caller, role)
+        if role is Role.ADMIN:
+            audit("admin act", user=caller.user, image=record.image_id, action=action.value)
+        return record
+
+    def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
+        """As `find`, but a deleted image is found by its owner and by admins."""
+        record = self.look_up(image_id)
+        deleted = record is not None and record.state is ImageState.DELETED
+        if record is not None and deleted and (caller.user == record.owner or caller.admin):
+            return record
+        return self.find(image_id, caller, action)
+
+    def find_readable(
+        self, image_id: str, caller: Caller, action: Action = Action.READ
+    ) -> tuple[ImageRecord, DiskFacts]:
+        """Return an image as `find`, and its disk; InvalidState while it is not complete."""
+        record = self.find(image_id, caller, action)
+        return record, disk_of(record)
+
+    def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
+        """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
+        image_id = canonical_id(image_id) or ""
+        reader = _reader_of(image_id, caller)
+        recent = self._readers.get(reader)
+        if recent is not None:
+            return recent
+        found = self.find_readable(image_id, caller)
+        seconds = self.seconds_to_remember(caller)
+        return self._readers.put(reader, found, at_most=seconds) if seconds > 0 else found
+
+    def seconds_to_remember(self, caller: Caller) -> float:
+        """How long a caller who may read now may go on without the catalog being asked; 0 for not at all."""
+        if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
+            # Each of an admin's reads is to stand in the audit log.
+            return 0
+        return max(0.0, min(self._remember, self.seconds_left(caller)))
+
+    def seconds_left(self, caller: Caller) -> float:
+        """How long the caller's lease holds; for ever without one."""
+        return math.inf if caller.lease is None else remaining_of(caller.lease, self._clock)
+
+    def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
+        """Whether a body that this caller began to read may go on; the catalog is asked each time.
+
+        False when the image was deleted, or what the caller reads by was taken back. A lease that only lapsed
+        meanwhile does not matter: like CloudFront, the gateway looks at lifetimes when a request begins.
+        """
+        current = self._catalog.find(record.image_id)
+        if current is None or current.state is ImageState.DELETED or current.version != record.version:
+            return False
+        if caller.lease is None:
+            role = self.role_of(caller, current)
+        else:
+            lease = self._catalog.leases.find(caller.lease.lease_id)
+            if lease is None or lease.revoked_at is not None:
+                return False
+            role = self.role_of_holder(lease.holder, current)
+        return Action.READ in PERMISSIONS[role]
+
+    def look_up(self, image_id: str) -> ImageRecord | None:
+        """Return the record that an id from a client names, whoever asks."""
+        canonical = canonical_id(image_id)
+        return self._catalog.find(canonical) if canonical else None
+
+    def role_of(self, caller: Caller, record: ImageRecord) -> Role:
+        """What a caller without a lease is to an image. Shares hold unless the image is private."""
+        if caller.user is not None and caller.user == record.owner:
+            return Role.OWNER
+        if caller.admin:
+            return Role.ADMIN
+        shared = None
+        if caller.user is not None and record.visibility is not Visibility.PRIVATE:
+            shared = self._shares.find_permission(record.image_id, caller.user)
+        if shared is not None:
+            return Role.WRITER if shared is Permission.WRITE else Role.READER
+        return Role.ANYONE if record.visibility is Visibility.PUBLIC else Role.STRANGER
+
+    def role_of_holder(self, holder: Holder, record: ImageRecord) -> Role:
+        """What the holder of a lease is to an image now; links hold unless the image is private."""
+        if holder.kind is not HolderKind.LINK:
+            return self.role_of(_caller_of(holder), record)
+        link = self._shares.find_link(holder.name)
+        stands = link is not None and link.image_id == record.image_id and link.holds(now_of(self._clock))
+        return Role.READER if stands and record.visibility is not Visibility.PRIVATE else Role.STRANGER
+
+    def _find_leased(self, image_id: str, lease: Lease, action: Action) -> ImageRecord:
+        if canonical_id(image_id) != lease.image_id:
+            raise Forbidden("the lease is for another image")
+        if action is not Action.READ or Scope.DISK_READ not in lease.scopes:
+            raise Forbidden(f"the lease is not for this, only for {' and '.join(sorted(lease.scopes))}")
+        record = self.look_up(image_id)
+        if record is None or record.state is ImageState.DELETED:
+            raise NotFound("there is no such image")
+        if record.version != lease.version:
+            raise Forbidden("the lease is for another version of the image")
+        if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
+            raise LeaseRevoked("what the lease was made by has been taken back")
+        if now_of(self._clock) >= lease.expires_at:
+            if lease.when_lapsed is WhenLapsed.WAIT:
+                raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+            raise LeaseExpired("the lease has lapsed: renew it or make another one")
+        if lease.holder.kind is HolderKind.ADMIN:
+            audit(
+                "admin act",
+                user=lease.holder.name,
+                image=record.image_id,
+                lease=lease.lease_id,
+                action="read",
+            )
+        return record
+
+    def _refusal(self, caller: Caller, role: Role) -> GatewayError:
+        if role is not Role.STRANGER:
+            return Forbidden("only the image's owner may do this")
+        if caller.is_nobody:
+            return self._not_signed_in()
+        if self._hide_foreign:
+            return NotFound("there is no such image")
+        return Forbidden("this image belongs to someone else")
+
+    def _not_signed_in(self) -> Unauthenticated:
+        return Unauthenticated("say who you are: this needs an identity or a lease")
+
+
+def canonical_id(text: str) -> str | None:
+    """The id in the one form that the gateway gives out and stores; None for what is no id.
+
+    UUIDs are read in either case (RFC 9562 §4): look-ups and writes take what this returns, or a record's id.
+    """
+    lowered = text.lower()
+    return lowered if _UUID.fullmatch(lowered) else None
+
+
+def disk_of(record: ImageRecord) -> DiskFacts:
+    """The disk of a complete image; InvalidState while it is not complete."""
+    if record.state is not ImageState.COMPLETE or record.disk is None:
+        raise InvalidState(f"the image is not readable: its state is {record.state.value}")
+    return record.disk
+
+
+def holder_of(caller: Caller, role: Role) -> Holder:
+    """On whose behalf a lease of this caller holds."""
+    if caller.user is None:
+        return Holder(HolderKind.ANYONE)
+    return Holder(HolderKind.ADMIN if role is Role.ADMIN else HolderKind.USER, caller.user)
+
+
+def remaining_of(lease: Lease, clock: Callable[[], float]) -> float:
+    """Return the seconds until a lease expires, 0 or less when it has."""
+    return lease.expires_at.timestamp() - clock()
+
+
+def _reader_of(image_id: str, caller: Caller) -> _Reader:
+    lease = caller.lease
+    return image_id, caller.user, caller.admin, lease.lease_id if lease else None
+
+
+def _caller_of(holder: Holder) -> Caller:
+    if holder.kind is HolderKind.ANYONE:
+        return NOBODY
+    return Caller(holder.name, admin=holder.kind is HolderKind.ADMIN)

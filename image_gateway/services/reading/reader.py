@@ -1,0 +1,261 @@
+"""Reading bytes: one decision from the catalog's facts, one call to the store, one version per answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from image_gateway.domain.images import ChunkedFacts, DiskFacts, ImageRecord
+from image_gateway.errors import (
+    NotFound,
+    ObjectChanged,
+    ObjectMissing,
+    PreconditionFailed,
+    StoreError,
+    StoreUnavailable,
+)
+from image_gateway.protocol.manifest import ChunkGeometry
+from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
+from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
+from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody
+from image_gateway.storage.body import BodyBroken, ObjectBody
+from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
+from image_gateway.storage.objects import ObjectStore
+
+_log = logging.getLogger(__name__)
+OCTETS = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A body that can be read: where it lies, what is known of it, and which version reads are tied to.
+
+    The URL of one that `is_versioned` never names other bytes, so a public one may be cached for ever.
+    """
+
+    image_id: str
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    cache_control: str | None
+    content_type: str
+    pin: Pin
+    takes_ranges: bool = True
+    is_versioned: bool = False
+
+    @property
+    def validators(self) -> Validators:
+        return Validators(self.etag, self.last_modified)
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """What a client asks: the raw Range header, the conditions, and whether only headers are wanted."""
+
+    range_header: str | None
+    conditions: Conditions
+    head: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to send: 200, 206, 304 or 416; `part` for 206, a `body` that must be closed for GET."""
+
+    status: int
+    representation: Representation
+    part: Part | None = None
+    body: ObjectBody | CachedBody | None = None
+
+
+def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
+    """The disk of a complete image, tied to its ETag."""
+    return Representation(
+        image_id=record.image_id,
+        key=record.location.disk_key,
+        size=disk.size,
+        etag=disk.etag,
+        last_modified=disk.last_modified,
+        cache_control=disk.cache_control,
+        content_type=OCTETS,
+        pin=Pin(etag=disk.etag),
+    )
+
+
+def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
+    """The manifest of a published image, tied to its ETag; one JSON text, so always sent whole."""
+    return Representation(
+        image_id=record.image_id,
+        key=record.location.manifest_key,
+        size=chunked.manifest_size,
+        etag=chunked.manifest_etag,
+        last_modified=chunked.published_at,
+        cache_control=chunked.cache_control,
+        content_type="application/json",
+        pin=Pin(etag=chunked.manifest_etag),
+        takes_ranges=False,
+    )
+
+
+def represent_chunk(
+    record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry, index: int
+) -> Representation:
+    """A chunk of a published image.
+
+    The catalog keeps no ETag for each of up to 500,000 chunks. The disk's hash, the chunk size and the
+    index determine a chunk's bytes, so they make a strong ETag; reads are tied to the publishing date.
+    """
+    return Representation(
+        image_id=record.image_id,
+        key=record.location.chunk_key(index, chunked.index_width),
+        size=geometry.size_of(index),
+        etag=f'"{chunked.disk_sha256[:32]}-{geometry.chunk_size}-{index}"',
+        last_modified=chunked.published_at,
+        cache_control=chunked.cache_control,
+        content_type=OCTETS,
+        pin=Pin(unmodified_since=chunked.published_at),
+        is_versioned=True,
+    )
+
+
+class Streaming:
+    """Answers reads of a representation."""
+
+    def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:
+        self._store = store
+        self._cached = cached
+
+    def read(self, target: Representation, request: ReadRequest) -> Answer:
+        """Decide and open; raises PreconditionFailed, NotFound when the object vanished.
+
+        An object that is another version than the catalog's is answered whole, with its own
+        validators; bytes of two versions are never mixed.
+        """
+        part = self._decide(target, request)
+        if isinstance(part, Answer):
+            return part
+        try:
+            return self._head(target) if request.head else self._open(target, part)
+        except ObjectMissing as error:
+            _log.error("the object of a readable image vanished: %s", target.key)
+            raise NotFound("the image's object is no longer in the store") from error
+        except ObjectChanged:
+            _log.error("an immutable object was replaced: %s", target.key)
+            return self._read_replaced(target, request)
+
+    def sign(self, target: Representation, conditions: Conditions) -> str | None:
+        """Path and query of a presigned GET, for a front end that serves any one range by itself.
+
+        None when the gateway must answer: the front end compares If-Match and If-Range with nothing but the
+        whole current ETag of the object in the store, and knows no other conditions.
+        """
+        if not target.takes_ranges or not target.size:
+            return None
+        own = (None,) if target.is_versioned else (None, target.etag)
+        plain = Conditions(if_match=conditions.if_match, if_range=conditions.if_range)
+        if conditions != plain or conditions.if_match not in own or conditions.if_range not in own:
+            return None
+        return self._store.sign_read(target.key)
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether this machine keeps blocks of images."""
+        return self._cached is not None
+
+    def forget(self, image_id: str) -> None:
+        """Drop what is cached of a deleted image on this machine."""
+        if self._cached is not None:
+            self._cached.forget(image_id)
+
+    def _decide(self, target: Representation, request: ReadRequest) -> Answer | Part | None:
+        """Return a bodiless answer, the part to open, or None for the whole."""
+        decision = decide(request.conditions, target.validators)
+        if decision is Decision.FAILED:
+            raise PreconditionFailed(
+                "the image is not the version that the request names", headers={"ETag": target.etag}
+            )
+        if decision is Decision.NOT_MODIFIED:
+            return Answer(304, target)
+        if request.head or decision is Decision.PROCEED_WHOLE or not target.takes_ranges:
+            return None
+        wanted = resolve_range(request.range_header, target.size)
+        if isinstance(wanted, Unsatisfiable):
+            return Answer(416, target)
+        return None if isinstance(wanted, Whole) else wanted
+
+    def _head(self, target: Representation) -> Answer:
+        info = self._store.head(target.key)
+        if not target.pin.holds_for(info):
+            raise ObjectChanged(target.key)
+        self._check_size(target, info)
+        return Answer(200, _with_cache_control(target, info))
+
+    def _open(self, target: Representation, part: Part | None) -> Answer:
+        if self._cached is not None and target.takes_ranges:
+            span = part or Part(0, target.size)
+            version = f"{target.key} {target.etag}"
+            body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
+            if body is not None:
+                return Answer(206 if part else 200, target, part, body)
+        opened = self._store.open(target.key, part=part, pin=target.pin)
+        self._require_size(target, opened)
+        _begin(opened.body)
+        status = 206 if part else 200
+        return Answer(status, _with_cache_control(target, opened.info), part, opened.body)
+
+    def _check_size(self, target: Representation, info: ObjectInfo) -> None:
+        if info.size != target.size:
+            _log.error("%s has %d bytes, the catalog says %d", target.key, info.size, target.size)
+            raise StoreError("the object in the store has another size than the image")
+
+    def _require_size(self, target: Representation, opened: OpenObject) -> None:
+        try:
+            self._check_size(target, opened.info)
+        except StoreError:
+            opened.body.close()
+            raise
+
+    def _read_replaced(self, target: Representation, request: ReadRequest) -> Answer:
+        try:
+            opened = self._store.open(target.key)
+        except ObjectMissing as error:
+            raise NotFound("the image's object is no longer in the store") from error
+        except ObjectChanged as error:
+            # A precondition failed that was not sent.
+            raise StoreError("the store's answers contradict each other") from error
+        if target.is_versioned:
+            self._require_size(target, opened)
+        new = _replaced(target, opened.info)
+        try:
+            bodiless = self._decide(new, ReadRequest(None, request.conditions, request.head))
+        except PreconditionFailed:
+            opened.body.close()
+            raise
+        if isinstance(bodiless, Answer) or request.head:
+            opened.body.close()
+            return bodiless if isinstance(bodiless, Answer) else Answer(200, new)
+        _begin(opened.body)
+        return Answer(200, new, None, opened.body)
+
+
+def _begin(body: ObjectBody) -> None:
+    try:
+        body.begin()
+    except BodyBroken as error:
+        raise StoreUnavailable("the store broke off before the first byte; try again") from error
+
+
+def _with_cache_control(target: Representation, info: ObjectInfo) -> Representation:
+    return replace(target, cache_control=info.cache_control)
+
+
+def _replaced(target: Representation, info: ObjectInfo) -> Representation:
+    return replace(
+        target,
+        size=info.size,
+        etag=info.etag,
+        last_modified=info.last_modified,
+        cache_control=info.cache_control,
+        pin=Pin(etag=info.etag),
+    )

@@ -1,0 +1,153 @@
+"""Where a browser should read an image from, and with what authority."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from image_gateway.cdn.cookies import CookieRules, SignedCookie, cookie_attributes, make_cookies
+from image_gateway.cdn.signer import CloudFrontSigner, SignedPolicy
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.leases import ChunksFrom, Scope
+from image_gateway.services.leases import IssuedLease, Leases
+
+LEASE_COOKIE = "ImageLease"
+
+
+@dataclass(frozen=True)
+class Cdn:
+    """The distribution: its host, who signs for it, and whether by signed URLs instead of cookies."""
+
+    domain: str
+    signs_urls: bool
+    signer: CloudFrontSigner
+    cookie_rules: CookieRules
+
+    def url(self, key: str) -> str:
+        return f"https://{self.domain}/{key}"
+
+    def sign_policy(self, record: ImageRecord) -> SignedPolicy:
+        """Permission to read everything of this version of the image."""
+        return self.signer.sign_policy(f"https://{self.domain}{record.location.path}")
+
+
+@dataclass(frozen=True)
+class LeaseCarrier:
+    """How the gateway's own URLs carry leases: by a cookie beside the token, or by the path alone."""
+
+    by_cookie: bool
+    cookie_rules: CookieRules
+
+    def cookies(self, issued: IssuedLease, gateway_root: str) -> tuple[SignedCookie, ...]:
+        """The cookie of a lease where cookies are used; its Path keeps two images apart."""
+        if not self.by_cookie or Scope.DISK_READ not in issued.lease.scopes:
+            return ()
+        attributes = cookie_attributes(
+            f"/v1/images/{issued.lease.image_id}/",
+            issued.lease.session_ends_at,
+            self.cookie_rules,
+            secure=gateway_root.startswith("https:") or self.cookie_rules.same_site == "None",
+        )
+        return (SignedCookie(LEASE_COOKIE, issued.token, attributes),)
+
+
+@dataclass(frozen=True)
+class StreamUrl:
+    """The answer to stream-url; `url` is a secret when `auth_type` is "url"."""
+
+    url: str = field(repr=False)
+    auth_type: Literal["cookie", "url", "none"]
+    expires_at: datetime | None = None
+    cookies: tuple[SignedCookie, ...] = ()
+    manifest_url: str | None = field(default=None, repr=False)
+    lease_id: str | None = None
+
+
+class Delivery:
+    """Makes URLs of images; `cdn` is None where the gateway itself serves the bytes.
+
+    Its own URLs carry leases, unless `leases` is None: where everyone is the same user nobody needs one.
+    """
+
+    def __init__(self, cdn: Cdn | None, leases: Leases | None, carrier: LeaseCarrier) -> None:
+        self._cdn = cdn
+        self._leases = leases
+        self._carrier = carrier
+
+    def stable_url(self, record: ImageRecord, gateway_root: str) -> str:
+        """The image's URL without any authority in it."""
+        if self._cdn is None:
+            return f"{_gateway_image(record, gateway_root)}/range"
+        return self._cdn.url(record.location.disk_key)
+
+    def stream_url(self, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
+        """The URL to stream from with what a browser needs to be let in."""
+        if self._cdn is not None:
+            return self._cdn_url(self._cdn, record, caller, gateway_root)
+        if self._leases is None:
+            manifest = _gateway_manifest(record, gateway_root)
+            return StreamUrl(self.stable_url(record, gateway_root), "none", manifest_url=manifest)
+        return self._leased_url(self._leases.make_for_session(record, caller), gateway_root)
+
+    def redirect_url(self, record: ImageRecord, key: str) -> str | None:
+        """Where to send a reader of one of the image's objects; None when the gateway serves it."""
+        if self._cdn is None:
+            return None
+        url = self._cdn.url(key)
+        return self._cdn.sign_policy(record).sign_url(url) if self._cdn.signs_urls else url
+
+    def lease_urls(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
+        """The URLs that carry a lease in their path, and its cookie where cookies are used."""
+        root = f"{gateway_root}/v1/l/{issued.token}"
+        return StreamUrl(
+            url=f"{root}/disk.img",
+            auth_type="url",
+            expires_at=issued.lease.expires_at,
+            cookies=self._carrier.cookies(issued, gateway_root),
+            manifest_url=f"{root}/manifest.json" if issued.record.chunked else None,
+            lease_id=issued.lease.lease_id,
+        )
+
+    def _leased_url(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
+        urls = self.lease_urls(issued, gateway_root)
+        if not urls.cookies:
+            return urls
+        record = issued.record
+        return StreamUrl(
+            url=self.stable_url(record, gateway_root),
+            auth_type="cookie",
+            expires_at=urls.expires_at,
+            cookies=urls.cookies,
+            manifest_url=_gateway_manifest(record, gateway_root),
+            lease_id=urls.lease_id,
+        )
+
+    def _cdn_url(self, cdn: Cdn, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
+        url, policy = cdn.url(record.location.disk_key), cdn.sign_policy(record)
+        if cdn.signs_urls:
+            manifest = self._redirecting_manifest(record, caller, gateway_root)
+            return StreamUrl(policy.sign_url(url), "url", policy.expires_at, manifest_url=manifest)
+        cookies = make_cookies(policy, f"{record.location.path}/", cdn.cookie_rules)
+        cdn_manifest = cdn.url(record.location.manifest_key) if record.chunked else None
+        return StreamUrl(url, "cookie", policy.expires_at, cookies, cdn_manifest)
+
+    def _redirecting_manifest(self, record: ImageRecord, caller: Caller, gateway_root: str) -> str | None:
+        """The manifest's URL where the CDN wants signed URLs; None when the image has no chunks.
+
+        Query strings do not survive relative resolution, so the manifest is the gateway's, under a lease that
+        stands in the path, and each chunk is redirected to its own signed URL.
+        """
+        if record.chunked is None or self._leases is None:
+            return _gateway_manifest(record, gateway_root)
+        issued = self._leases.make_for_session(record, caller, ChunksFrom.CDN)
+        return self.lease_urls(issued, gateway_root).manifest_url
+
+
+def _gateway_image(record: ImageRecord, gateway_root: str) -> str:
+    return f"{gateway_root}/v1/images/{record.image_id}"
+
+
+def _gateway_manifest(record: ImageRecord, gateway_root: str) -> str | None:
+    return f"{_gateway_image(record, gateway_root)}/chunked/manifest" if record.chunked else None
