@@ -25,7 +25,6 @@ from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
 from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
-from image_gateway.routes.chunked import make_chunked_blueprint
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.http.authentication import Authenticator, install_identity
 from image_gateway.routes.http.cors import install_cors
@@ -33,16 +32,18 @@ from image_gateway.routes.http.edge_permissions import install_edge
 from image_gateway.routes.http.errors import install_error_handlers
 from image_gateway.routes.http.public_url import OriginRules, install_origin
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
-from image_gateway.routes.http.reading import Reading
 from image_gateway.routes.http.request_limits import install_bounds
-from image_gateway.routes.http.streams import Streams, make_stream_slots
 from image_gateway.routes.http.sync_flask import SyncFlask
 from image_gateway.routes.images import make_images_blueprint
-from image_gateway.routes.lease_paths import make_leased_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
+from image_gateway.routes.reading import (
+    ReadHandler,
+    make_chunked_blueprint,
+    make_lease_paths_blueprint,
+    make_stream_blueprint,
+)
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
-from image_gateway.routes.stream import make_stream_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.completion import Completion
@@ -52,8 +53,9 @@ from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.cached_body import BlockCacheReader
-from image_gateway.services.reading.reader import Streaming
+from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
+from image_gateway.services.slots import Streams, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import UploadRules, Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -90,9 +92,9 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
-    reading = Reading(
+    handler = ReadHandler(
         access,
-        _make_streaming(settings, store),
+        _make_reader(settings, store),
         _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
@@ -121,10 +123,10 @@ def create_app(
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
-    app.register_blueprint(make_delivery_blueprint(access, reading, delivery))
-    app.register_blueprint(make_stream_blueprint(reading))
-    app.register_blueprint(make_chunked_blueprint(reading, delivery))
-    app.register_blueprint(make_leased_blueprint(reading, delivery))
+    app.register_blueprint(make_delivery_blueprint(access, handler, delivery))
+    app.register_blueprint(make_stream_blueprint(handler))
+    app.register_blueprint(make_chunked_blueprint(handler, delivery))
+    app.register_blueprint(make_lease_paths_blueprint(handler, delivery))
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
@@ -222,9 +224,9 @@ def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
     )
 
 
-def _make_streaming(settings: Settings, store: ObjectStore) -> Streaming:
+def _make_reader(settings: Settings, store: ObjectStore) -> Reader:
     cache = make_block_cache(settings)
-    return Streaming(store, BlockCacheReader(store, cache) if cache else None)
+    return Reader(store, BlockCacheReader(store, cache) if cache else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:

@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, g, has_request_context, request
@@ -49,6 +49,22 @@ def note(**facts: str | int | None) -> None:
         bind_contextvars(user=facts["user"])
 
 
+class Stream(Protocol):
+    """A body that is sent only as long as `check` does not raise."""
+
+    def check(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+def attach_stream(stream: Stream) -> None:
+    """Check the stream before each block of the current request's body, and release it when the body ends."""
+    entry: Entry | None = request.environ.get(_ENTRY)
+    if entry is None:
+        raise RuntimeError("streams need install_request_log")
+    entry.stream = stream
+
+
 def note_edge() -> None:
     """Let the current request be logged and counted as a permission that nginx asks for."""
     entry: Entry | None = request.environ.get(_ENTRY)
@@ -66,6 +82,7 @@ class Entry:
         self.sent: int | None = 0
         self.status = 0
         self.headers: list[tuple[str, str]] = []
+        self.stream: Stream | None = None
         self._environ = environ
         self._began = time.perf_counter()
         self._first_byte: float | None = None
@@ -92,8 +109,10 @@ class Entry:
         lengths = [int(value) for name, value in self.headers if name.lower() == "content-length"]
         return lengths[0] if lengths else None
 
-    def write(self, reason: str | None = None) -> None:
-        """Write the line; `reason` says why the body was not sent to its end."""
+    def end(self, reason: str | None = None) -> None:
+        """Release the stream and write the line; `reason` says why the body was not sent to its end."""
+        if self.stream is not None:
+            self.stream.release()
         if self._written:
             return
         self._written = True
@@ -152,23 +171,26 @@ class RequestLog:
             body = self._app(environ, note_answer)
         except BaseException as error:
             entry.status = entry.status or 500
-            entry.write(type(error).__name__)
+            entry.end(type(error).__name__)
             clear_contextvars()
             raise
         file_wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
             _watch_file(body, entry)
             return body
-        return _Watched(body, entry)
+        return ResponseBody(body, entry)
 
 
-class _Watched:
-    """A body that counts its bytes and says how it ended."""
+class ResponseBody:
+    """The body of every response: counts its bytes, checks its stream, and ends both when it ends."""
+
+    __slots__ = ("_blocks", "_body", "_entry", "_sent", "_stream")
 
     def __init__(self, body: Iterable[bytes], entry: Entry) -> None:
         self._body = body
         self._blocks = iter(body)
         self._entry = entry
+        self._stream = entry.stream
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -176,12 +198,14 @@ class _Watched:
 
     def __next__(self) -> bytes:
         try:
+            if self._stream is not None:
+                self._stream.check()
             block = next(self._blocks)
         except StopIteration:
-            self._write(None)
+            self._end(None)
             raise
         except BaseException as error:
-            self._write(type(error).__name__)
+            self._end(type(error).__name__)
             raise
         if not self._sent:
             self._entry.begin_body()
@@ -189,12 +213,15 @@ class _Watched:
         return block
 
     def close(self) -> None:
-        self._write(_failure() or "closed")
-        _close(getattr(self._body, "close", None))
+        reason = _failure() or "closed"
+        try:
+            _close(getattr(self._body, "close", None))
+        finally:
+            self._end(reason)
 
-    def _write(self, reason: str | None) -> None:
+    def _end(self, reason: str | None) -> None:
         self._entry.sent = self._sent
-        self._entry.write(reason)
+        self._entry.end(reason)
 
 
 def _with_own_headers(entry: Entry, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -212,8 +239,10 @@ def _watch_file(body: Any, entry: Entry) -> None:
     def close_and_write() -> None:
         reason = _failure()
         entry.sent = entry.announced_length() if reason is None else None
-        entry.write(reason)
-        _close(close)
+        try:
+            _close(close)
+        finally:
+            entry.end(reason)
 
     body.close = close_and_write
 

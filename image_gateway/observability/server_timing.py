@@ -15,15 +15,15 @@ class Timings:
     """Measures named steps of the request at hand; costs next to nothing when not `enabled`."""
 
     def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
 
     def step(self, name: str) -> AbstractContextManager[None]:
         """Measure what is done within; a step that comes again adds to itself."""
-        return _measure(name) if self._enabled else _NOTHING
+        return _measure(name) if self.enabled else _NOTHING
 
     def tell(self, response: Response) -> Response:
         """Put the steps so far on the response, in milliseconds; returns it."""
-        if self._enabled and (steps := _steps()):
+        if self.enabled and (steps := _steps()):
             told = (f"{name};dur={seconds * 1000:.2f}" for name, seconds in steps.items())
             response.headers["Server-Timing"] = ", ".join(told)
         return response

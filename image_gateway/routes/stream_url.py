@@ -9,19 +9,19 @@ from flask import Blueprint, Response
 from image_gateway.domain.permissions import Action
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
-from image_gateway.routes.http.reading import Reading
 from image_gateway.routes.http.responses import json_response, timestamp
+from image_gateway.routes.reading import ReadHandler
 from image_gateway.services.reading.access import Access
 from image_gateway.services.stream_urls import Delivery, StreamUrl
 
 
-def make_delivery_blueprint(access: Access, reading: Reading, delivery: Delivery) -> Blueprint:
+def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Delivery) -> Blueprint:
     """Routes `metadata` and `stream-url`."""
     blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
 
     @blueprint.get("/metadata")
     def metadata(image_id: str) -> Response:
-        record, disk, *_ = reading.find(image_id, fresh=True)
+        record, disk, *_ = handler.find(image_id, fresh=True)
         return json_response(
             {
                 "size": disk.size,

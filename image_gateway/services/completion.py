@@ -30,7 +30,7 @@ from image_gateway.protocol.parts import (
     find_store_problem,
     resolve_rivals,
 )
-from image_gateway.services.fair_slots import FairSlots
+from image_gateway.services.slots import FairSlots
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore

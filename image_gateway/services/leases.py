@@ -17,8 +17,14 @@ from image_gateway.domain.permissions import PERMISSIONS, Action
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
 from image_gateway.observability.audit import audit
-from image_gateway.services.reading.access import Access, canonical_id, disk_of, holder_of, remaining_of
-from image_gateway.services.reading.ttl_cache import TtlCache
+from image_gateway.services.reading.access import (
+    Access,
+    TtlCache,
+    canonical_id,
+    disk_of,
+    holder_of,
+    remaining_of,
+)
 
 READ_ONLY = frozenset({Scope.DISK_READ})
 # A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.

@@ -33,9 +33,9 @@ from image_gateway.protocol.parts import (
     name_parts,
 )
 from image_gateway.services.completion import Completion
-from image_gateway.services.fair_slots import FairSlots
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.access import Access
+from image_gateway.services.slots import FairSlots
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)

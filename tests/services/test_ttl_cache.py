@@ -31,9 +31,8 @@ from image_gateway.errors import (
 )
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.services.leases import READ_ONLY, IssuedLease, LeaseRules, Leases
-from image_gateway.services.reading import ttl_cache as ttl_cache_module
-from image_gateway.services.reading.access import Access
-from image_gateway.services.reading.ttl_cache import MAX_ENTRIES, TtlCache
+from image_gateway.services.reading import access as ttl_cache_module
+from image_gateway.services.reading.access import MAX_ENTRIES, Access, TtlCache
 from tests.support.clock import Clock
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 

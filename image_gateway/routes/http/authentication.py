@@ -13,7 +13,6 @@ from image_gateway.errors import BadRequest, Forbidden, GatewayError, LeaseExpir
 from image_gateway.identity.lease_tokens import looks_like_lease
 from image_gateway.identity.oidc import Identity
 from image_gateway.observability.request_log import note
-from image_gateway.routes.http.edge_permissions import asks_for_permission
 from image_gateway.services.leases import Leases
 from image_gateway.services.stream_urls import LEASE_COOKIE
 
@@ -51,6 +50,11 @@ class Authenticator:
 def install_identity(app: Flask, authenticator: Authenticator) -> None:
     """Make the functions below answer by this authenticator."""
     app.extensions[_EXTENSION] = authenticator
+
+
+def asks_for_permission() -> bool:
+    """Whether nginx asks, for a reader, about this request."""
+    return bool(g.get("asks_for_permission"))
 
 
 def current_caller() -> Caller:

@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers
 
 from image_gateway.errors import GatewayError, Unauthenticated
 from image_gateway.observability.request_log import note_edge
+from image_gateway.routes.http.authentication import asks_for_permission
 from image_gateway.routes.http.responses import CREDENTIALS, NO_STORE, BytesResponse, cache_control, http_date
 from image_gateway.services.reading.reader import Representation
 
@@ -49,11 +50,6 @@ def install_edge(app: Flask, token: str | None) -> None:
             return response
         response.close()
         return Response(status=401, headers={"Cache-Control": NO_STORE})
-
-
-def asks_for_permission() -> bool:
-    """Whether nginx asks, for a reader, about this request."""
-    return bool(g.get("asks_for_permission"))
 
 
 def permission_response(

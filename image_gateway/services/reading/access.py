@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from cachetools import TLRUCache
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.catalog.shares import ShareRepository
@@ -26,11 +30,14 @@ from image_gateway.errors import (
     Unauthenticated,
 )
 from image_gateway.observability.audit import audit
-from image_gateway.services.reading.ttl_cache import TtlCache
 
+MAX_ENTRIES = 4096
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 # Image, user, admin, lease. A renewal changes only when a lease expires, so its id stands for all of it.
 _Reader = tuple[str, str | None, bool, str | None]
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
 
 
 class Access:
@@ -231,3 +238,38 @@ def _caller_of(holder: Holder) -> Caller:
     if holder.kind is HolderKind.ANYONE:
         return NOBODY
     return Caller(holder.name, admin=holder.kind is HolderKind.ADMIN)
+
+
+class TtlCache(Generic[_Key, _Value]):
+    """Keeps values for `seconds`; 0 keeps nothing. Each `put` drops all expired entries.
+
+    Beyond MAX_ENTRIES the least recently used entry is dropped.
+
+    Args:
+        seconds: the lifetime of an entry.
+        timer: a monotonic clock in seconds.
+    """
+
+    def __init__(self, seconds: float, timer: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._entries: TLRUCache[_Key, tuple[_Value, float]] = TLRUCache(
+            MAX_ENTRIES, ttu=lambda _key, entry, now: now + entry[1], timer=timer
+        )
+
+    def __len__(self) -> int:
+        """The number of entries that have not expired."""
+        with self._lock:
+            return len(self._entries)
+
+    def get(self, key: _Key) -> _Value | None:
+        """Return the value, or None when there is none or it has expired."""
+        with self._lock:
+            entry = self._entries.get(key)
+        return entry[0] if entry is not None else None
+
+    def put(self, key: _Key, value: _Value, *, at_most: float = math.inf) -> _Value:
+        """Keep and return a value; `at_most` shortens its lifetime to so many seconds."""
+        with self._lock:
+            self._entries[key] = (value, min(self._seconds, at_most))
+        return value

@@ -119,7 +119,7 @@ def represent_chunk(
     )
 
 
-class Streaming:
+class Reader:
     """Answers reads of a representation."""
 
     def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from image_gateway.errors import Overloaded
-from image_gateway.services.fair_slots import FairSlots, Slot
+from image_gateway.services.slots import FairSlots, Slot
 from tests.support.fake_store import wait_for
 
 PATIENCE = 20.0

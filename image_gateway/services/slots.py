@@ -1,11 +1,19 @@
-"""A bounded number of things at once, and a bounded queue for a slot that is fair between those who wait."""
+"""Slots bound how much happens at once: they are shared fairly, and a stream holds one until its end."""
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 
-from image_gateway.errors import Overloaded
+from image_gateway.errors import Overloaded, TryAgain
+from image_gateway.observability.metrics import ACTIVE_STREAMS, STREAMS_REFUSED
+
+_log = logging.getLogger(__name__)
+# How long a stream continues while the catalog does not answer whether its reader may still read.
+CATALOG_OUTAGE_SECONDS = 30.0
 
 
 class FairSlots:
@@ -108,3 +116,85 @@ class Slot:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def make_stream_slots(
+    threads: int, most: int | None, most_per_reader: int | None, queue_seconds: float
+) -> FairSlots:
+    """Return the slots of a worker with this many threads.
+
+    An eighth of the threads neither streams nor waits for a slot, so that other requests are answered.
+
+    Args:
+        threads: Threads of the worker.
+        most: Streams at once; by default three quarters of the threads.
+        most_per_reader: Streams at once of one reader; by default a quarter of `most`, at least 8.
+        queue_seconds: How long a request waits for a slot.
+    """
+    room = threads - max(1, threads // 8)
+    total = min(most or max(1, threads * 3 // 4), room)
+    return FairSlots(
+        total, per_holder=most_per_reader or max(8, total // 4), room=room, seconds=queue_seconds
+    )
+
+
+class AccessEnded(Exception):
+    """The permission to read was taken back while the body was sent; the connection is closed."""
+
+
+class Streams:
+    """Starts streams, which check every `recheck_seconds` whether their reader may still read."""
+
+    def __init__(self, slots: FairSlots, recheck_seconds: float) -> None:
+        self._slots = slots
+        self._recheck_seconds = recheck_seconds
+
+    def start(self, reader: str, may_read: Callable[[], bool]) -> Stream:
+        """Return a stream with a slot, which must be released; raises Overloaded when none became free."""
+        try:
+            slot = self._slots.acquire(reader)
+        except Overloaded:
+            STREAMS_REFUSED.inc()
+            raise
+        return Stream(slot, may_read, self._recheck_seconds)
+
+
+class Stream:
+    """A body being sent: it holds a slot, and ends when its reader may not read any more."""
+
+    __slots__ = ("_check_at", "_confirmed_at", "_may_read", "_seconds", "_slot")
+
+    def __init__(self, slot: Slot, may_read: Callable[[], bool], seconds: float) -> None:
+        self._slot: Slot | None = slot
+        self._may_read = may_read
+        self._seconds = seconds
+        self._confirmed_at = time.monotonic()
+        self._check_at = self._confirmed_at + seconds
+        ACTIVE_STREAMS.inc()
+
+    def check(self) -> None:
+        """Raise AccessEnded when the reader may not read any more; called before each block."""
+        now = time.monotonic()
+        if now < self._check_at:
+            return
+        self._check_at = now + self._seconds
+        try:
+            may_read = self._may_read()
+        except TryAgain as error:
+            if now - self._confirmed_at < CATALOG_OUTAGE_SECONDS:
+                return
+            raise self._end("the catalog has not confirmed the permission for too long") from error
+        if not may_read:
+            raise self._end("the permission to read was taken back")
+        self._confirmed_at = now
+
+    def release(self) -> None:
+        """Give the slot back; may be called again."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            ACTIVE_STREAMS.dec()
+            slot.release()
+
+    def _end(self, reason: str) -> AccessEnded:
+        _log.warning("closing a connection: %s", reason)
+        return AccessEnded(reason)

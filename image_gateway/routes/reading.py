@@ -1,0 +1,247 @@
+"""Routes that read bytes: by range, as chunks, and below a lease in the path."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from typing import NamedTuple
+
+from flask import Blueprint, Request, Response, request
+
+from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
+from image_gateway.domain.leases import ChunksFrom, HolderKind, Lease
+from image_gateway.errors import Forbidden, LeaseLapsed, NotFound, Unauthenticated
+from image_gateway.observability.request_log import attach_stream, note
+from image_gateway.observability.server_timing import Timings
+from image_gateway.protocol.addresses import network_of
+from image_gateway.protocol.preconditions import Conditions
+from image_gateway.routes.http.authentication import (
+    asks_for_permission,
+    current_visitor,
+    lease_cookie,
+    lease_in_query,
+    leased_caller,
+    refuse,
+)
+from image_gateway.routes.http.edge_permissions import NotForEdge, permission_lifetime, permission_response
+from image_gateway.routes.http.responses import bytes_response, redirect_to
+from image_gateway.services.reading.access import Access
+from image_gateway.services.reading.chunks import find_chunk, find_manifest
+from image_gateway.services.reading.reader import Reader, ReadRequest, Representation, represent_disk
+from image_gateway.services.slots import Streams
+from image_gateway.services.stream_urls import Delivery
+
+
+def make_stream_blueprint(handler: ReadHandler) -> Blueprint:
+    """Route `range`."""
+    blueprint = Blueprint("stream", __name__, url_prefix="/v1/images/<image_id>")
+
+    @blueprint.get("/range")
+    def read_range(image_id: str) -> Response:
+        found = handler.find(image_id)
+        return handler.answer(found, represent_disk(found.record, found.disk))
+
+    return blueprint
+
+
+def make_chunked_blueprint(handler: ReadHandler, delivery: Delivery) -> Blueprint:
+    """Routes `chunked/manifest` and `chunked/chunks/{index}`."""
+    blueprint = Blueprint("chunked", __name__, url_prefix="/v1/images/<image_id>/chunked")
+
+    @blueprint.get("/manifest")
+    def manifest(image_id: str) -> Response:
+        found = handler.find(image_id, chunked=True)
+        return deliver(found, find_manifest(found.record))
+
+    @blueprint.get("/chunks/<chunk_index>")
+    def chunk(image_id: str, chunk_index: str) -> Response:
+        found = handler.find(image_id, chunked=True)
+        return deliver(found, find_chunk(found.record, found.disk, chunk_index))
+
+    def deliver(found: ReadableImage, target: Representation) -> Response:
+        # What the CDN is told to let in cannot be taken back, as a lease can.
+        url = None if found.lease is not None else delivery.redirect_url(found.record, target.key)
+        return handler.answer(found, target) if url is None else redirect_to(url)
+
+    return blueprint
+
+
+def make_lease_paths_blueprint(handler: ReadHandler, delivery: Delivery) -> Blueprint:
+    """Routes `/v1/l/{token}/disk.img`, `manifest.json` and `chunks/{index}`.
+
+    They serve readers that send neither headers nor cookies. The token holds no dot, and all names are below
+    it, so that URLs relative to one of them carry the same lease. The gateway sends the bytes also where
+    there is a CDN, so that a revocation takes effect at once; only leases that stream-url makes where the CDN
+    takes signed URLs redirect chunks to it.
+    """
+    blueprint = Blueprint("leased", __name__, url_prefix="/v1/l/<token>")
+
+    @blueprint.get("/disk.img")
+    def disk(token: str) -> Response:
+        found = handler.find_leased(token)
+        return handler.answer(found, represent_disk(found.record, found.disk))
+
+    @blueprint.get("/manifest.json")
+    def manifest(token: str) -> Response:
+        found = handler.find_leased(token, chunked=True)
+        return handler.answer(found, find_manifest(found.record))
+
+    @blueprint.get("/chunks/<chunk_index>")
+    def chunk(token: str, chunk_index: str) -> Response:
+        found = handler.find_leased(token, chunked=True)
+        target = find_chunk(found.record, found.disk, chunk_index)
+        from_cdn = found.lease is not None and found.lease.chunks_from is ChunksFrom.CDN
+        url = delivery.redirect_url(found.record, target.key) if from_cdn else None
+        return handler.answer(found, target) if url is None else redirect_to(url)
+
+    return blueprint
+
+
+class ReadableImage(NamedTuple):
+    """A readable image and who reads it."""
+
+    record: ImageRecord
+    disk: DiskFacts
+    caller: Caller
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease by which it is read, which can be taken back at once."""
+        return self.caller.lease
+
+
+class ReadHandler:
+    """Finds the image that a request reads, and answers with bytes of it or with a permission for nginx."""
+
+    def __init__(
+        self,
+        access: Access,
+        reader: Reader,
+        streams: Streams,
+        timings: Timings,
+        resource_policy: str,
+    ) -> None:
+        self._access = access
+        self._reader = reader
+        self._streams = streams
+        self._timings = timings
+        self._resource_policy = resource_policy
+        self._step = timings.step if timings.enabled else nullcontext
+
+    def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> ReadableImage:
+        """The image and its disk for a caller by identity or lease; raises as `Access.find_readable`.
+
+        It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none. A lease as
+        `?token=` is a capability in the URL, as one in the path is.
+
+        A browser sends the lease cookie along by itself, so one that holds no longer does not keep anybody
+        from a public image.
+        """
+        token = lease_in_query()
+        if token is not None:
+            return self._found(image_id, self._leased(token), fresh, chunked)
+        caller = current_visitor()
+        cookie = lease_cookie() if caller == NOBODY else None
+        if cookie is None:
+            return self._found(image_id, caller, fresh, chunked)
+        try:
+            return self._found(image_id, leased_caller(cookie), fresh, chunked)
+        except (Unauthenticated, Forbidden, LeaseLapsed) as refusal:
+            try:
+                return self._found(image_id, NOBODY, fresh, chunked)
+            except Unauthenticated:
+                refuse(refusal)
+
+    def find_leased(self, token: str, *, chunked: bool = False) -> ReadableImage:
+        """The image and its disk for whoever has the lease in the path; `chunked` as for `find`."""
+        caller = self._leased(token)
+        return self._found(caller.lease.image_id if caller.lease else "", caller, chunked=chunked)
+
+    def _leased(self, token: str) -> Caller:
+        try:
+            return leased_caller(token)
+        except Unauthenticated as refusal:
+            refuse(refusal)
+
+    def _found(
+        self, image_id: str, caller: Caller, fresh: bool = False, chunked: bool = False
+    ) -> ReadableImage:
+        with self._step("access"):
+            find = self._access.find_readable if fresh else self._access.find_for_reading
+            try:
+                record, disk = find(image_id, caller)
+            except NotFound:
+                self._forget_deleted(image_id)
+                raise
+            if chunked and record.chunked is None:
+                record, disk = self._access.find_readable(image_id, caller)
+        note(image=record.image_id)
+        return ReadableImage(record, disk, caller)
+
+    def _forget_deleted(self, image_id: str) -> None:
+        """Drop what this machine has cached of an image that was deleted, perhaps through another machine."""
+        record = self._access.look_up(image_id) if self._reader.has_cache else None
+        if record is not None and record.state is ImageState.DELETED:
+            self._reader.forget(record.image_id)
+
+    def answer(self, found: ReadableImage, target: Representation) -> Response:
+        """Read what the request asks of a representation of this image; raises Overloaded.
+
+        nginx in front gets a permission to read it instead.
+        """
+        if asks_for_permission():
+            return self._permit(found, target)
+        may_read = partial(self._access.may_still_read, found.record, found.caller)
+        stream = self._streams.start(_stream_holder(found.caller), may_read)
+        try:
+            response = self._read(found, target)
+        except BaseException:
+            stream.release()
+            raise
+        if response.response:
+            attach_stream(stream)
+        else:
+            stream.release()
+        return response
+
+    def _read(self, found: ReadableImage, target: Representation) -> Response:
+        with self._step("store"):
+            answer = self._reader.read(target, read_request(request))
+        public = found.record.visibility is Visibility.PUBLIC
+        response = bytes_response(answer, self._resource_policy, public=public)
+        return self._timings.tell(response) if self._timings.enabled else response
+
+    def _permit(self, found: ReadableImage, target: Representation) -> Response:
+        signed = self._reader.sign(target, read_request(request).conditions)
+        if signed is None:
+            raise NotForEdge("the gateway answers this request by itself")
+        public = found.record.visibility is Visibility.PUBLIC
+        seconds = self._access.seconds_to_remember(found.caller)
+        lifetime = permission_lifetime(seconds, self._access.seconds_left(found.caller))
+        return permission_response(target, signed, lifetime, self._resource_policy, public=public)
+
+
+def _stream_holder(caller: Caller) -> str:
+    """Return for whom a stream counts: a user, also by a lease of one's own; a share link; or an address."""
+    if caller.user is not None:
+        return f"{HolderKind.USER.value}:{caller.user}"
+    if caller.lease is not None and caller.lease.holder.kind is not HolderKind.ANYONE:
+        return caller.lease.holder.as_text()
+    return f"address:{network_of(request.remote_addr)}"
+
+
+def read_request(http: Request) -> ReadRequest:
+    """The raw headers that decide a read; werkzeug's parsed forms lose what is malformed."""
+    environ = http.environ
+    return ReadRequest(
+        range_header=environ.get("HTTP_RANGE"),
+        conditions=Conditions(
+            if_match=environ.get("HTTP_IF_MATCH"),
+            if_none_match=environ.get("HTTP_IF_NONE_MATCH"),
+            if_modified_since=environ.get("HTTP_IF_MODIFIED_SINCE"),
+            if_unmodified_since=environ.get("HTTP_IF_UNMODIFIED_SINCE"),
+            if_range=environ.get("HTTP_IF_RANGE"),
+        ),
+        head=http.method == "HEAD",
+    )
