@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from botocore.exceptions import HTTPClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
@@ -42,6 +42,9 @@ class ObjectBody:
     gone. The server closes it on every path, also when it was never started, which a generator's `finally`
     would not notice.
     """
+
+    # Its bytes come over the network: there is no file that the server could send by itself.
+    file: BinaryIO | None = None
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.http import http_date as format_http_date
 
-from image_gateway.services.reading.cached_body import SEND_SIZE, CachedBody
+from image_gateway.services.reading.cached_body import SEND_SIZE
 from image_gateway.services.reading.reader import Answer, Representation
 
 NO_STORE = "no-store"
@@ -89,7 +89,7 @@ def _body_of(answer: Answer) -> Iterable[bytes]:
     if body is None:
         return ()
     wrapper = request.environ.get("wsgi.file_wrapper")
-    file = body.file if wrapper is not None and isinstance(body, CachedBody) else None
+    file = body.file if wrapper is not None else None
     if wrapper is None or file is None:
         return body
     wrapped: Iterable[bytes] = wrapper(file, SEND_SIZE)
