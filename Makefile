@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test system lint unit live test-postgres races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
+.PHONY: help demo run test system lint docs unit live test-postgres races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,13 +23,16 @@ test: system lint unit live ## Lint, types, import contracts, unit tests, tests 
 system: ## Install the system packages that the tests need, as far as that is allowed
 	@sh requirements/system-packages.sh nginx=nginx
 
-lint: $(READY) ## ruff, mypy, import contracts, Dockerfile and nginx configuration
+lint: $(READY) docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python deploy/check_edge.py
+
+docs: $(READY) ## Build the documentation site into docs/_build/html; warnings and broken internal links are errors
+	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
 
 unit: $(READY) ## Tests that need no store
 	$(BIN)/pytest -q -n auto --ignore=tests/live

@@ -135,9 +135,10 @@ def test_there_are_five_alerts() -> None:
 
 
 def test_the_documentation_names_them_all(families: list[Metric], series: set[str]) -> None:
-    text = (ROOT / "docs/metrics.md").read_text()
+    text = (ROOT / "docs/reference/metrics.md").read_text()
     documented = dict(re.findall(r"^\| `(image_gateway_[a-z_]+)` \| (\w+) \|", text, re.MULTILINE))
     shown = {family.name + ("_total" if family.type == "counter" else ""): family.type for family in families}
     assert documented == shown
+    guide = (ROOT / "docs/how-to/monitoring.md").read_text()
     for rule in alerts():
-        assert f"`{rule['alert']}`" in text
+        assert f"`{rule['alert']}`" in guide

@@ -1,7 +1,7 @@
 """The chunked manifest `aero.chunked-disk-image.v1`: build, write, parse, validate.
 
 A chunked image is a manifest and chunk objects of equal size (the last may be shorter), read by
-plain GETs. The rules and their limits are described in docs/chunked-format.md.
+plain GETs. The rules and their limits are described in docs/reference/chunked-format.md.
 """
 
 from __future__ import annotations

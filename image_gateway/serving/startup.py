@@ -54,7 +54,7 @@ def warn_of_no_front_door(settings: Settings, hosts: Iterable[str]) -> list[str]
         return []
     text = (
         "gunicorn is reached without a proxy: slow clients can hold its threads; put the nginx front door "
-        "before it and set TRUSTED_PROXY_HOPS, see docs/front-door.md"
+        "before it and set TRUSTED_PROXY_HOPS, see docs/how-to/front-door.md"
     )
     return [text]
 

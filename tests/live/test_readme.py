@@ -1,4 +1,4 @@
-"""The README's curl flow, as written, against `image-gateway dev`."""
+"""README and site: what they tell readers to type works as written, against `image-gateway dev`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,57 +14,88 @@ import pytest
 
 from image_gateway.local.ports import find_free_ports, is_free
 from image_gateway.local.processes import ManagedProcess
-from tests.live.support import COMMAND, ROOT
+from tests.live.support import COMMAND
+from tests.support.documents import ROOT, runnable_documents, script_of
 
-CHUNKED_AFTERWARDS = '\ncurl -sS "$API/v1/images/$IMAGE/stream-url" -H "X-User-Id: $USER_ID"'
+pytestmark = pytest.mark.xdist_group("documents")
+
+# An HTTP error ends the script; a reader would see it.
+PRELUDE = 'curl() { command curl --fail-with-body "$@"; }\n'
+
+# What a page must have printed, beside ending well.
+EXPECTED = {
+    "README.md": ['"ok": true, "size": 8388608', '"auth": {"type": "url"'],
+    "docs/tutorial/boot-an-emulator.md": ["Hello from image-gateway, read from 8 MiB into the disk."],
+    "docs/how-to/uploads.md": ['"ok": true, "size": 73400320', "Accept-Ranges: bytes"],
+    "docs/how-to/chunks.md": [
+        "published 2 chunks of 4194304 bytes",
+        '"delivery": "chunked"',
+        "aero.chunked-disk-image.v1",
+    ],
+    "docs/how-to/manage-images.md": ['"name": "Windows 95"'],
+    "docs/how-to/sharing.md": ['"permission": "read"', "igl~", '"visibility": "private"'],
+    "docs/how-to/emulators.md": ['"expiresAt"', "0000000"],
+    "docs/how-to/browsers.md": ['"ok": true'],
+    "docs/how-to/sweeping.md": ['"left_for_later": 0'],
+    "docs/how-to/front-door.md": ["listen 127.0.0.1:8080"],
+    "docs/how-to/client.md": ['"size": 73400320', "linked.img", "Another name"],
+    "docs/how-to/deploy.md": ["S3_BUCKET", '{"ok": true}'],
+    "docs/reference/python-client.md": ["6291456"],
+}
 
 
-@pytest.fixture
-def dev(tmp_path: Path) -> Iterator[tuple[ManagedProcess, int]]:
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ManagedProcess, int, Path]]:
+    data = tmp_path_factory.mktemp("dev") / "data"
     (port,) = find_free_ports(1)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("S3_", "AWS_"))}
-    command = [str(COMMAND), "dev", "--data", str(tmp_path / "data"), "--port", str(port)]
-    process = ManagedProcess("dev", command, env=plain, log=tmp_path / "dev.log")
+    command = [str(COMMAND), "dev", "--data", str(data), "--port", str(port)]
+    process = ManagedProcess("dev", command, env=plain, log=data.parent / "dev.log")
     process.wait_until(lambda: "Ctrl-C stops" in process.log_tail(), seconds=90)
-    yield process, port
+    yield process, port, data
     process.stop(grace=20)
 
 
-def flow(title: str) -> str:
-    """Every bash block of a section of the README, one after the other."""
-    readme = (ROOT / "README.md").read_text()
-    (section,) = re.findall(rf"## {title}\n(.*?)\n## ", readme, re.DOTALL)
-    blocks = re.findall(r"^( *)```bash\n(.*?)^ *```", section, re.DOTALL | re.MULTILINE)
-    return "\n".join(re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks)
-
-
-def test_the_flow_works_as_written(dev: tuple[ManagedProcess, int], tmp_path: Path) -> None:
-    process, port = dev
+@pytest.mark.parametrize(
+    "document", runnable_documents(), ids=lambda path: str(path.relative_to(ROOT)).replace("/", "-")
+)
+def test_the_blocks_work_as_written(
+    document: Path, dev: tuple[ManagedProcess, int, Path], tmp_path: Path
+) -> None:
+    _, port, data = dev
     places = {
         "http://127.0.0.1:3000": f"http://127.0.0.1:{port}",
-        ".image-gateway/env": str(tmp_path / "data" / "env"),
-        ".venv/bin/image-gateway": str(COMMAND),
+        ".image-gateway/env": str(data / "env"),
+        ".venv/bin": str(COMMAND.parent),
     }
-    script = flow("The flow, by curl") + flow("Who may read") + flow("Chunks") + CHUNKED_AFTERWARDS
+    script = PRELUDE + script_of(document)
     for written, here in places.items():
-        assert written in script
         script = script.replace(written, here)
     ended = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # What the client commands use unless a page says otherwise.
+            "IMAGE_GATEWAY_API": f"http://127.0.0.1:{port}",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        },
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    assert '"ok": true, "size": 73400320' in ended.stdout
-    assert "Accept-Ranges: bytes" in ended.stdout
-    assert "published 18 chunks of 4194304 bytes" in ended.stdout
-    assert '"delivery": "chunked"' in ended.stdout
-    downloaded, original = re.findall(r"^([0-9a-f]{64}) ", ended.stdout, re.MULTILINE)
-    assert downloaded == original
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for text in EXPECTED[str(document.relative_to(ROOT))]:
+        assert text in ended.stdout
+    # A page that downloads an image prints its SHA-256, and then that of the file.
+    sums = re.findall(r"^([0-9a-f]{64})  (?:-|\S+\.img)$", ended.stdout, re.MULTILINE)
+    assert sums[::2] == sums[1::2]
 
+
+def test_ctrl_c_stops_the_stack(dev: tuple[ManagedProcess, int, Path]) -> None:
+    process, port, _ = dev
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(30) == 0
     assert "stopped" in process.log_tail()

@@ -148,4 +148,4 @@ def test_the_log_warns_when_clients_reach_gunicorn_itself(
         process.wait_until(lambda: "Booting worker" in process.log.read_text(), seconds=60)
     finally:
         process.stop(grace=3)
-    assert ("docs/front-door.md" in process.log.read_text()) is warned
+    assert ("docs/how-to/front-door.md" in process.log.read_text()) is warned

@@ -101,4 +101,4 @@ def test_a_gateway_that_clients_reach_without_a_front_door_is_warned_of(
 ) -> None:
     said = warn_of_no_front_door(load_settings({**LEAST, **environ}), hosts)
     assert len(said) == lines
-    assert all("TRUSTED_PROXY_HOPS" in line and "docs/front-door.md" in line for line in said)
+    assert all("TRUSTED_PROXY_HOPS" in line and "docs/how-to/front-door.md" in line for line in said)
