@@ -24,6 +24,7 @@ class _Renderer:
         self._components = document["components"]
 
     def lines(self) -> Iterator[str]:
+        yield "## General\n"
         yield self._document["info"]["description"]
         yield "## Credentials\n"
         yield from _table("scheme", "carried by", "meaning")
@@ -133,16 +134,8 @@ class _Renderer:
         if "format" in schema:
             text += f" ({schema['format']})"
         bounds = [
-            f"{words} {schema[key]:,}"
-            for key, words in (
-                ("minimum", "at least"),
-                ("maximum", "at most"),
-                ("minLength", "at least characters:"),
-                ("maxLength", "at most characters:"),
-                ("minItems", "at least items:"),
-                ("maxItems", "at most items:"),
-            )
-            if key in schema
+            _bounds(schema.get(f"min{kind}"), schema.get(f"max{kind}"), unit)
+            for kind, unit in (("imum", ""), ("Length", " characters"), ("Items", " items"))
         ]
         if "default" in schema:
             bounds.append(f"default `{json.dumps(schema['default'])}`")
@@ -156,6 +149,14 @@ class _Renderer:
         _, _, kind, name = entry["$ref"].split("/")
         resolved: dict[str, Any] = self._components[kind][name]
         return resolved
+
+
+def _bounds(least: int | None, most: int | None, unit: str) -> str:
+    if least is not None and most is not None:
+        return f"{least:,} to {most:,}{unit}"
+    if most is not None:
+        return f"at most {most:,}{unit}"
+    return f"at least {least:,}{unit}" if least is not None else ""
 
 
 def _link(kind: str, reference: str) -> str:
