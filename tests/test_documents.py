@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from image_gateway.cli.main import cli
+from image_gateway.client.api import GatewayClient
 from image_gateway.errors import GatewayError
 from image_gateway.settings import SettingsSchema
 from tests.support.documents import DOCUMENTS, PAGES, ROOT, blocks_of
@@ -111,6 +113,25 @@ def test_the_api_page_has_every_operation(site: Path) -> None:
         assert f"{method} {path}" in text
 
 
+def test_the_command_page_has_every_command(site: Path) -> None:
+    text = (site / "reference/command-line.html").read_text()
+    groups, names = [("image-gateway", cli)], []
+    while groups:
+        name, command = groups.pop()
+        names.append(name)
+        groups += [(f"{name}-{child}", found) for child, found in getattr(command, "commands", {}).items()]
+    assert len(names) > 20
+    for name in names:
+        assert f'id="{name}"' in text
+
+
+def test_the_client_page_has_every_call(site: Path) -> None:
+    text = (site / "reference/python-client.html").read_text()
+    for name in vars(GatewayClient):
+        if not name.startswith("_"):
+            assert f'id="{GatewayClient.__module__}.GatewayClient.{name}"' in text
+
+
 def test_the_site_can_be_read_without_asking_other_hosts(site: Path) -> None:
     for page in site.rglob("*.html"):
         assert not re.search(r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"https?://", page.read_text()), page
@@ -122,7 +143,8 @@ def test_the_readme_fits_on_a_few_screens() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Anchors within the site are checked by its build."""
+    """Anchors within the site are checked by its build; GitHub shows no link that has no text."""
+    assert "[](" not in document.read_text()
     for target in re.findall(r"\]\((?!http|#)<?([^)#>]+)(?:#[^)]*)?>?\)", document.read_text()):
         assert (document.parent / target).exists(), f"{relative(document)} links to {target}"
 

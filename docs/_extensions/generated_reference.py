@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docutils import nodes
-from reference_tables import ReferenceError, client_section, error_table, settings_sections
+from reference_tables import PageError, client_section, error_table, settings_sections
 from rendered_openapi import render_openapi
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -23,7 +23,7 @@ class _Generated(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         try:
             text = self.render()
-        except ReferenceError as error:
+        except PageError as error:
             raise self.error(str(error)) from error
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 

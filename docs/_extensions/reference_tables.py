@@ -15,7 +15,7 @@ from image_gateway.errors import GatewayError
 from image_gateway.settings import SettingsSchema
 
 
-class ReferenceError(Exception):
+class PageError(Exception):
     """The page and the code do not agree."""
 
 
@@ -27,13 +27,13 @@ def settings_sections(lines: list[str]) -> str:
         title, _, patterns = line.partition(":")
         names = [name for name in left if any(fnmatchcase(name, pattern) for pattern in patterns.split())]
         if not names:
-            raise ReferenceError(f"no setting matches {patterns}")
+            raise PageError(f"no setting matches {patterns}")
         rows = [_setting_row(name, left.pop(name)) for name in names]
         sections.append(
             "\n".join([f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows])
         )
     if left:
-        raise ReferenceError(f"these settings are in no section: {', '.join(left)}")
+        raise PageError(f"these settings are in no section: {', '.join(left)}")
     return "\n\n".join(sections)
 
 
@@ -61,11 +61,11 @@ def error_table(lines: list[str]) -> str:
     rows = ["| code | status | `Retry-After` | meaning |", "|---|---|---|---|"]
     for code, kind in sorted(error_kinds().items(), key=lambda item: (item[1].status, item[0])):
         if code not in meanings:
-            raise ReferenceError(f"the page does not explain the error code {code}")
+            raise PageError(f"the page does not explain the error code {code}")
         wait = getattr(kind, "retry_after", None)
         rows.append(f"| `{code}` | {kind.status} | {f'{wait} s' if wait else ''} | {meanings.pop(code)} |")
     if meanings:
-        raise ReferenceError(f"no such error codes: {', '.join(meanings)}")
+        raise PageError(f"no such error codes: {', '.join(meanings)}")
     return "\n".join(rows)
 
 
@@ -92,7 +92,7 @@ def client_section(names: list[str]) -> str:
             if getattr(value, "__module__", None) == module.__name__:
                 found[name] = (module.__name__, "autoclass" if isinstance(value, type) else "autofunction")
     if unknown := [name for name in names if name not in found]:
-        raise ReferenceError(f"image_gateway.client defines no {', '.join(unknown)}")
+        raise PageError(f"image_gateway.client defines no {', '.join(unknown)}")
     blocks = []
     for name in names:
         module_name, directive = found[name]
