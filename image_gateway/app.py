@@ -34,15 +34,15 @@ from image_gateway.routes.http.public_url import OriginRules, install_origin
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
-from image_gateway.routes.images import make_images_blueprint
-from image_gateway.routes.leases import make_leases_blueprint
-from image_gateway.routes.metrics import make_metrics_blueprint
-from image_gateway.routes.reading import (
+from image_gateway.routes.image_bytes import (
     ReadHandler,
     make_chunked_blueprint,
     make_lease_paths_blueprint,
     make_stream_blueprint,
 )
+from image_gateway.routes.images import make_images_blueprint
+from image_gateway.routes.leases import make_leases_blueprint
+from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
