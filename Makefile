@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test system lint docs unit live test-postgres races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
+.PHONY: help demo run test system lint docs unit live test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ live: $(READY) ## Tests with real gunicorn processes and a real store
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
 	.ci/with-postgres $(BIN)/pytest -q -n 2 -m database
+
+coverage: $(READY) ## Branch coverage of the tests that need no store, as a table and in htmlcov/
+	$(BIN)/pytest -q -n auto --ignore=tests/live --cov --cov-report=term --cov-report=html
 
 races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
 	RACE_ROUNDS=1000 $(BIN)/pytest -q -n auto --timeout 1800 tests/services/test_races.py
@@ -78,5 +81,5 @@ $(READY): setup.cfg requirements/dev.txt
 	@sh requirements/make-venv.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-clean: ## Remove the virtual environment and all local data
-	rm -rf $(VENV) .image-gateway
+clean: ## Remove the virtual environment, reports and all local data
+	rm -rf $(VENV) .image-gateway .coverage htmlcov
