@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test system lint docs unit live test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,7 +18,9 @@ demo: $(READY) ## Send an image (FILE=path, or a sample) through the service and
 run: $(READY) ## Run store and gateway on :3000 until Ctrl-C (EDGE=true: nginx in front); data stay in .image-gateway/
 	@$(BIN)/image-gateway dev $(if $(filter true 1 yes,$(EDGE)),--edge)
 
-test: system lint unit live ## Lint, types, import contracts, unit tests, tests against a real store
+test: system lint unit live ## Lint, unit tests, tests with a real store: what any change can break
+
+test-all: test thorough test-postgres ## `make test`, the tests marked `thorough`, PostgreSQL
 
 system: ## Install the system packages that the tests need, as far as that is allowed
 	@sh requirements/system-packages.sh nginx=nginx
@@ -35,10 +37,13 @@ docs: $(READY) ## Build the documentation site into docs/_build/html; warnings a
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
 
 unit: $(READY) ## Tests that need no store
-	$(BIN)/pytest -q -n auto --ignore=tests/live
+	$(BIN)/pytest -q -n auto --ignore=tests/live -m "not thorough"
 
 live: $(READY) ## Tests with real gunicorn processes and a real store
-	$(BIN)/pytest -q -n 2 --dist loadgroup tests/live
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/live -m "not thorough"
+
+thorough: system $(READY) ## The tests that take long and that few changes break
+	$(BIN)/pytest -q -n 2 --dist loadfile -m thorough
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
 	.ci/with-postgres $(BIN)/pytest -q -n 2 -m database

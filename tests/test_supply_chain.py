@@ -27,6 +27,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return {entry: set(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest)) for entry, rest in entries}
 
 
+@pytest.mark.thorough
 def test_the_sbom_names_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
     command = [sys.executable, str(ROOT / "requirements" / "sbom.py"), str(file)]

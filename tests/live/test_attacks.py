@@ -22,6 +22,7 @@ from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from tests.live.support import exchange
 
+pytestmark = pytest.mark.thorough
 Attack = Callable[[int, str], list[socket.socket]]
 WORKERS, THREADS, SEND_TIMEOUT = 2, 16, 2
 BACK_WITHIN = SEND_TIMEOUT + 5

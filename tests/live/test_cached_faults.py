@@ -24,6 +24,7 @@ from tests.live.test_faults import (
 )
 from tests.support.fault_proxy import Fault
 
+pytestmark = pytest.mark.thorough
 # More than the cache holds, so that the store is asked again and again.
 IMAGES = 8
 

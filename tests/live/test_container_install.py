@@ -22,8 +22,7 @@ from image_gateway.local.processes import ManagedProcess
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 INSTALL_SECONDS = 240
-# In one process of pytest-xdist: the installation is made once.
-pytestmark = pytest.mark.xdist_group("container")
+pytestmark = pytest.mark.thorough
 
 
 @dataclass(frozen=True)

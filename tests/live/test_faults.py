@@ -177,6 +177,7 @@ def _length_asked(request: bytes) -> int:
     return int(match[2]) + 1 - int(match[1]) if match else SIZE
 
 
+@pytest.mark.thorough
 def test_cuts_anywhere(scene: Scene, image_id: str) -> None:
     scene.proxy.plan = cuts = RandomCuts(scene.proxy)
     outcomes: Counter[str] = Counter()

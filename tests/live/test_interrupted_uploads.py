@@ -25,6 +25,7 @@ from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
 from tests.live.support import COMMAND, unknown_to_the_catalog
 
+pytestmark = pytest.mark.thorough
 MIB = 1024 * 1024
 SIZE, PARTS = 180 * MIB, 36
 # Each kind twice.

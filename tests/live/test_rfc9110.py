@@ -15,10 +15,11 @@ from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway
 from tests.live.support import entity_of
+from tests.support.depth import depths
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
-EXAMPLES = 500
+EXAMPLES = depths(50, 500)
 DATA = random.Random(9110).randbytes(5000)
 USER = f"user-{uuid.uuid4()}"
 
@@ -43,8 +44,9 @@ def connection(gateway: LocalGateway) -> Iterator[http.client.HTTPConnection]:
     kept.close()
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 def test_any_request_is_answered_as_the_rfc_has_it(
-    connection: http.client.HTTPConnection, image_id: str, entity: Entity
+    connection: http.client.HTTPConnection, image_id: str, entity: Entity, examples: int
 ) -> None:
     def ask(method: str, headers: dict[str, str]) -> Answer:
         connection.request(method, f"/v1/images/{image_id}/range", headers={"X-User-Id": USER, **headers})
@@ -52,7 +54,7 @@ def test_any_request_is_answered_as_the_rfc_has_it(
             return seen(response.status, response.headers, response.read())
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -22,6 +22,7 @@ from image_gateway.client.transfer import upload_file
 from image_gateway.local.gateway import LocalGateway
 from tests.live.conftest import StartGateway
 
+pytestmark = pytest.mark.thorough
 DATA = os.urandom(1024) * (12 * 1024)
 BOUND = 30
 

@@ -26,6 +26,7 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("soak")
 
 
+@pytest.mark.thorough
 def test_a_mixed_load_leaves_nothing_behind() -> None:
     command = [sys.executable, "bench/soak.py", "--seconds", str(SECONDS), "--clients", str(CLIENTS)]
     ended = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)

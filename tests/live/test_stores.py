@@ -32,6 +32,7 @@ from tests.support.databases import Databases
 from tests.support.moto_store import running_moto
 from tests.support.world import Image, World, make_world
 
+pytestmark = pytest.mark.thorough
 MIB = 1024 * 1024
 PART = 5 * MIB
 DATA = random.Random(3).randbytes(PART + 4096)

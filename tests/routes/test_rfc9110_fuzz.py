@@ -24,11 +24,12 @@ from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
 from tests.support.databases import Databases
+from tests.support.depth import depths
 from tests.support.records import FREE, NOW, make_record
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
-EXAMPLES = 400
+EXAMPLES = depths(40, 400)
 ENTITIES = [
     Entity(bytes(number % 251 for number in range(1000)), '"d41d8cd98f00b204-7"', 1_795_374_001),
     Entity(b"sevenby", '"E"', 951_868_799),
@@ -98,10 +99,11 @@ def scene(
     databases.drop(url)
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: f"{len(entity.data)} bytes")
-def test_any_request_is_answered_as_the_rfc_has_it(scene: Scene, entity: Entity) -> None:
+def test_any_request_is_answered_as_the_rfc_has_it(scene: Scene, entity: Entity, examples: int) -> None:
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -25,13 +25,14 @@ from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 from image_gateway.services.sweeping import Sweeper
 from image_gateway.services.uploads import NewImage, UploadRules, Uploads
+from tests.support.depth import depths
 from tests.support.memory_store import MemoryStore
 
 OWNER = "alice"
 ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
 # `make races` plays more.
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "60"))
+ROUNDS = depths(6, int(os.environ.get("RACE_ROUNDS", "60")))
 # Before these an image must have been completed.
 ON_COMPLETE = {"publish"}
 ACTS = ("complete", "abort", "delete", "publish", "sweep", "describe")
@@ -121,11 +122,12 @@ def meet(gateway: Gateway, record: ImageRecord, name: str, start: threading.Barr
         return refusal
 
 
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda name: name)
-def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str) -> None:
+def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str, rounds: int) -> None:
     complete_first = bool({one, other} & ON_COMPLETE) and "complete" not in (one, other)
     with ThreadPoolExecutor(2) as pool:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             gateway = Gateway(catalog, seed=number)
             record = gateway.begin(complete=complete_first or number % 2 == 1)
             start = threading.Barrier(2)
@@ -143,9 +145,10 @@ def _remove(gateway: Gateway, record: ImageRecord) -> None:
     assert gateway.catalog.usage(OWNER) == Usage(0, 0)
 
 
-def test_eight_completes_at_once_get_the_winners_answer(catalog: Catalog) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_eight_completes_at_once_get_the_winners_answer(catalog: Catalog, rounds: int) -> None:
     with ThreadPoolExecutor(8) as pool:
-        for number in range(ROUNDS // 3):
+        for number in range(rounds // 3):
             gateway = Gateway(catalog, seed=number)
             record = gateway.begin(complete=False)
             answers = list(pool.map(gateway.act, ["complete"] * 8, [record] * 8))

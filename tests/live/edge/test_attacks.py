@@ -22,6 +22,7 @@ from image_gateway.settings import load_settings
 from tests.live.edge.conftest import Answer, Pair, running_pair
 from tests.support.honest_client import honest_client
 
+pytestmark = pytest.mark.thorough
 MIB = 1024 * 1024
 BLOCK = random.Random(11).randbytes(MIB)
 DATA = BLOCK * 48

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from tests.live.edge.conftest import CHUNK, DATA, SIZE, SLICE, Pair, StartPair, running_pair
 from tests.live.support import entity_of
+from tests.support.depth import depths
 from tests.support.keys import make_key, pem_of
 from tests.support.rfc9110 import Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
@@ -115,13 +116,14 @@ def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
     kept.close()
 
 
+@pytest.mark.parametrize("examples", depths(60, 600))
 def test_any_request_is_answered_as_the_rfc_has_it(
-    connection: http.client.HTTPConnection, owner: str, image_id: str, entity: Entity
+    connection: http.client.HTTPConnection, owner: str, image_id: str, entity: Entity, examples: int
 ) -> None:
     """As for the gateway alone, except that nginx cannot tell an empty condition from none."""
 
     @settings(
-        max_examples=600,
+        max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -131,6 +131,7 @@ class QuickCuts(RandomCuts):
     KINDS = ["reset"] * 9 + ["end"] * 9 + ["silence"]
 
 
+@pytest.mark.thorough
 def test_cuts_anywhere(cut: Pair, proxy: FaultProxy, owner: str) -> None:
     """By short and long ranges; what was cut once is right when it is read again."""
     images = [cut.make_image(owner, LARGE) for _ in range(IMAGES)]

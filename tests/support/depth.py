@@ -1,0 +1,12 @@
+"""One test at two depths: a short form for `make test`, and a long one that `make test-all` adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def depths(short: Any, long: Any) -> list[Any]:
+    """The values of one parameter; the test of the long one is marked `thorough`."""
+    return [pytest.param(short, id="short"), pytest.param(long, id="long", marks=pytest.mark.thorough)]
