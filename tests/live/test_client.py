@@ -127,6 +127,7 @@ def test_listed_renamed_and_deleted(run: Run, small: Path) -> None:
     run("download", found["imageId"], "-o", "gone", status=1)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_and_on_without_memory(
     run: Run, variables: dict[str, str], api: GatewayClient, disk: Path, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_ctrl_c_and_on_without_memory(
     assert sha256(tmp_path / "back.img") == sha256(disk)
 
 
+@pytest.mark.thorough
 def test_a_download_goes_on_after_a_kill(
     run: Run, variables: dict[str, str], disk: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_download_goes_on_after_a_kill(
     assert sha256(tmp_path / "back.img") == sha256(disk)
 
 
+@pytest.mark.thorough
 def test_another_version_is_never_mixed_in(
     run: Run, store: LocalStore, variables: dict[str, str], disk: Path, tmp_path: Path
 ) -> None:

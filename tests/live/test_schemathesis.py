@@ -17,8 +17,17 @@ from tests.live.edge.conftest import Pair, running_pair
 from tests.live.support import run_cli
 from tests.support.contract import close_objects, load_contract
 
-# Through nginx, which passes on what it does not know, fewer.
-EXAMPLES = {"gateway": 25, "edge": 8}
+# How many examples, and in which phases; fewer through nginx, which passes on what it does not know.
+SHORT, LONG, LONG_THROUGH_NGINX = (
+    (1, "examples,fuzzing"),
+    (25, "examples,coverage,fuzzing"),
+    (8, "examples,coverage,fuzzing"),
+)
+SERVERS = [
+    pytest.param(("gateway", SHORT), id="gateway-short"),
+    pytest.param(("gateway", LONG), id="gateway-long", marks=pytest.mark.thorough),
+    pytest.param(("edge", LONG_THROUGH_NGINX), id="edge-long", marks=pytest.mark.thorough),
+]
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -51,7 +60,8 @@ def closed_contract(tmp_path: Path, client: GatewayClient, environment: dict[str
     return path
 
 
-def run(contract: Path, url: str, user: str, examples: int) -> subprocess.CompletedProcess[str]:
+def run(contract: Path, url: str, user: str, depth: tuple[int, str]) -> subprocess.CompletedProcess[str]:
+    examples, phases = depth
     return subprocess.run(
         [
             Path(sys.executable).parent / "schemathesis",
@@ -61,7 +71,7 @@ def run(contract: Path, url: str, user: str, examples: int) -> subprocess.Comple
             f"--max-examples={examples}",
             "--seed=20261122",
             f"--checks={','.join(CHECKS)}",
-            "--phases=examples,coverage,fuzzing",
+            f"--phases={phases}",
             "--suppress-health-check=all",
             "--warnings=off",
             f"--header=X-User-Id: {user}",
@@ -80,17 +90,20 @@ def pair(environment: dict[str, str], tmp_path: Path) -> Iterator[Pair]:
         yield running
 
 
-@pytest.fixture(params=["gateway", "edge"])
-def server(request: pytest.FixtureRequest) -> tuple[str, int]:
-    """An address, the gateway's or that of nginx before another one, and how many examples to try there."""
-    pair: Pair | None = request.getfixturevalue("pair") if request.param == "edge" else None
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> tuple[str, tuple[int, str]]:
+    """An address, the gateway's or that of nginx before another one, and how deeply to look there."""
+    name, depth = request.param
+    pair: Pair | None = request.getfixturevalue("pair") if name == "edge" else None
     gateway: LocalGateway = request.getfixturevalue("gateway")
-    return gateway.url if pair is None else pair.edge.url, EXAMPLES[request.param]
+    return gateway.url if pair is None else pair.edge.url, depth
 
 
-def test_the_contract_is_kept(server: tuple[str, int], client: GatewayClient, closed_contract: Path) -> None:
-    url, examples = server
-    ended = run(closed_contract, url, client._headers["X-User-Id"], examples)
+def test_the_contract_is_kept(
+    server: tuple[str, tuple[int, str]], client: GatewayClient, closed_contract: Path
+) -> None:
+    url, depth = server
+    ended = run(closed_contract, url, client._headers["X-User-Id"], depth)
     assert ended.returncode == 0, ended.stdout[-6000:]
 
 
@@ -102,6 +115,6 @@ def test_an_undocumented_field_is_found(
     contract["paths"] = {"/health": contract["paths"]["/health"]}
     contract["components"]["responses"]["Ok"]["content"]["application/json"]["schema"]["required"] = []
     closed_contract.write_text(yaml.safe_dump(contract))
-    ended = run(closed_contract, gateway.url, client._headers["X-User-Id"], EXAMPLES["gateway"])
+    ended = run(closed_contract, gateway.url, client._headers["X-User-Id"], LONG)
     assert ended.returncode == 1
     assert "Response violates schema" in ended.stdout

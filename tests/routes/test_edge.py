@@ -54,6 +54,19 @@ def test_a_permission_says_where_the_bytes_lie(edge: World, image: Image) -> Non
 
 
 @pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "no-store"),
+        (1, "max-age=1, stale-while-revalidate=0, stale-if-error=30"),
+        (2, "max-age=1, stale-while-revalidate=1, stale-if-error=30"),
+    ],
+)
+def test_how_long_a_permission_holds(edge: World, image: Image, seconds: int, expected: str) -> None:
+    chosen = edge.with_settings(access_cache_seconds=seconds)
+    assert ask(chosen, image.path("range")).headers["Cache-Control"] == expected
+
+
+@pytest.mark.parametrize(
     ("path", "user"),
     [
         ("range", None),

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 
@@ -176,20 +175,6 @@ def test_a_permission_does_not_outlive_its_lease(start_pair: StartPair, owner: s
     path = f"/v1/l/{lease['token']}/disk.img"
     assert pair.ask("GET", path, READ).status == 206
     assert _until(pair, path, {}, 401, 5) <= 4
-
-
-@pytest.mark.parametrize("seconds", ["0", "1", "2"])
-def test_how_long_a_permission_holds(start_pair: StartPair, owner: str, seconds: str, tmp_path: Path) -> None:
-    pair = start_pair(ACCESS_CACHE_SECONDS=seconds)
-    image_id = pair.make_image(owner)
-    headers = {"X-User-Id": owner, "X-Edge-Token": pair.environment["EDGE_TOKEN"], **READ}
-    answer = pair.ask("GET", f"/v1/images/{image_id}/range", headers, direct=True)
-    expected = {
-        "0": "no-store",
-        "1": "max-age=1, stale-while-revalidate=0, stale-if-error=30",
-        "2": "max-age=1, stale-while-revalidate=1, stale-if-error=30",
-    }
-    assert answer.headers["cache-control"] == expected[seconds]
 
 
 def _codes(answer: Answer) -> tuple[int, str | None]:

@@ -529,6 +529,7 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("most", [16 * MIB, 10 * 1024 * MIB], ids=["small cache", "default cache"])
 def test_a_full_cache_disk_does_not_stop_reads(
     environment: dict[str, str], tmp_path: Path, owner: str, most: int
