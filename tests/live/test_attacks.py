@@ -51,7 +51,7 @@ def attacked(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
     log = tmp_path_factory.mktemp("attacked") / "gateway.log"
     running = start_gateway({**os.environ, **environment, **changes}, port=find_free_ports(1)[0], log=log)
     yield running
-    running.stop(grace=3)
+    running.process.kill()
 
 
 @pytest.fixture(scope="module")

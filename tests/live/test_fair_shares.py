@@ -168,7 +168,7 @@ def forgetful(
     log = folder / "gateway.log"
     running = start_gateway({**os.environ, **environment, **changes}, port=find_free_ports(1)[0], log=log)
     yield running
-    running.stop(grace=3)
+    running.process.kill()
 
 
 @pytest.mark.parametrize("how", ["lease", "share", "delete"])

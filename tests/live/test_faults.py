@@ -123,7 +123,7 @@ def scene_over(
         scene = Scene(gateway, proxy, store, Catalog(engine))
         yield scene
         scene.close()
-        gateway.stop()
+        gateway.process.kill()
     engine.dispose()
 
 

@@ -35,7 +35,7 @@ def impatient(
     log = tmp_path_factory.mktemp("impatient") / "gateway.log"
     running = start_gateway({**os.environ, **environment, **changes}, port=find_free_ports(1)[0], log=log)
     yield running
-    running.stop(grace=3)
+    running.process.kill()
 
 
 @pytest.fixture(scope="module")

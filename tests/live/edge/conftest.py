@@ -140,7 +140,7 @@ def running_pair(environment: Mapping[str, str], folder: Path, **changes: str) -
     settings = load_settings(variables)
     with ExitStack() as stack:
         gateway = start_gateway({**os.environ, **variables}, port=gateway_port, log=folder / "gateway.log")
-        stack.callback(gateway.stop)
+        stack.callback(gateway.process.kill)
         edge = start_edge(settings, store_address(settings), place)
         stack.callback(edge.stop)
         yield Pair(gateway, edge, variables, place)

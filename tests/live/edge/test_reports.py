@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -18,9 +19,14 @@ from tests.support.numbers import parse_page, total
 
 
 @pytest.fixture
-def pair(start_pair: StartPair) -> Pair:
+def pair(start_pair: StartPair, tmp_path: Path) -> Pair:
     metrics_port, report_port = find_free_ports(2)
-    running = start_pair(METRICS_PORT=str(metrics_port), EDGE_REPORT_ADDRESS=f"127.0.0.1:{report_port}")
+    # A killed gateway leaves its temporary files.
+    running = start_pair(
+        METRICS_PORT=str(metrics_port),
+        EDGE_REPORT_ADDRESS=f"127.0.0.1:{report_port}",
+        TMPDIR=str(tmp_path),
+    )
     # What is reported before somebody listens is lost. The process listens for reports first.
     wait_for(lambda: _is_served(metrics_port))
     return running
