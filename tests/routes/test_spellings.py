@@ -13,7 +13,6 @@ from image_gateway.domain.images import ImageState
 from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
-from tests.support.depth import depths
 from tests.support.world import OWNER, World, lasting_world
 
 PREFIX = "/v1/images/{id}"
@@ -90,13 +89,13 @@ def state_of(world: World, image_id: str) -> tuple[object, ...]:
     return record.state, record.name, record.reserved_bytes, record.visibility, len(objects), uploads
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1].format(id='ID')}")
 @pytest.mark.parametrize("complete", [False, True], ids=["uploading", "complete"])
-@pytest.mark.parametrize("examples", depths(1, 3))
 def test_a_spelling_does_the_whole_of_it(
-    lasting: World, route: tuple[str, str, object], complete: bool, examples: int
+    lasting: World, route: tuple[str, str, object], complete: bool
 ) -> None:
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(capitals=strategies.integers(1, 2**36 - 1))
     def check(capitals: int) -> None:
         plain_id, plain_upload = make(lasting, complete)

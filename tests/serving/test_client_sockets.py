@@ -47,6 +47,7 @@ def test_a_request_that_does_not_arrive_in_time_counts_as_closed(pair: Pair) -> 
         client.send(b"the rest")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pause", [SECONDS / 20, 0], ids=["drips", "is endless"])
 def test_a_request_that_goes_on_too_long_counts_as_closed(pair: Pair, pause: float) -> None:
     served, client = pair

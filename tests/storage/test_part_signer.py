@@ -34,6 +34,8 @@ ADDRESSES: dict[str, dict[str, Any]] = {
         "path_style": True,
     },
 }
+# The others are thorough.
+QUICK = ("an IPv6 address", "a public endpoint")
 BUCKETS = ("images", "dotted.bucket.name", "Old_Bucket")
 TOKENS = (None, "session/token+with=signs&more%20")
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -68,7 +70,13 @@ def signer_of(
     return found
 
 
-@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough, id=name)
+        for name in ADDRESSES
+    ],
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     bucket=st.sampled_from(BUCKETS),
