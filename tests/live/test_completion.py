@@ -63,6 +63,7 @@ def complete(api: Api, plan: dict[str, Any]) -> tuple[int, Any]:
 
 
 @pytest.mark.database
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", ["before the store", "after the store", "after the record"])
 def test_a_gateway_killed_while_completing(
     start: StartGateway, store: LocalStore, environment: dict[str, str], database_url: str, moment: str
@@ -113,6 +114,7 @@ def test_a_gateway_killed_while_completing(
     assert unknown_to_the_catalog(environment, store.address, database_url) == []
 
 
+@pytest.mark.thorough
 def test_more_parts_than_the_store_lists_at_once(gateway: LocalGateway) -> None:
     api = Api(gateway, f"user-{uuid.uuid4()}")
     plan = begin(api)

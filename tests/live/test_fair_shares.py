@@ -157,7 +157,13 @@ def test_signing_and_hashing_hold_nobody_up(busy: LocalGateway, tmp_path: Path) 
         assert (again.status, json.loads(again.data)["size"]) == (200, len(data))
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["no cache", "block cache"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="no cache"),
+        pytest.param(True, id="block cache", marks=pytest.mark.thorough),
+    ],
+)
 def forgetful(
     request: pytest.FixtureRequest, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalGateway]:

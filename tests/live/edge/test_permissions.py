@@ -181,6 +181,7 @@ def _codes(answer: Answer) -> tuple[int, str | None]:
     return answer.status, answer.code
 
 
+@pytest.mark.thorough
 def test_while_the_gateway_is_away_fresh_permissions_go_on(start_pair: StartPair, owner: str) -> None:
     pair = start_pair()
     image_id = pair.make_image(owner)
