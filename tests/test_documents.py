@@ -19,7 +19,7 @@ from image_gateway.settings import SettingsSchema
 from tests.support.documents import DOCUMENTS, PAGES, ROOT, blocks_of
 
 FIELDS = list(SettingsSchema().fields.values())
-LANGUAGES = {"bash", "console", "html", "ini", "js", "json", "mermaid", "python", "text", "yaml", ""}
+LANGUAGES = {"bash", "console", "diff", "html", "ini", "js", "json", "mermaid", "python", "text", "yaml", ""}
 _PATH_IN_TEXT = re.compile(r"\b(?:docs|deploy|bench)/[\w./-]*\w")
 
 
@@ -154,7 +154,10 @@ def test_paths_of_documents_in_code_and_comments_exist() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     wrong = []
     for name in tracked.stdout.splitlines():
-        if not name.endswith((".py", ".md", ".yaml", ".yml", ".cfg", ".toml", ".jinja", ".sh", "Makefile")):
+        # The paths of pre-commit's hooks are patterns.
+        if name == ".pre-commit-config.yaml" or not name.endswith(
+            (".py", ".md", ".yaml", ".yml", ".cfg", ".toml", ".jinja", ".sh", "Makefile")
+        ):
             continue
         for path in _PATH_IN_TEXT.findall((ROOT / name).read_text()):
             if not path.startswith("docs/_build") and not (ROOT / path).exists():
