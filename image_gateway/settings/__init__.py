@@ -1,4 +1,4 @@
-"""The settings; each variable is a field of `SettingsSchema`."""
+"""Settings read from environment variables; `SettingsSchema` defines one field per variable."""
 
 from image_gateway.settings.fields import is_loopback
 from image_gateway.settings.model import MASK, Settings, SettingsError, load_settings

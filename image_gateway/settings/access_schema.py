@@ -1,4 +1,4 @@
-"""The variables about who may do what: identity, leases and limits."""
+"""Settings for authentication, leases and rate limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADMIN_CLAIM = re.compile(_CLAIM.pattern + r"(=[!-~]{1,128})?", re.ASCII)
 
 
 class AccessSchema(Schema):
-    """Identity, leases and limits."""
+    """Authentication, leases and rate limits."""
 
     auth_mode = choice(
         "dev",
@@ -35,45 +35,45 @@ class AccessSchema(Schema):
         data_key="AUTH_MODE",
         load_default="dev",
         metadata=doc(
-            "Who the caller is: dev believes X-User-Id, oidc takes bearer JWTs, none makes everyone `public`"
+            "Authentication: dev trusts X-User-Id, oidc verifies bearer JWTs, none makes everyone `public`"
         ),
     )
     allow_insecure_dev_auth = boolean(
         data_key="ALLOW_INSECURE_DEV_AUTH",
         load_default=False,
-        metadata=doc("Let AUTH_MODE=dev listen beyond this machine, where everyone may say who they are"),
+        metadata=doc("Allow AUTH_MODE=dev on non-loopback addresses, where any client can claim any user id"),
     )
     oidc_issuer = fields.String(
         data_key="OIDC_ISSUER",
         load_default=None,
         validate=check_url,
-        metadata=doc("Issuer of the tokens, as their `iss` says", "https://id.example.com/"),
+        metadata=doc("Token issuer; must equal the `iss` claim", "https://id.example.com/"),
     )
     oidc_audience = Words(
         data_key="OIDC_AUDIENCE",
         load_default=(),
-        metadata=doc("Audiences that are accepted, comma-separated", "image-gateway"),
+        metadata=doc("Accepted audiences (`aud`), comma-separated", "image-gateway"),
     )
     oidc_jwks_url = fields.String(
         data_key="OIDC_JWKS_URL",
         load_default=None,
         validate=check_url,
-        metadata=doc("The issuer's keys; discovered from the issuer when empty"),
+        metadata=doc("URL of the issuer's JWKS; found through OpenID discovery when empty"),
     )
     oidc_user_claim = matching(
         _CLAIM,
-        "must be the name of a claim",
+        "must be a claim name",
         data_key="OIDC_USER_CLAIM",
         load_default="sub",
-        metadata=doc("Claim that is the user's id; it must never change for a user"),
+        metadata=doc("Claim that holds the user id; its value must never change for a user"),
     )
     oidc_admin_claim = matching(
         _ADMIN_CLAIM,
-        "must be a claim's name, or name=value",
+        "must be a claim name, or name=value",
         data_key="OIDC_ADMIN_CLAIM",
         load_default=None,
         metadata=doc(
-            "Claim that makes an admin: a name (true), or name=value; dots descend",
+            "Claim that marks an admin: name (must be true) or name=value; dots select nested claims",
             "realm_access.roles=admin",
         ),
     )
@@ -82,58 +82,60 @@ class AccessSchema(Schema):
         300,
         data_key="OIDC_LEEWAY_SECONDS",
         load_default=30,
-        metadata=doc("How far the provider's clock may be off"),
+        metadata=doc("Allowed clock difference to the identity provider"),
     )
     hide_foreign_images = boolean(
         data_key="HIDE_FOREIGN_IMAGES",
         load_default=False,
-        metadata=doc("Answer 404 instead of 403 for images of others"),
+        metadata=doc("Return 404 instead of 403 for images that the user may not access"),
     )
     gateway_auth_mode = choice(
         "url",
         "cookie",
         data_key="GATEWAY_AUTH_MODE",
         load_default="url",
-        metadata=doc("How stream-url's lease is carried where there is no CloudFront"),
+        metadata=doc("How stream-url passes the lease without CloudFront: in the URL or in a cookie"),
     )
     lease_keys = LeaseKeys(
         data_key="LEASE_KEYS",
         load_default=(),
         metadata=doc(
-            "Keys of leases as id:secret, comma-separated; first signs, all verify; empty: new each start",
+            "Lease keys as id:secret, comma-separated; first signs, all verify; random per start when empty",
             secret=True,
         ),
     )
     lease_ttl_seconds = number(
-        5, DAY, data_key="LEASE_TTL_SECONDS", load_default=600, metadata=doc("Lifetime of a lease by default")
+        5, DAY, data_key="LEASE_TTL_SECONDS", load_default=600, metadata=doc("Default lease lifetime")
     )
     lease_max_ttl_seconds = number(
         5,
         DAY,
         data_key="LEASE_MAX_TTL_SECONDS",
         load_default=3600,
-        metadata=doc("Longest lifetime that may be asked for; longer ones are cut to it"),
+        metadata=doc("Maximum lease lifetime; longer requests are reduced to it"),
     )
     lease_session_seconds = number(
         60,
         30 * DAY,
         data_key="LEASE_SESSION_SECONDS",
         load_default=43_200,
-        metadata=doc("How long a lease can be renewed, and lifetime of stream-url's"),
+        metadata=doc("How long a lease can be renewed; also the lifetime of stream-url leases"),
     )
     lease_grace_seconds = number(
         0,
         3600,
         data_key="LEASE_GRACE_SECONDS",
         load_default=300,
-        metadata=doc("How long a lapsed lease can renew itself, and readers who chose to wait for that do"),
+        metadata=doc(
+            "How long after expiry a lease can be renewed, and how long opted-in readers wait for that"
+        ),
     )
     lease_admin_seconds = number(
         60,
         30 * DAY,
         data_key="LEASE_ADMIN_SECONDS",
         load_default=3600,
-        metadata=doc("Longest session of a lease that an admin makes of somebody else's image"),
+        metadata=doc("Maximum session of a lease that an admin creates for another user's image"),
     )
     lease_cookie_samesite = choice(
         "None",
@@ -146,52 +148,53 @@ class AccessSchema(Schema):
     lease_cookie_partitioned = boolean(
         data_key="LEASE_COOKIE_PARTITIONED",
         load_default=False,
-        metadata=doc("Partitioned attribute (CHIPS); needs LEASE_COOKIE_SAMESITE=None"),
+        metadata=doc("Partitioned attribute (CHIPS) of lease cookies; requires LEASE_COOKIE_SAMESITE=None"),
     )
     rate_limits = boolean(
-        data_key="RATE_LIMITS", load_default=True, metadata=doc("Whether the limits below are in force")
+        data_key="RATE_LIMITS", load_default=True, metadata=doc("Enable the rate limits below")
     )
     rate_limit_storage_url = fields.String(
         data_key="RATE_LIMIT_STORAGE_URL",
         load_default="memory://",
         metadata=doc(
-            "Where hits are counted: memory:// in each worker, redis://host:6379 for all", database=True
+            "Counter storage: memory:// counts per worker, redis://host:6379 across all workers",
+            database=True,
         ),
     )
     rate_limit_create = RateLimit(
         data_key="RATE_LIMIT_CREATE",
         load_default="120/minute",
-        metadata=doc("New images per user"),
+        metadata=doc("New images, per user"),
     )
     rate_limit_part_urls = RateLimit(
         data_key="RATE_LIMIT_PART_URLS",
         load_default="30000/minute",
-        metadata=doc("Part URLs signed, per user; an image has at most 10,000 parts"),
+        metadata=doc("Presigned part URLs, per user; an image has at most 10,000 parts"),
     )
     rate_limit_complete = RateLimit(
         data_key="RATE_LIMIT_COMPLETE",
         load_default="240/minute",
-        metadata=doc("Completions of uploads, per user"),
+        metadata=doc("Completed uploads, per user"),
     )
     rate_limit_leases = RateLimit(
         data_key="RATE_LIMIT_LEASES",
         load_default="120/minute",
-        metadata=doc("Leases made and renewed, per user"),
+        metadata=doc("Leases created or renewed, per user"),
     )
     rate_limit_redeem = RateLimit(
         data_key="RATE_LIMIT_REDEEM",
         load_default="30/minute",
-        metadata=doc("Share links redeemed, per address"),
+        metadata=doc("Redeemed share links, per client address"),
     )
     rate_limit_failed_auth = RateLimit(
         data_key="RATE_LIMIT_FAILED_AUTH",
         load_default="60/minute",
-        metadata=doc("Refused credentials per address, after which they are answered 429"),
+        metadata=doc("Failed authentications, per client address; further ones get 429"),
     )
     rate_limit_per_address = RateLimit(
         data_key="RATE_LIMIT_PER_ADDRESS",
         load_default="1200/minute",
-        metadata=doc("New images, leases and redemptions together, per address"),
+        metadata=doc("New images, leases and redeemed share links together, per client address"),
     )
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

@@ -1,4 +1,4 @@
-"""Kinds of settings: each a marshmallow field whose message says what is allowed."""
+"""marshmallow fields for settings; each error message states the accepted format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_IN_ORIGINS = re.compile(r"[\s*\\?#]")
 
 
 class WholeNumber(fields.Integer):
-    """Decimal digits and nothing else: `80x`, `8_0` and `+80` are mistakes."""
+    """A non-negative integer in decimal digits; rejects `80x`, `8_0` and `+80`."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not re.fullmatch(r"[0-9]{1,18}", str(value), re.ASCII):
@@ -26,7 +26,7 @@ class WholeNumber(fields.Integer):
 
 
 class Origins(fields.String):
-    """`*`, or http(s) origins separated by commas, into a tuple."""
+    """`*` or a comma-separated list of http(s) origins; loads a tuple."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         origins = [origin.strip() for origin in str(value).split(",")]
@@ -34,11 +34,11 @@ class Origins(fields.String):
             raise ValidationError(
                 "must be * or http(s) origins like https://app.example.com, comma-separated"
             )
-        return tuple(dict.fromkeys(_as_browsers_say(origin) for origin in origins))
+        return tuple(dict.fromkeys(_normalise_origin(origin) for origin in origins))
 
 
 class Origin(fields.String):
-    """One http(s) origin, as browsers say it."""
+    """One http(s) origin; loads the form that browsers send."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         origin = str(value).removesuffix("/")
@@ -46,11 +46,11 @@ class Origin(fields.String):
             raise ValidationError(
                 "must be one http(s) origin without a path, like https://images.example.com"
             )
-        return _as_browsers_say(origin)
+        return _normalise_origin(origin)
 
 
 class Hosts(fields.String):
-    """`host[:port]` separated by commas, into a tuple in lower case."""
+    """A comma-separated list of `host[:port]`; loads a tuple in lower case."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         hosts = [host.strip().lower() for host in str(value).split(",")]
@@ -69,7 +69,7 @@ class Address(fields.String):
 
 
 class Addresses(fields.String):
-    """`host:port` separated by commas, into a tuple."""
+    """A comma-separated list of `host:port`; loads a tuple."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         addresses = tuple(text.strip() for text in str(value).split(","))
@@ -79,7 +79,7 @@ class Addresses(fields.String):
 
 
 class Networks(fields.String):
-    """IP addresses and networks separated by commas, into a tuple of networks."""
+    """A comma-separated list of IP addresses and networks; loads a tuple of networks."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -92,15 +92,15 @@ def _is_address(text: str) -> bool:
     return is_origin(f"http://{text}") and _PORT_AT_END.search(text) is not None
 
 
-def _as_browsers_say(origin: str) -> str:
-    """Browsers send origins in lower case and without the scheme's own port."""
+def _normalise_origin(origin: str) -> str:
+    """Return the origin in lower case and without the default port (RFC 6454 section 6.2)."""
     lower = origin.lower()
-    own_port = {"https": ":443", "http": ":80"}.get(lower.partition("://")[0], "")
-    return lower.removesuffix(own_port) if own_port else lower
+    default_port = {"https": ":443", "http": ":80"}.get(lower.partition("://")[0], "")
+    return lower.removesuffix(default_port) if default_port else lower
 
 
 def is_origin(text: str) -> bool:
-    """Whether this is `http(s)://host[:port]` and nothing more."""
+    """Return whether the text is exactly `http(s)://host[:port]`."""
     if _NOT_IN_ORIGINS.search(text) or not text.isascii():
         return False
     try:
@@ -113,42 +113,42 @@ def is_origin(text: str) -> bool:
 
 
 class Words(fields.String):
-    """Texts separated by commas, into a tuple."""
+    """A comma-separated list of strings; loads a tuple."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         words = tuple(word.strip() for word in str(value).split(","))
         if not all(words):
-            raise ValidationError("must be texts separated by commas, none of them empty")
+            raise ValidationError("must be a comma-separated list without empty items")
         return words
 
 
 class LeaseKeys(fields.String):
-    """`id:secret` pairs separated by commas, into a tuple of pairs; the first is the one that signs."""
+    """A comma-separated list of `id:secret`; loads a tuple of pairs, the signing key first."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         pairs = [_LEASE_KEY.fullmatch(text.strip()) for text in str(value).split(",")]
         if not all(pairs):
             raise ValidationError(
                 "must be id:secret pairs, comma-separated: ids of 1 to 32 letters, digits, - and _, "
-                "secrets of 32 to 256 characters without commas or blanks: openssl rand -hex 32"
+                "secrets of 32 to 256 characters without commas or spaces, as from openssl rand -hex 32"
             )
         keys = tuple((pair[1], pair[2]) for pair in pairs if pair)
         if len({key_id for key_id, _ in keys}) < len(keys):
-            raise ValidationError("must not give one id to two keys")
+            raise ValidationError("must not use the same key id twice")
         return keys
 
 
 class RateLimit(fields.String):
-    """`60/minute`, in the notation of the library that counts."""
+    """A rate limit in the notation of the `limits` package, such as `60/minute`."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not _RATE.fullmatch(str(value)):
-            raise ValidationError("must be a number per time, like 60/minute or 1000/hour")
+            raise ValidationError("must be a count per period, like 60/minute or 1000/hour")
         return str(value)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether listening on this host reaches this machine only."""
+    """Return whether a socket bound to this host accepts connections from this machine only."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""The environment, read once into one frozen `Settings`; all mistakes are reported together."""
+"""Loads the environment into a frozen `Settings` and reports all errors together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from image_gateway.protocol.layout import normalise_base_path
 from image_gateway.settings.schema import CACHE_CONTROL, SettingsSchema
 
 MASK = "********"
-LONGEST_SHOWN = 200
+MAX_SHOWN_LENGTH = 200
 _DATABASE = re.compile(
     r"([a-z0-9+]+://)(.*@)?([A-Za-z0-9._-]+(?::[0-9]{1,5})?/[A-Za-z0-9._-]*)(\?.*)?", re.ASCII | re.DOTALL
 )
@@ -22,16 +22,16 @@ _QUERY_PASSWORD = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", r
 
 
 class SettingsError(Exception):
-    """The environment is unusable; `problems` has a line for each mistake, no secret in any."""
+    """The settings are invalid; `problems` has one line per error and contains no secrets."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("the settings are not usable:\n" + "\n".join(f"  {line}" for line in problems))
+        super().__init__("invalid settings:\n" + "\n".join(f"  {line}" for line in problems))
         self.problems = problems
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The effective settings; units are in the names, None means not set."""
+    """The effective settings; names end in the unit, None means not set."""
 
     s3_bucket: str
     aws_region: str
@@ -142,14 +142,14 @@ class Settings:
         return f"Settings({dict(self.masked())})"
 
     def masked(self) -> Iterator[tuple[str, str]]:
-        """Yield each variable's name and effective value, secrets replaced by asterisks."""
+        """Yield the name and effective value of each variable, with secrets masked."""
         values = asdict(self)
         for name, field in SettingsSchema().fields.items():
-            yield field.data_key or name, _shown_of(field, values[name])
+            yield field.data_key or name, _display_field(field, values[name])
 
     @property
     def cache_control(self) -> str:
-        """The Cache-Control that new image objects get."""
+        """Return the Cache-Control value for new image objects."""
         return CACHE_CONTROL[self.image_cache_control]
 
     @property
@@ -158,7 +158,11 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from an environment; SettingsError lists every mistake at once."""
+    """Load the settings from environment variables.
+
+    Raises:
+        SettingsError: Lists every invalid or missing variable.
+    """
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     schema = SettingsSchema(unknown=EXCLUDE)
     try:
@@ -175,51 +179,51 @@ def _explain(schema: Schema, error: ValidationError, given: Mapping[str, str]) -
     messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
     fields_by_variable = {field.data_key: field for field in schema.fields.values()}
     return [
-        _explain_one(variable, texts, fields_by_variable[variable], given.get(variable))
+        _explain_variable(variable, texts, fields_by_variable[variable], given.get(variable))
         for variable, texts in sorted(messages.items())
     ]
 
 
-def _explain_one(variable: str, texts: list[str], field: fields.Field[Any], value: str | None) -> str:
+def _explain_variable(variable: str, texts: list[str], field: fields.Field[Any], value: str | None) -> str:
     rule = "; ".join(texts)
     if value is None:
         return f"{variable} {'is required: ' + field.metadata['doc'] if field.required else rule}"
-    return f"{variable}={_shown_of(field, value)} {rule}"
+    return f"{variable}={_display_field(field, value)} {rule}"
 
 
-def _shown_of(field: fields.Field[Any], value: Any) -> str:
+def _display_field(field: fields.Field[Any], value: Any) -> str:
     if value == field.load_default:
-        return _shown(value, secret=False)
-    return _shown(value, secret="secret" in field.metadata, database="database" in field.metadata)
+        return _display_value(value, secret=False)
+    return _display_value(value, secret="secret" in field.metadata, database="database" in field.metadata)
 
 
-def _shown(value: Any, *, secret: bool, database: bool = False) -> str:
+def _display_value(value: Any, *, secret: bool, database: bool = False) -> str:
     if value is None:
         return ""
     if database and not str(value).startswith("sqlite:///"):
-        return _shown_database(str(value))
+        return _display_database_url(str(value))
     if secret:
         return MASK
     if isinstance(value, bool):
         return str(value).lower()
-    return _without_passwords(",".join(value) if isinstance(value, tuple) else str(value))
+    return _mask_passwords(",".join(value) if isinstance(value, tuple) else str(value))
 
 
-def _shown_database(url: str) -> str:
-    """Scheme, host and name; whatever else there is may be a password in the wrong place."""
+def _display_database_url(url: str) -> str:
+    """Return the URL with all but scheme, host and database name masked: passwords get misplaced."""
     match = _DATABASE.fullmatch(url)
     if match is None:
         return MASK
-    scheme, user, place, query = match.groups()
-    return f"{scheme}{f'{MASK}@' if user else ''}{place}{f'?{MASK}' if query else ''}"
+    scheme, user, host_and_name, query = match.groups()
+    return f"{scheme}{f'{MASK}@' if user else ''}{host_and_name}{f'?{MASK}' if query else ''}"
 
 
-def _without_passwords(text: str) -> str:
-    """One line of at most 200 characters, without what may be a secret in any variable."""
+def _mask_passwords(text: str) -> str:
+    """Return one line of at most 200 characters; masks URL passwords, secret parameters and PEM keys."""
     if "-----BEGIN" in text:
         return MASK
     hidden = _QUERY_PASSWORD.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", text))
     line = "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in hidden
     )
-    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"
+    return line if len(line) <= MAX_SHOWN_LENGTH else f"{line[:MAX_SHOWN_LENGTH]}…"
