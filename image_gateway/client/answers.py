@@ -1,4 +1,4 @@
-"""What the gateway answers, as values; what opens an upload stays out of every repr."""
+"""Dataclasses for API responses; upload ids, URLs and tokens are excluded from every repr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from image_gateway.client.credentials import Proof, bearer
 
 @dataclass(frozen=True)
 class NewUpload:
-    """The answer to a create, or what is left of it when an upload is resumed."""
+    """A multipart upload, newly created or to be resumed."""
 
     image_id: str
     upload_id: str = field(repr=False)
@@ -21,7 +21,7 @@ class NewUpload:
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part that the store has; the ETag is quoted."""
+    """A part stored in S3; `etag` includes the quotes."""
 
     number: int
     size: int
@@ -30,7 +30,7 @@ class StoredPart:
 
 @dataclass(frozen=True)
 class UploadStatus:
-    """An upload that is under way, with the parts that the store has."""
+    """An open upload and its stored parts."""
 
     upload: NewUpload
     size: int | None
@@ -40,7 +40,7 @@ class UploadStatus:
 
 @dataclass(frozen=True)
 class SignedParts:
-    """Part number → URL, and when these expire by the server's clock."""
+    """Presigned URLs by part number, and their expiry by the server's clock."""
 
     urls: dict[int, str] = field(repr=False)
     expires_at: datetime
@@ -49,7 +49,11 @@ class SignedParts:
 
 @dataclass(frozen=True)
 class Lease:
-    """A permission to read one image for so many seconds by the server's clock; `final` with its session."""
+    """Permission to read one image.
+
+    `lifetime` is in seconds by the server's clock. `final` means that the lease ends with its session and
+    cannot be renewed.
+    """
 
     lease_id: str
     image_id: str
@@ -60,7 +64,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A chunked image as its readers need it."""
+    """The manifest of a chunked image; `width` is the number of digits in a chunk's file name."""
 
     version: str
     chunk_size: int
@@ -69,15 +73,18 @@ class Manifest:
 
 
 def new_upload(answer: dict[str, Any]) -> NewUpload:
+    """Parse the response to a create request."""
     return NewUpload(answer["imageId"], answer["uploadId"], answer["partSize"])
 
 
 def upload_status(answer: dict[str, Any]) -> UploadStatus:
+    """Parse the status of an open upload."""
     parts = tuple(StoredPart(part["partNumber"], part["size"], part["etag"]) for part in answer["parts"])
     return UploadStatus(new_upload(answer), answer.get("sizeBytes"), answer.get("sha256"), parts)
 
 
 def signed_parts(answer: dict[str, Any]) -> SignedParts:
+    """Parse a batch of presigned part URLs."""
     urls = {item["partNumber"]: item["url"] for item in answer["urls"]}
     return SignedParts(
         urls, datetime.fromisoformat(answer["expiresAt"]), datetime.fromisoformat(answer["serverTime"])
@@ -85,7 +92,7 @@ def signed_parts(answer: dict[str, Any]) -> SignedParts:
 
 
 def lease(answer: dict[str, Any], date: str | None) -> Lease:
-    """Read a lease; `date` is the answer's own, without which this machine's clock has to do."""
+    """Parse a lease; `date` is the response's Date header, without which the local clock is used."""
     now = parsedate_to_datetime(date) if date else datetime.now(UTC)
     end, session_end = (datetime.fromisoformat(answer[name]) for name in ("expiresAt", "sessionEndsAt"))
     return Lease(
@@ -98,5 +105,6 @@ def lease(answer: dict[str, Any], date: str | None) -> Lease:
 
 
 def manifest(answer: dict[str, Any]) -> Manifest:
+    """Parse a chunk manifest."""
     hashes = [chunk["sha256"] for chunk in answer["chunks"]]
     return Manifest(answer["version"], answer["chunkSize"], answer["chunkIndexWidth"], hashes)

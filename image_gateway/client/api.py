@@ -1,4 +1,4 @@
-"""The gateway's HTTP API as a client sees it, over urllib3."""
+"""Client for the gateway's HTTP API, based on urllib3."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from image_gateway.client import answers
 from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
 from image_gateway.client.credentials import Credential, Fixed, Proof, user_name
 from image_gateway.client.errors import ApiError as ApiError
-from image_gateway.client.errors import gateway_fault, store_fault, unreachable
+from image_gateway.client.errors import connection_error, gateway_error, store_error
 
 CONNECT_SECONDS, READ_SECONDS = 10, 120
-# Joining thousands of parts, and checking a declared hash, takes the store and the gateway a while.
+# Completing an upload with thousands of parts and verifying a declared hash takes minutes.
 COMPLETE_SECONDS = 1800
 SEND_BLOCK = 256 * 1024
 
@@ -27,10 +27,15 @@ Value = TypeVar("Value")
 
 
 class GatewayClient:
-    """Calls one gateway as one user, by name or by a credential; may be used by many threads.
+    """Thread-safe client for one gateway and one user.
 
-    What proves who asks goes to the gateway alone, never to the store. A refusal is asked again once when the
-    credential has something new by then.
+    Credentials are sent to the gateway only, never to the store. A rejected request is retried once when the
+    credential can be refreshed.
+
+    Args:
+        base_url: URL of the gateway, without `/v1`.
+        who: A user id for AUTH_MODE=dev, or a credential.
+        connections: Size of the connection pool.
     """
 
     def __init__(self, base_url: str, who: str | Credential, *, connections: int = 8) -> None:
@@ -42,42 +47,54 @@ class GatewayClient:
         )
 
     def create_image(self, **declared: str | int | None) -> NewUpload:
-        """Create an image; `declared` are name, kind, sizeBytes, sha256 and filename, None left out."""
+        """Create an image; `declared` takes name, kind, sizeBytes, sha256 and filename."""
         body = {name: value for name, value in declared.items() if value is not None}
-        return _read(answers.new_upload, self._json("POST", "/v1/images", body or None))
+        return _parse(answers.new_upload, self._json("POST", "/v1/images", body or None))
 
     def sign_part(self, upload: NewUpload, number: int) -> str:
-        """Return the URL to PUT one part to."""
+        """Return the presigned URL for one part."""
         body = {"uploadId": upload.upload_id, "partNumber": number}
         url: str = self._json("POST", _image(upload.image_id, "/upload-url"), body)["url"]
         return url
 
     def sign_parts(self, upload: NewUpload, numbers: Sequence[int]) -> SignedParts:
-        """Return the URLs to PUT at most 1000 parts to."""
+        """Return presigned URLs for at most 1000 parts."""
         body = {"uploadId": upload.upload_id, "partNumbers": list(numbers)}
-        return _read(answers.signed_parts, self._json("POST", _image(upload.image_id, "/upload-urls"), body))
+        return _parse(answers.signed_parts, self._json("POST", _image(upload.image_id, "/upload-urls"), body))
 
     def put_part(self, url: str, body: Sized) -> str:
-        """Send a part, bytes or a readable with a length, straight to the store and return its ETag."""
-        # Without a stated length urllib3 sends a readable in chunks, which stores refuse.
+        """PUT a part to the store and return its ETag.
+
+        Args:
+            url: Presigned URL of the part.
+            body: Bytes, or a readable object with a length.
+
+        Raises:
+            ApiError: The store rejected the part, sent no ETag, or could not be reached.
+        """
+        # Without Content-Length urllib3 uses chunked transfer encoding, which S3 rejects.
         headers = {"Content-Length": str(len(body))}
         response = self._send("PUT", url, body=body, headers=headers)
         if response.status != 200:
-            raise store_fault(response)
+            raise store_error(response)
         if "ETag" not in response.headers:
-            raise ApiError("the store took a part but gave no ETag for it", status=response.status)
+            raise ApiError("the store accepted a part but sent no ETag", status=response.status)
         return response.headers["ETag"]
 
     def upload_status(self, image_id: str) -> UploadStatus:
-        """Return an upload under way and the parts that the store has; INVALID_STATE when it is over."""
-        return _read(answers.upload_status, self._json("GET", _image(image_id, "/upload")))
+        """Return an open upload and its stored parts.
+
+        Raises:
+            ApiError: With code INVALID_STATE when the upload was completed or aborted.
+        """
+        return _parse(answers.upload_status, self._json("GET", _image(image_id, "/upload")))
 
     def abort_upload(self, image_id: str) -> None:
-        """Throw an unfinished upload and its parts away."""
+        """Abort an open upload and delete its parts."""
         self._json("DELETE", _image(image_id, "/upload"))
 
     def complete(self, upload: NewUpload, etags: dict[int, str] | None = None) -> dict[str, Any]:
-        """Join the parts, given as number → ETag, or else those that the store has."""
+        """Complete an upload from `etags` by part number; by default from all stored parts."""
         body: dict[str, Any] = {"uploadId": upload.upload_id}
         if etags is not None:
             body["parts"] = [{"partNumber": number, "etag": etag} for number, etag in sorted(etags.items())]
@@ -86,7 +103,7 @@ class GatewayClient:
         )
 
     def list_images(self, **filters: str | int | None) -> dict[str, Any]:
-        """Return one page of the user's images; `filters` are state, name, shared, limit and cursor."""
+        """Return one page of images; `filters` takes state, name, shared, limit and cursor."""
         return self._page("/v1/images", "images", filters)
 
     def image(self, image_id: str) -> dict[str, Any]:
@@ -98,62 +115,67 @@ class GatewayClient:
         return self._json("PATCH", _image(image_id), changes)
 
     def delete_image(self, image_id: str) -> None:
+        """Delete an image."""
         self._json("DELETE", _image(image_id))
 
     def metadata(self, image_id: str) -> dict[str, Any]:
+        """Return the size, ETag and delivery of an image."""
         return self._json("GET", _image(image_id, "/metadata"))
 
     def stream_url(self, image_id: str) -> dict[str, Any]:
+        """Return the URL from which a browser streams an image."""
         return self._json("GET", _image(image_id, "/stream-url"))
 
     def share(self, image_id: str, user: str, permission: str) -> dict[str, Any]:
-        """Let a user read an image, or write to it, and return the share."""
+        """Share an image with a user; `permission` is `read` or `write`. Return the share."""
         return self._json("POST", _image(image_id, "/shares"), {"user": user, "permission": permission})
 
     def unshare(self, image_id: str, user: str) -> None:
+        """Revoke a user's share of an image."""
         self._json("DELETE", _image(image_id, f"/shares?{urlencode({'user': user})}"))
 
     def list_shares(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
-        """Return one page of `shares`; `filters` are limit and cursor."""
+        """Return one page of `shares`; `filters` takes limit and cursor."""
         return self._page(_image(image_id, "/shares"), "shares", filters)
 
-    def make_share_link(self, image_id: str, **bounds: int | None) -> dict[str, Any]:
-        """Make a link and return it with its token; `bounds` are ttlSeconds and maxUses, None left out."""
-        body = {name: value for name, value in bounds.items() if value is not None}
+    def make_share_link(self, image_id: str, **limits: int | None) -> dict[str, Any]:
+        """Create a share link and return it with its token; `limits` takes ttlSeconds and maxUses."""
+        body = {name: value for name, value in limits.items() if value is not None}
         return self._json("POST", _image(image_id, "/share-links"), body or None)
 
     def list_share_links(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
-        """Return one page of `shareLinks`; `filters` are limit and cursor."""
+        """Return one page of `shareLinks`; `filters` takes limit and cursor."""
         return self._page(_image(image_id, "/share-links"), "shareLinks", filters)
 
     def revoke_share_link(self, image_id: str, link_id: str) -> None:
+        """Revoke a share link and the leases made from it."""
         self._json("DELETE", _image(image_id, f"/share-links/{quote(link_id, safe='')}"))
 
     def redeem(self, token: str) -> Lease:
-        """Make a lease by a share link's token; each time counts as a use."""
+        """Redeem a share link for a lease; every call counts as one use."""
         return self._lease("/v1/share-links/redeem", {"token": token}, hidden=token)
 
     def renew(self, lease_id: str, lease: Proof) -> Lease:
-        """Move the end of a lease, by the lease itself."""
+        """Renew a lease, authenticated by the lease token itself."""
         return self._lease(f"/v1/leases/{quote(lease_id, safe='')}/renew", who=Fixed(lease))
 
     def head_range(self, image_id: str) -> dict[str, str]:
-        """Return the headers of the image's bytes."""
+        """Return the response headers of a HEAD request for the image data."""
         return dict(self._send_request("HEAD", _image(image_id, "/range")).headers)
 
     def read_range(self, image_id: str, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` up to, not including, `stop`."""
+        """Return bytes `start` to `stop`, `stop` excluded."""
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         response = self._send_request("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
         if len(response.data) != stop - start:
-            raise ApiError(f"asked for {stop - start} bytes, got {len(response.data)}")
+            raise ApiError(f"expected {stop - start} bytes, received {len(response.data)}")
         return response.data
 
     @contextmanager
     def open_range(self, image_id: str, start: int, stop: int, etag: str) -> Iterator[BaseHTTPResponse]:
-        """Give the unread answer to a range of the version `etag`; close it after.
+        """Yield the unread response to a range request for version `etag`, and close it on exit.
 
-        Its status is 206, or 200 or 412 when the gateway has another version.
+        The status is 206, or 200 or 412 when the image has another version (RFC 9110 section 13.2.2).
         """
         response = self._send_request(
             "GET",
@@ -165,17 +187,18 @@ class GatewayClient:
         try:
             yield response
         except HTTPError as error:
-            raise unreachable("GET", error) from None
+            raise connection_error("GET", error) from None
         finally:
-            # What is left unread would otherwise be taken for the next answer.
+            # Unread data would be parsed as the next response on this connection.
             response.close()
             response.release_conn()
 
     def read_manifest(self, image_id: str) -> Manifest:
-        return _read(answers.manifest, self._json("GET", _image(image_id, "/chunked/manifest")))
+        """Return the chunk manifest of an image."""
+        return _parse(answers.manifest, self._json("GET", _image(image_id, "/chunked/manifest")))
 
     def read_chunk(self, image_id: str, index: int, manifest: Manifest) -> bytes:
-        """Return a chunk by the name that the manifest gives it."""
+        """Return the data of chunk `index`."""
         return self._send_request(
             "GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")
         ).data
@@ -187,15 +210,15 @@ class GatewayClient:
     def _page(self, path: str, records: str, filters: Mapping[str, str | int | None]) -> dict[str, Any]:
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         page = self._json("GET", f"{path}?{query}" if query else path)
-        _read(lambda answer: answer[records], page)
+        _parse(lambda answer: answer[records], page)
         return page
 
     def _lease(self, path: str, body: Any = None, **options: Any) -> Lease:
         response = self._send_request("POST", path, body, **options)
-        return _read(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
+        return _parse(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
 
     def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
-        return _read(lambda answer: dict(answer.json()), self._send_request(method, path, body, **options))
+        return _parse(lambda answer: dict(answer.json()), self._send_request(method, path, body, **options))
 
     def _send_request(
         self,
@@ -209,53 +232,61 @@ class GatewayClient:
         hidden: str | None = None,
         **options: Any,
     ) -> BaseHTTPResponse:
-        """Ask the gateway, as its user or as `who`; another status than `expected` is raised as a fault."""
+        """Send a request to the gateway.
+
+        Args:
+            who: Credential to use instead of the client's own.
+            hidden: Text to mask in error messages, such as a share link's token.
+
+        Raises:
+            ApiError: The status is not `expected`, or the gateway could not be reached.
+        """
         who = who or self._who
         sent = dict(headers or {})
         if body is not None:
             sent["Content-Type"] = "application/json"
             options["body"] = json.dumps(body).encode()
 
-        def ask(proof: Proof) -> BaseHTTPResponse | ApiError:
+        def send_with(proof: Proof) -> BaseHTTPResponse | ApiError:
             url = self.base_url + path
             response = self._send(method, url, headers={**proof.headers, **sent}, **options)
             if response.status in expected:
                 return response
-            return _fault(method, response, proof.secret, hidden)
+            return _error_of(method, response, proof.secret, hidden)
 
         proof = who.proof()
-        found = ask(proof)
-        if isinstance(found, ApiError) and who.replaces(proof, found):
-            found = ask(who.proof())
-        if isinstance(found, ApiError):
-            raise found
-        return found
+        result = send_with(proof)
+        if isinstance(result, ApiError) and who.replaces(proof, result):
+            result = send_with(who.proof())
+        if isinstance(result, ApiError):
+            raise result
+        return result
 
     def _send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         try:
             return self._http.request(method, url, redirect=False, **options)
         except HTTPError as error:
-            raise unreachable(method, error) from None
+            raise connection_error(method, error) from None
 
 
 def _image(image_id: str, rest: str = "") -> str:
     return f"/v1/images/{quote(image_id, safe='')}{rest}"
 
 
-def _fault(method: str, response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
+def _error_of(method: str, response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
     try:
-        return gateway_fault(response, *hidden)
+        return gateway_error(response, *hidden)
     except HTTPError as error:
-        return unreachable(method, error)
+        return connection_error(method, error)
     finally:
-        # What is left unread would otherwise be taken for the next answer.
+        # Unread data would be parsed as the next response on this connection.
         response.close()
         response.release_conn()
 
 
-def _read(shape: Callable[[Any], Value], answer: Any) -> Value:
-    """Read an answer into a value; an ApiError when it is none of the gateway's."""
+def _parse(convert: Callable[[Any], Value], answer: Any) -> Value:
+    """Convert a response body; raise ApiError when it does not have the gateway's format."""
     try:
-        return shape(answer)
+        return convert(answer)
     except (ValueError, KeyError, TypeError):
-        raise ApiError("the answer is not a gateway's: is the address right?") from None
+        raise ApiError("the response is not a gateway's: check the address") from None

@@ -1,4 +1,4 @@
-"""Credentials of a command, and the addresses to which they may be sent."""
+"""Credentials for the gateway, and checks of the URLs to which they are sent."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from image_gateway.client.errors import ApiError
 
 
 def is_address(value: str) -> bool:
-    """Whether this is `http://host[:port][/path]`, or https, without a password."""
+    """Return whether the value is an http(s) URL without credentials, query or fragment."""
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
         return False
-    plain = value.isascii() and value.isprintable() and " " not in value
+    printable = value.isascii() and value.isprintable() and " " not in value
     return (
-        plain
+        printable
         and parts.scheme in ("http", "https")
         and bool(parts.hostname)
         and "@" not in parts.netloc
@@ -35,7 +35,7 @@ def is_address(value: str) -> bool:
 
 
 def is_overheard(address: str) -> bool:
-    """Whether what is sent there goes over a network unencrypted."""
+    """Return whether requests to this URL cross a network unencrypted."""
     parts = urlsplit(address)
     return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
@@ -52,29 +52,29 @@ _TOKEN = re.compile(r"[!-~]+", re.ASCII)
 
 
 class BadToken(ValueError):
-    """What was given is no token; the text does not tell what it is."""
+    """The input is not a valid token; the message does not contain the input."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """The headers that say who asks, and what of them is secret; each renewal makes another one."""
+    """Authentication headers, and the secret in them that must be masked; replaced on renewal."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret: str | None = field(default=None, repr=False)
 
 
 class Credential(Protocol):
-    """Has the proof of the moment; shared by all threads."""
+    """Provides the current authentication headers; thread-safe."""
 
     def proof(self) -> Proof:
-        """Return what to send now."""
+        """Return the headers to send now, renewed if necessary."""
 
     def replaces(self, used: Proof, refusal: ApiError) -> bool:
-        """Whether there is another proof than the one that was refused, so that asking again may help."""
+        """Return whether another proof than the rejected one is available, so that a retry may succeed."""
 
 
 class Fixed:
-    """One proof for ever."""
+    """A credential that never changes."""
 
     def __init__(self, proof: Proof) -> None:
         self._proof = proof
@@ -87,16 +87,21 @@ class Fixed:
 
 
 def nobody() -> Fixed:
+    """Return an anonymous credential."""
     return Fixed(Proof())
 
 
 def user_name(user_id: str) -> Fixed:
-    """Who asks is believed by gateways with AUTH_MODE=dev alone."""
+    """Return a credential that sends X-User-Id, which only AUTH_MODE=dev accepts."""
     return Fixed(Proof({"X-User-Id": user_id}))
 
 
 def bearer(text: str) -> Proof:
-    """The proof by a token, white space around it left out; raises BadToken."""
+    """Return the headers for a bearer token; surrounding whitespace is ignored.
+
+    Raises:
+        BadToken: The text is empty, too long, or has characters that a header cannot carry.
+    """
     token = text.strip()
     if not token:
         raise BadToken("holds no token")
@@ -108,17 +113,17 @@ def bearer(text: str) -> Proof:
 
 
 class TokenFile:
-    """The token in a file that another program keeps fresh.
+    """A bearer token in a file that another program refreshes.
 
-    It is read again when the file changes and after a refusal. A file that is gone or holds no token, as in
-    the middle of a rewrite, leaves the token as it is; only the first read raises BadToken.
+    The file is read again when it changes and after a 401. When it is missing or has no valid token, for
+    example during a rewrite, the previous token is kept; only the first read raises BadToken.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         try:
-            self._stamp = self._look()
+            self._last_stat = self._stat()
             self._proof = self._read()
         except OSError as error:
             raise BadToken(f"cannot be read: {error.strerror}") from None
@@ -126,11 +131,11 @@ class TokenFile:
     def proof(self) -> Proof:
         with self._lock:
             with suppress(OSError, BadToken):
-                stamp = self._look()
-                if stamp != self._stamp:
+                stat = self._stat()
+                if stat != self._last_stat:
                     self._refresh()
-                    # The stamp from before the reading: a rewrite in between is seen by the next look.
-                    self._stamp = stamp
+                    # Taken before the read, so that a concurrent rewrite is detected by the next call.
+                    self._last_stat = stat
             return self._proof
 
     def replaces(self, used: Proof, refusal: ApiError) -> bool:
@@ -146,7 +151,7 @@ class TokenFile:
         if proof.secret != self._proof.secret:
             self._proof = proof
 
-    def _look(self) -> tuple[int, ...]:
+    def _stat(self) -> tuple[int, ...]:
         status = os.stat(self._path)
         return status.st_mtime_ns, status.st_size, status.st_ino
 

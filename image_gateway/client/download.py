@@ -1,4 +1,4 @@
-"""An image becomes a file: parallel ranges of one version, resumable, checked at the end."""
+"""Downloads an image to a file in parallel ranges, with resume and SHA-256 verification."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ BLOCK = 256 * 1024
 
 
 class ImageChanged(ClientError):
-    """The image is no longer the version whose download began."""
+    """The image was modified during the download."""
 
 
 class WrongBytes(ClientError):
-    """The file's SHA-256 is not that of the image's record."""
+    """The file's SHA-256 differs from the image's record."""
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A finished file; `checked` tells whether the gateway knew the SHA-256 to compare with."""
+    """A finished download.
+
+    `checked` is true when the file was compared with the gateway's SHA-256. `kept` is the number of bytes
+    from an earlier run.
+    """
 
     image_id: str
     size: int
@@ -40,7 +44,11 @@ class Downloaded:
 
 
 class Downloading:
-    """Downloads one image into one file; `by_lease` when the client may read its bytes but not its record."""
+    """Download of one image to one file.
+
+    Args:
+        by_lease: The client may read the image data but not its record.
+    """
 
     def __init__(
         self,
@@ -58,13 +66,16 @@ class Downloading:
         self._progress = progress or NullProgress()
 
     def run(self) -> Downloaded:
-        """Fetch what is missing and give the file its name.
+        """Download the missing ranges, verify the file and rename it to its final name.
 
-        Raises ImageChanged, WrongBytes, and ClientError when the file cannot be written.
+        Raises:
+            ImageChanged: The image was modified during the download.
+            WrongBytes: The SHA-256 does not match.
+            ClientError: The file cannot be written.
         """
-        # First: unlike the answer to a HEAD, a refused record says why.
-        expected = None if self._by_lease else self._retrier.call(self._ask_sha256)
-        version = self._retrier.call(self._ask_version)
+        # Before the HEAD request, because an error response to HEAD has no message.
+        expected = None if self._by_lease else self._retrier.call(self._fetch_sha256)
+        version = self._retrier.call(self._fetch_version)
         try:
             with PartFile(self._target, version) as part:
                 kept = part.bytes_there()
@@ -73,31 +84,31 @@ class Downloading:
                 if expected and sha256 != str(expected).lower():
                     part.distrust()
                     raise WrongBytes(
-                        f"the SHA-256 of {part.path} is {sha256}, the image's is {expected}: "
-                        "it was not given its name; the next download begins anew"
+                        f"SHA-256 mismatch: {part.path} has {sha256}, the image's is {expected}; "
+                        "the file was not renamed, the next download starts over"
                     )
                 part.finish()
         except OSError as error:
             raise ClientError(f"{self._target}: {error.strerror}") from error
         return Downloaded(self._image_id, version.size, version.etag, sha256, bool(expected), kept)
 
-    def _ask_sha256(self) -> object:
+    def _fetch_sha256(self) -> object:
         return self._client.image(self._image_id).get("sha256")
 
-    def _ask_version(self) -> Version:
+    def _fetch_version(self) -> Version:
         headers = self._client.head_range(self._image_id)
         try:
             return Version(self._image_id, headers["ETag"], int(headers["Content-Length"]))
         except (KeyError, ValueError):
-            raise ApiError("the answer has no ETag or no length: is the address a gateway's?") from None
+            raise ApiError("the response has no ETag or Content-Length: check the address") from None
 
     def _fetch(self, part: PartFile, version: Version) -> None:
         missing = list(gaps(part.spans, version.size, RANGE_STEP))
         with self._progress.bar("downloading ranges", version.size, part.bytes_there()) as on_bytes:
 
             def fetch(index: int) -> None:
-                reading = _Reading(self._client, version, part, missing[index], self._retrier, on_bytes)
-                self._retrier.call(reading.go_on)
+                reader = _RangeDownload(self._client, version, part, missing[index], self._retrier, on_bytes)
+                self._retrier.call(reader.resume)
                 part.note(missing[index])
 
             for_each(fetch, range(len(missing)), parallel=self._parallel, stop=self._retrier.stop)
@@ -110,8 +121,8 @@ class Downloading:
             return sha256_of(source)
 
 
-class _Reading:
-    """One range on its way; after a break it goes on at the byte reached."""
+class _RangeDownload:
+    """Download of one range; after a connection error it resumes at the current position."""
 
     def __init__(
         self,
@@ -126,7 +137,7 @@ class _Reading:
         self._position, self._stop = span
         self._on_bytes = on_bytes
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         version, start = self._version, self._position
         with self._client.open_range(version.image_id, start, self._stop, version.etag) as answer:
             self._check(answer)
@@ -136,17 +147,17 @@ class _Reading:
                 self._position += len(block)
                 self._on_bytes(len(block))
         if self._position != self._stop:
-            raise ApiError(f"a range ended {self._stop - self._position} bytes early", retryable=True)
+            raise ApiError(f"incomplete range: {self._stop - self._position} bytes missing", retryable=True)
 
     def _check(self, answer: BaseHTTPResponse) -> None:
         version = self._version
         if answer.status in (200, 412):
             raise ImageChanged(
                 f"image {version.image_id} was changed while it was downloaded: "
-                "nothing was mixed; run the same command to begin anew"
+                "run the same command again to download the new version"
             )
         expected = f"bytes {self._position}-{self._stop - 1}/{version.size}"
         if (answer.headers.get("Content-Range"), answer.headers.get("ETag")) != (expected, version.etag):
-            raise ApiError("the gateway did not answer the range that was asked for")
+            raise ApiError("the gateway returned another range than requested")
         if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise ApiError("something on the way has encoded the bytes")
+            raise ApiError("unexpected Content-Encoding: a proxy has changed the response")

@@ -1,4 +1,4 @@
-"""What can go wrong for a client, by name; no text holds a presigned URL or a token."""
+"""Client errors; no message contains a presigned URL or a token."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import ssl
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, LocationValueError
 
-_PASSING_STATUSES = (408, 425, 429)
-_NEVER_PASSING = (501, 505)
-# S3 says 400 when a body came too slowly.
+_RETRYABLE_STATUSES = (408, 425, 429)
+_PERMANENT_STATUSES = (501, 505)
+# S3 returns 400 RequestTimeout when the request body arrives too slowly.
 _RETRYABLE_STORE_CODES = ("RequestTimeout", "SlowDown", "InternalError", "OperationAborted")
 _STORE_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
-_LONGEST_RETRY_AFTER = 86_400
+_MAX_RETRY_AFTER = 86_400
 
 
 class ApiError(Exception):
-    """The gateway or the store refused, or could not be reached; `status` is None in the latter case.
+    """The gateway or the store returned an error or could not be reached.
 
-    `retryable` tells whether trying the same again may help, `retry_after` after how many seconds.
+    Args:
+        status: HTTP status; None when there was no response.
+        code: Error code from the response body.
+        retryable: Whether a retry may succeed; derived from the status by default.
+        retry_after: Seconds to wait before a retry.
     """
 
     def __init__(
@@ -39,17 +43,19 @@ class ApiError(Exception):
 
 
 class PatienceOver(ApiError):
-    """What may pass has not passed in time."""
+    """Retries did not succeed within the time limit."""
 
 
 class Stopped(Exception):
-    """Another thread failed, or Ctrl-C came."""
+    """The transfer was cancelled by an error in another thread or by Ctrl-C."""
 
 
 class ClientError(Exception):
-    """Something on this side prevents the transfer; the text says what and what to do.
+    """A local problem prevents the transfer.
 
-    `advice` are further lines for people.
+    Args:
+        message: The problem and what to do about it.
+        advice: Further lines to show to the user.
     """
 
     def __init__(self, message: str, *, advice: tuple[str, ...] = ()) -> None:
@@ -58,33 +64,38 @@ class ClientError(Exception):
 
 
 class FileChanged(ClientError):
-    """The local file is not the one that the upload began with."""
+    """The local file changed after the upload started."""
 
 
 def is_retryable(status: int | None) -> bool:
+    """Return whether a request that got this HTTP status may succeed on retry."""
     return (
-        status is not None and status not in _NEVER_PASSING and (status >= 500 or status in _PASSING_STATUSES)
+        status is not None
+        and status not in _PERMANENT_STATUSES
+        and (status >= 500 or status in _RETRYABLE_STATUSES)
     )
 
 
-def unreachable(method: str, error: HTTPError) -> ApiError:
-    """The fault of a request that got no answer."""
-    # The error's own text may hold a presigned URL.
+def connection_error(method: str, error: HTTPError) -> ApiError:
+    """Return the error for a request without a response, such as a timeout or a connection reset."""
+    # urllib3's message may contain a presigned URL.
     cause = error.args[0] if error.args else None
-    hopeless = isinstance(error, LocationValueError) or isinstance(cause, ssl.SSLCertVerificationError)
-    return ApiError(f"{method} failed: {type(error).__name__}", retryable=not hopeless)
+    permanent = isinstance(error, LocationValueError) or isinstance(cause, ssl.SSLCertVerificationError)
+    return ApiError(f"{method} failed: {type(error).__name__}", retryable=not permanent)
 
 
-def gateway_fault(response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
-    """The fault of an answer of the gateway other than the expected one, with the server's message.
+def gateway_error(response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
+    """Return the error for an unexpected response of the gateway.
 
-    What is `hidden` does not come back in it, whoever on the way repeats what was sent.
+    Args:
+        response: The response, whose JSON body has the code and the message.
+        hidden: Secrets to mask in the message, in case the server or a proxy echoes them.
     """
     try:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
-        code, message = None, "no explanation"
+        code, message = None, "no error message"
     for secret in filter(None, hidden):
         message = message.replace(secret, "[hidden]")
         code = code and code.replace(secret, "[hidden]")
@@ -96,12 +107,12 @@ def gateway_fault(response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
     )
 
 
-def store_fault(response: BaseHTTPResponse) -> ApiError:
-    """The fault of a refused part; of the store's answer only its error code is told."""
+def store_error(response: BaseHTTPResponse) -> ApiError:
+    """Return the error for a rejected part; only the error code of the store's response is used."""
     found = _STORE_CODE.search(response.data[:4096])
     code = found[1].decode() if found else None
     return ApiError(
-        f"the store answered {response.status}{f' {code}' if code else ''} to a part",
+        f"the store answered {response.status}{f' {code}' if code else ''} to a part upload",
         status=response.status,
         code=code,
         retryable=is_retryable(response.status) or code in _RETRYABLE_STORE_CODES,
@@ -110,6 +121,6 @@ def store_fault(response: BaseHTTPResponse) -> ApiError:
 
 
 def retry_after(response: BaseHTTPResponse) -> float | None:
-    """Seconds of Retry-After, at most a day; None when there is none in seconds."""
+    """Return Retry-After in seconds, at most a day; None when missing or a date (RFC 9110 10.2.3)."""
     value = response.headers.get("Retry-After", "")
-    return float(min(int(value), _LONGEST_RETRY_AFTER)) if value.isascii() and value.isdigit() else None
+    return float(min(int(value), _MAX_RETRY_AFTER)) if value.isascii() and value.isdigit() else None

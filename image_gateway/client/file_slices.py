@@ -1,4 +1,4 @@
-"""A file in slices: the plan of its parts, and one slice as something to read with a length."""
+"""Splits a file into upload parts, and reads one slice of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BLOCK = 1024 * 1024
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What tells a changed file from an unchanged one."""
+    """Size and modification time, by which a changed file is detected."""
 
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, path: Path) -> FileFacts:
-        """Raises ClientError when the file cannot be seen."""
+        """Return the facts of a file; raises ClientError when stat fails."""
         try:
             status = path.stat()
         except OSError as error:
@@ -33,7 +33,10 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class PartPlan:
-    """Parts 1 … `count` of a file: all of `part_size` bytes but the last; an empty file is one empty part."""
+    """Splits a file into parts 1 to `count` of `part_size` bytes, the last one shorter.
+
+    An empty file is one empty part.
+    """
 
     size: int
     part_size: int
@@ -54,10 +57,16 @@ class PartPlan:
 
 
 class FileSlice:
-    """`length` bytes of a file from `start`, read as they are sent; a context manager.
+    """A context manager that reads `length` bytes of a file from offset `start`.
 
-    Each read tells `on_bytes`, and raises Stopped once `stop` is set, FileChanged when the file is too
-    short, ClientError when it cannot be read.
+    Args:
+        stop: Event that cancels reading.
+        on_bytes: Called with the number of bytes of each read.
+
+    Raises:
+        Stopped: `stop` was set.
+        FileChanged: The file is too short.
+        ClientError: The file cannot be read.
     """
 
     def __init__(
@@ -81,12 +90,12 @@ class FileSlice:
         return self._length
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, none at the end of the slice."""
+        """Return up to `size` bytes; empty at the end of the slice."""
         if self._stop.is_set():
             raise Stopped
         left = self._length - self.sent
         wanted = left if size < 0 else min(size, left)
-        # An OSError would look like one of the connection.
+        # Inside urllib3 an OSError would be treated as a connection error.
         try:
             data = self._file.read(wanted)
         except OSError as error:
@@ -99,10 +108,12 @@ class FileSlice:
 
 
 def md5_of(source: FileSlice) -> str:
+    """Return the hexadecimal MD5 of the rest of a slice."""
     return _hexdigest(source, hashlib.md5(usedforsecurity=False))
 
 
 def sha256_of(source: FileSlice) -> str:
+    """Return the hexadecimal SHA-256 of the rest of a slice."""
     return _hexdigest(source, hashlib.sha256())
 
 

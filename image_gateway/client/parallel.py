@@ -1,4 +1,4 @@
-"""Work on many items by threads that end together: at the first error, and at Ctrl-C."""
+"""Runs a function on many items in threads; stops at the first error or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GRACE_SECONDS = 2.0
 def for_each(
     work: Callable[[int], object], items: Iterable[int], *, parallel: int, stop: threading.Event
 ) -> None:
-    """Do `work` on every item, `parallel` at a time, begun in their order.
+    """Call `work` on every item in up to `parallel` threads, in order.
 
-    The first error, or KeyboardInterrupt, sets `stop` and is raised; what has not begun never does. A
-    thread that hangs in a read is left to the end of the process after a few seconds.
+    The first error or KeyboardInterrupt sets `stop` and is raised; remaining items are skipped. A thread that
+    still blocks in a read after GRACE_SECONDS is abandoned.
     """
-    group = _Group(work, deque(items), stop)
-    # Daemons, for the interpreter waits for every other thread before it ends.
+    group = _ThreadGroup(work, deque(items), stop)
+    # Daemon threads, because the interpreter joins all others at exit.
     threads = [
         threading.Thread(target=group.run, daemon=True) for _ in range(min(parallel, len(group.items)))
     ]
@@ -43,8 +43,8 @@ def for_each(
         raise Stopped
 
 
-class _Group:
-    """What the threads of one call share."""
+class _ThreadGroup:
+    """State shared by the threads of one call."""
 
     def __init__(self, work: Callable[[int], object], items: deque[int], stop: threading.Event) -> None:
         self.items = items
@@ -75,6 +75,6 @@ class _Group:
 def _join_for(threads: list[threading.Thread], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for thread in threads:
-        # One that never started, for the interrupt came first, cannot be joined.
+        # A thread that was never started, after an early interrupt, cannot be joined.
         if thread.ident is not None:
             thread.join(max(0.0, deadline - time.monotonic()))

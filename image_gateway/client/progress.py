@@ -1,4 +1,4 @@
-"""Who watches a transfer."""
+"""Progress reporting for transfers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from image_gateway.client.file_slices import OnBytes
 
 
 class Progress(Protocol):
-    """Sees the progress of a transfer, and hears what happens besides."""
+    """Receives progress and messages of a transfer."""
 
     def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[OnBytes]:
-        """Begin a phase of `total` bytes, `done` of which are there; what is yielded hears of each step."""
+        """Start a phase of `total` bytes, `done` of them complete; yields a callback for further bytes."""
 
     def say(self, line: str) -> None:
-        """Hear one line for people."""
+        """Report one line of text."""
 
 
 class Counter:
-    """Hears of bytes alone."""
+    """Passes byte counts to a callback and ignores messages."""
 
     def __init__(self, on_bytes: OnBytes) -> None:
         self._on_bytes = on_bytes
@@ -30,11 +30,11 @@ class Counter:
         yield self._on_bytes
 
     def say(self, line: str) -> None:
-        """Hear nothing."""
+        """Ignore the message."""
 
 
 class NullProgress(Counter):
-    """Watches nothing."""
+    """Ignores all progress."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)

@@ -1,4 +1,4 @@
-"""Files beside an upload or download from which it resumes."""
+"""State files from which uploads and downloads resume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Span = tuple[int, int]
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The same bytes in the fewest (start, stop), in order."""
+    """Return the spans sorted, with overlapping and adjacent ones merged."""
     result: list[Span] = []
     for start, stop in sorted(spans):
         if result and start <= result[-1][1]:
@@ -29,7 +29,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def gaps(spans: Iterable[Span], size: int, step: int) -> Iterator[Span]:
-    """What of 0 … `size` no span covers, in pieces of at most `step` bytes."""
+    """Yield the parts of 0 to `size` outside all spans, in pieces of at most `step` bytes."""
     position = 0
     for start, stop in [*merged(spans), (size, size)]:
         for piece in range(position, start, step):
@@ -39,7 +39,7 @@ def gaps(spans: Iterable[Span], size: int, step: int) -> Iterator[Span]:
 
 @dataclass(frozen=True)
 class Remembered:
-    """An unfinished upload, and the size and modification time of its file when it began."""
+    """An unfinished upload, with the size and modification time of the file at its start."""
 
     api: str
     image_id: str
@@ -53,14 +53,14 @@ class Remembered:
 
 
 class Journal:
-    """One file's memory of its unfinished upload to one gateway; readable by its owner alone."""
+    """Stores the unfinished upload of one file to one gateway, in a file of mode 0600."""
 
     def __init__(self, folder: Path, api: str, file: Path) -> None:
         name = hashlib.sha256(f"{api}\n{file.absolute()}".encode()).hexdigest()
         self.path = folder / f"{name}.json"
 
     def read(self) -> Remembered | None:
-        """Return what is remembered; nothing when the file is missing or makes no sense."""
+        """Return the stored upload; None when the file is missing or malformed."""
         try:
             return Remembered(**json.loads(self.path.read_text()))
         except FileNotFoundError:
@@ -71,7 +71,7 @@ class Journal:
             raise ClientError(f"{self.path}: {error.strerror}") from error
 
     def write(self, remembered: Remembered) -> None:
-        """Replace what is remembered, whole or not at all."""
+        """Store an upload, replacing the file atomically."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(self.path, asdict(remembered))
@@ -79,11 +79,12 @@ class Journal:
             raise ClientError(f"{self.path}: {error.strerror}") from error
 
     def forget(self) -> None:
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, document: Mapping[str, object]) -> None:
-    """Write a JSON file of mode 0600 so that a crash leaves the old or the new one."""
+    """Write a JSON file of mode 0600 atomically."""
     draft = path.with_name(path.name + ".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
         json.dump(document, target)
@@ -93,7 +94,7 @@ def write_whole(path: Path, document: Mapping[str, object]) -> None:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where uploads are remembered: below XDG_CACHE_HOME, else ~/.cache."""
+    """Return the directory for upload state: below XDG_CACHE_HOME, else ~/.cache."""
     given = environment.get("XDG_CACHE_HOME", "")
     base = Path(given) if given.startswith("/") else Path.home() / ".cache"
     return base / "image-gateway" / "uploads"
@@ -101,7 +102,7 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class Version:
-    """The very bytes that are downloaded."""
+    """The version of an image, identified by its ETag."""
 
     image_id: str
     etag: str
@@ -109,20 +110,20 @@ class Version:
 
 
 class PartFile:
-    """The unfinished copy of one version; a context manager that keeps every other download out."""
+    """A partial download of one version; a context manager that locks the file."""
 
     def __init__(self, target: Path, version: Version) -> None:
         self.path = target.with_name(target.name + ".part")
         self.spans: list[Span] = []
         self._target, self._version = target, version
-        self._notes = target.with_name(target.name + ".part.json")
+        self._state_path = target.with_name(target.name + ".part.json")
         self._lock = threading.Lock()
 
     def __enter__(self) -> PartFile:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.spans = self._read_notes()
+            self.spans = self._read_spans()
             os.ftruncate(self._descriptor, self._version.size)
         except BlockingIOError:
             os.close(self._descriptor)
@@ -143,13 +144,13 @@ class PartFile:
             view, position = view[written:], position + written
 
     def note(self, span: Span) -> None:
-        """Bring what was written to the disk, and only then note that `span` is there."""
+        """Flush the data to disk, then record `span` as complete."""
         os.fdatasync(self._descriptor)
         with self._lock:
             self.spans = merged([*self.spans, span])
             version = self._version
             write_whole(
-                self._notes,
+                self._state_path,
                 {
                     "imageId": version.image_id,
                     "etag": version.etag,
@@ -159,31 +160,32 @@ class PartFile:
             )
 
     def bytes_there(self) -> int:
+        """Return the number of downloaded bytes."""
         return sum(stop - start for start, stop in self.spans)
 
     def distrust(self) -> None:
-        """Forget what is there, so that the next download begins anew."""
-        self._notes.unlink(missing_ok=True)
+        """Discard the recorded spans, so that the next download starts over."""
+        self._state_path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the whole file its name."""
+        """Rename the complete file to its final name."""
         os.fsync(self._descriptor)
         self.path.replace(self._target)
-        self._notes.unlink(missing_ok=True)
+        self._state_path.unlink(missing_ok=True)
         folder = os.open(self._target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def _read_notes(self) -> list[Span]:
-        """Return the spans of this version that are there; none when the notes are of another or of none."""
+    def _read_spans(self) -> list[Span]:
+        """Return the completed spans of this version; empty when their state is unusable."""
         try:
-            notes = json.loads(self._notes.read_text())
-            noted = Version(notes["imageId"], notes["etag"], notes["size"])
-            spans = merged((int(start), int(stop)) for start, stop in notes["spans"])
+            state = json.loads(self._state_path.read_text())
+            recorded = Version(state["imageId"], state["etag"], state["size"])
+            spans = merged((int(start), int(stop)) for start, stop in state["spans"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return []
-        # A lost .part with surviving notes would otherwise leave holes of zeros.
+        # If the .part file was lost but its state survived, the spans would be read as zeros.
         whole = os.fstat(self._descriptor).st_size == self._version.size
-        return spans if whole and noted == self._version else []
+        return spans if whole and recorded == self._version else []

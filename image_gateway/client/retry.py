@@ -1,4 +1,4 @@
-"""Trying again: exponential backoff with full jitter, Retry-After, and an end to patience."""
+"""Retries with exponential backoff, full jitter, Retry-After and a time limit."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from typing import TypeVar
 
 from image_gateway.client.errors import ApiError, PatienceOver, Stopped
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-TELL_FROM = 1.0
+BASE_DELAY, MAX_DELAY = 0.5, 30.0
+REPORT_FROM = 1.0
 
 Result = TypeVar("Result")
 Say = Callable[[str], None]
 
 
 class Retrier:
-    """Repeats what may pass for up to `patience` seconds since its first failure; shared by all threads.
+    """Retries retryable errors; thread-safe.
 
-    `say` hears when the waiting begins and when it is over. `sleep` returns True when it was cut short by
-    `stop`, which ends everything with Stopped.
+    Args:
+        patience: Seconds after the first failure until retrying gives up.
+        say: Called with a line when waiting starts and when it ends.
+        stop: Event that cancels all calls with Stopped.
+        sleep: Function that waits; by default `stop.wait`.
     """
 
     def __init__(
@@ -44,9 +47,16 @@ class Retrier:
         self._awaited: set[str] = set()
 
     def call(self, work: Callable[[], Result], whom: str = "gateway") -> Result:
-        """Return what `work` returns; raises its ApiError when it cannot pass, PatienceOver in the end.
+        """Call `work` until it succeeds, and return its result.
 
-        `whom` is who is waited for, as people are told.
+        Args:
+            work: The operation.
+            whom: Name of the server in messages.
+
+        Raises:
+            ApiError: A permanent error.
+            PatienceOver: The time limit was reached.
+            Stopped: `stop` was set.
         """
         attempt, deadline = 0, None
         while True:
@@ -61,11 +71,11 @@ class Retrier:
                 self._wait(error, whom, attempt, deadline - now)
                 attempt += 1
             else:
-                self._tell_the_end(whom)
+                self._report_recovery(whom)
                 return result
 
     def check(self) -> None:
-        """Raise Stopped when everything is to end."""
+        """Raise Stopped when `stop` is set."""
         if self.stop.is_set():
             raise Stopped
 
@@ -77,20 +87,20 @@ class Retrier:
                 code=error.code,
                 retryable=False,
             ) from None
-        # Beyond 2^10 the power only grows towards an overflow.
-        wait = self._jitter(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 10)))
+        # The exponent is capped to avoid an overflow.
+        wait = self._jitter(0, min(MAX_DELAY, BASE_DELAY * 2 ** min(attempt, 10)))
         wait = min(left, wait + (error.retry_after or 0))
-        if attempt or wait >= TELL_FROM:
-            self._tell_the_begin(error, whom, left)
+        if attempt or wait >= REPORT_FROM:
+            self._report_waiting(error, whom, left)
         self._sleep(wait)
 
-    def _tell_the_begin(self, error: ApiError, whom: str, left: float) -> None:
+    def _report_waiting(self, error: ApiError, whom: str, left: float) -> None:
         with self._lock:
             if whom not in self._awaited:
                 self._awaited.add(whom)
                 self._say(f"waiting for the {whom}: {error}; trying again for up to {_duration(left)}")
 
-    def _tell_the_end(self, whom: str) -> None:
+    def _report_recovery(self, whom: str) -> None:
         with self._lock:
             if whom in self._awaited:
                 self._awaited.remove(whom)

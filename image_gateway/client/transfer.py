@@ -1,4 +1,4 @@
-"""Moving whole images through the API in parallel: parts up, ranges and chunks down."""
+"""Uploads and reads whole images in parallel, without resume state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 30.0
 
 
 def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> Uploaded:
-    """Upload a file as a new image and complete it, remembering nothing; `on_bytes` hears of each step."""
+    """Upload a file as a new image and complete it; `on_bytes` is called with each number of bytes sent."""
     uploading = Uploading(
         client, file, retrier=Retrier(PATIENCE), parallel=parallel, progress=Counter(on_bytes)
     )
@@ -36,13 +36,17 @@ def hash_by_ranges(
 
 
 def hash_by_chunks(client: GatewayClient, image_id: str, *, parallel: int, on_bytes: OnBytes) -> str:
-    """Read an image by its manifest and chunks, check each chunk's hash, return the whole's SHA-256."""
+    """Read an image by its chunks, verify each chunk's hash, and return the SHA-256 of the image.
+
+    Raises:
+        ValueError: A chunk does not match the manifest.
+    """
     manifest = client.read_manifest(image_id)
 
     def read(index: int) -> bytes:
         data = client.read_chunk(image_id, index, manifest)
         if hashlib.sha256(data).hexdigest() != manifest.sha256s[index]:
-            raise ValueError(f"chunk {index} is not what the manifest says")
+            raise ValueError(f"chunk {index} does not match the SHA-256 in the manifest")
         return data
 
     return _hash(map_ordered(read, len(manifest.sha256s), parallel), on_bytes)

@@ -1,4 +1,4 @@
-"""A file becomes an image, in one go or after any number of interruptions."""
+"""Uploads a file as an image, with resume after interruptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_gateway.client.upload_parts import Parts
 
 
 class Unfinished(ClientError):
-    """An earlier upload of this very file is unfinished; the caller chooses between it and a new one."""
+    """An earlier upload of this unchanged file is unfinished; the caller resumes it or starts over."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"an upload of this file is unfinished: image {image_id}")
@@ -26,7 +26,7 @@ class Unfinished(ClientError):
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A complete image, and how many of its parts were sent and how many were there."""
+    """A finished upload; `sent` and `kept` count uploaded and already stored parts."""
 
     image_id: str
     size: int
@@ -37,7 +37,7 @@ class Uploaded:
 
 
 class Uploading:
-    """Uploads one file through one gateway; `image_id` names what can be resumed, when there is something."""
+    """Upload of one file to one gateway; `image_id` is set while there is an upload to resume."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Uploading:
                 return sha256_of(source)
 
     def refuse_unfinished(self) -> None:
-        """Raise Unfinished when an upload of the unchanged file is remembered."""
+        """Raise Unfinished when the journal has an upload of the unchanged file."""
         remembered = self._recall()
         if remembered and remembered.facts == self._facts:
             raise Unfinished(remembered.image_id)
@@ -71,7 +71,7 @@ class Uploading:
     def begin(
         self, *, name: str | None = None, kind: str | None = None, sha256: str | None = None
     ) -> Uploaded:
-        """Upload the file as a new image; one that was begun before is thrown away."""
+        """Upload the file as a new image; an earlier unfinished upload is aborted."""
         self._abandon_remembered()
         upload = self._retrier.call(
             lambda: self._client.create_image(
@@ -82,28 +82,30 @@ class Uploading:
         return self._finish(upload, (), sha256)
 
     def resume(self, image_id: str | None = None, *, sha256: str | None = None) -> Uploaded:
-        """Go on with the upload of `image_id`, or with the remembered one.
+        """Resume the upload of `image_id`; by default the one in the journal.
 
-        Raises FileChanged when the file is not the one that the upload began with.
+        Raises:
+            FileChanged: The file changed after the upload started.
+            ClientError: There is no upload to resume.
         """
         remembered = self._recall(image_id)
         if remembered:
             image_id = remembered.image_id
         if image_id is None:
             raise ClientError(
-                f"no unfinished upload of {self._file} is remembered here: name it with --resume IMAGE_ID, "
-                "or begin one without --resume"
+                f"no unfinished upload of {self._file} is known here: give its id with --resume IMAGE_ID, "
+                "or start one without --resume"
             )
         if remembered and remembered.facts != self._facts:
             raise FileChanged(
-                f"{self._file} has changed since the upload of image {image_id} began: "
-                "it cannot go on; begin anew with --new"
+                f"{self._file} has changed since the upload of image {image_id} started: "
+                "it cannot be resumed; start over with --new"
             )
         self.image_id = image_id
         try:
             status = self._retrier.call(lambda: self._client.upload_status(image_id))
         except ApiError as error:
-            return self._settle(image_id, error)
+            return self._finish_completed(image_id, error)
         self._check_declared(status, sha256)
         self._remember(status.upload)
         return self._finish(status.upload, status.parts, sha256 or status.sha256)
@@ -123,7 +125,7 @@ class Uploading:
         try:
             answer = self._retrier.call(lambda: self._client.complete(upload, etags))
         except ApiError as error:
-            # A list of parts that is wrong is BAD_REQUEST; this is the end of the upload.
+            # INVALID_STATE means that the upload was completed or aborted; a wrong part list is BAD_REQUEST.
             if error.code == "INVALID_STATE":
                 self._forget()
             raise
@@ -135,28 +137,29 @@ class Uploading:
         if fitting:
             with self._progress.bar("checking stored parts", sum(part.size for part in fitting)) as on_bytes:
                 parts.keep(fitting, on_bytes)
-            self._progress.say(f"{len(parts.etags)} of {parts.plan.count} parts are in the store already")
+            self._progress.say(f"{len(parts.etags)} of {parts.plan.count} parts are already in the store")
 
     def _check_declared(self, status: UploadStatus, sha256: str | None) -> None:
         if status.size is not None and status.size != self._facts.size:
             raise FileChanged(
                 f"the upload was declared to be of {status.size} bytes, {self._file} has {self._facts.size}: "
-                "it cannot go on; begin anew with --new"
+                "it cannot be resumed; start over with --new"
             )
         if status.sha256 and sha256 and status.sha256.lower() != sha256:
             raise FileChanged(
-                f"the upload was declared with another SHA-256 than {self._file} has: begin anew with --new"
+                f"SHA-256 mismatch: the upload was declared with another than that of {self._file}; "
+                "start over with --new"
             )
 
     def _refuse_a_changed_file(self) -> None:
         if FileFacts.of(self._file) != self._facts:
             raise FileChanged(
                 f"{self._file} was changed while it was uploaded: the image was not completed; "
-                "begin anew with --new"
+                "start over with --new"
             )
 
-    def _settle(self, image_id: str, error: ApiError) -> Uploaded:
-        """Answer as done when the upload was completed by a run that did not live to hear it."""
+    def _finish_completed(self, image_id: str, error: ApiError) -> Uploaded:
+        """Return the result when an earlier run completed the upload but died before the response."""
         if error.code != "INVALID_STATE":
             if not isinstance(error, PatienceOver):
                 self.image_id = None
@@ -165,9 +168,9 @@ class Uploading:
         self._forget()
         if record.get("state") != "complete" or record.get("size") != self._facts.size:
             raise ClientError(
-                f"the upload of image {image_id} is over ({record.get('state')}): begin anew with --new"
+                f"the upload of image {image_id} is over ({record.get('state')}): start over with --new"
             ) from error
-        self._progress.say(f"image {image_id} was complete already")
+        self._progress.say(f"image {image_id} is complete already")
         return _uploaded(image_id, record, sent=0, kept=0, sha256=record.get("sha256"))
 
     def _remember(self, upload: NewUpload) -> None:
@@ -181,12 +184,12 @@ class Uploading:
             )
 
     def _recall(self, image_id: str | None = None) -> Remembered | None:
-        """Return what is remembered of the file's upload, of that of `image_id` if one is named."""
+        """Return the file's upload from the journal, if it is that of `image_id` or `image_id` is None."""
         remembered = self._journal.read() if self._journal else None
         return remembered if remembered and image_id in (None, remembered.image_id) else None
 
     def _forget(self) -> None:
-        """Nothing is left to resume."""
+        """Delete the journal entry."""
         self.image_id = None
         if self._journal:
             self._journal.forget()
@@ -198,8 +201,8 @@ class Uploading:
         try:
             self._client.abort_upload(remembered.image_id)
         except ApiError as error:
-            # The gateway collects what is left alone.
-            self._progress.say(f"image {remembered.image_id}, begun before, is left to the gateway: {error}")
+            # The gateway's sweeper aborts idle uploads.
+            self._progress.say(f"aborting the earlier upload of image {remembered.image_id} failed: {error}")
 
 
 def _uploaded(image_id: str, answer: dict[str, Any], *, sent: int, kept: int, sha256: str | None) -> Uploaded:

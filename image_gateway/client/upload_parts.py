@@ -1,4 +1,4 @@
-"""Parts of an upload: their URLs, and sending them in parallel."""
+"""Uploads parts in parallel with presigned URLs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from image_gateway.client.file_slices import FileSlice, OnBytes, PartPlan, md5_o
 from image_gateway.client.parallel import for_each
 from image_gateway.client.retry import Retrier
 
-# The API allows 1000; URLs live minutes, in which a slow line does not send that many parts.
+# The API allows 1000, but on a slow connection the URLs would expire before use.
 BATCH = 64
-SPARE_SECONDS = 30.0
+EXPIRY_MARGIN_SECONDS = 30.0
 
 
 class PartUrls:
-    """Hands out one URL per part to send; they are in no repr."""
+    """Fetches presigned part URLs in batches and caches them until they expire."""
 
     def __init__(
         self,
@@ -40,21 +40,21 @@ class PartUrls:
         self._lock = threading.Lock()
 
     def take(self, number: int) -> str:
-        """Return a URL of the part that is still good, asking the gateway when there is none."""
+        """Return an unexpired URL for the part, from the cache or from the gateway."""
         with self._lock:
             if not self._is_fresh(number):
                 self._fetch(number)
             if number not in self._urls:
-                raise ApiError(f"the gateway signed no URL for part {number}")
+                raise ApiError(f"the gateway returned no URL for part {number}")
             return self._urls[number][0]
 
     def drop(self, number: int) -> None:
-        """Never hand out the part's URL again."""
+        """Discard the cached URL of the part."""
         with self._lock:
             self._urls.pop(number, None)
 
     def done(self, number: int) -> None:
-        """Forget a part that was sent."""
+        """Mark the part as uploaded."""
         with self._lock:
             self._unsent.pop(number, None)
             self._urls.pop(number, None)
@@ -66,25 +66,25 @@ class PartUrls:
         others = (other for other in self._unsent if other != number and not self._is_fresh(other))
         numbers = sorted([number, *(other for other, _ in zip(others, range(self._batch - 1), strict=False))])
 
-        def ask() -> tuple[SignedParts, float]:
-            # Taken before the question: the answer's clock is at most this much ahead.
-            asked = self._clock()
-            return self._client.sign_parts(self._upload, numbers), asked
+        def sign() -> tuple[SignedParts, float]:
+            # Taken before the request, so that the expiry is never overestimated.
+            requested_at = self._clock()
+            return self._client.sign_parts(self._upload, numbers), requested_at
 
-        signed, asked = self._retrier.call(ask)
+        signed, requested_at = self._retrier.call(sign)
         lifetime = (signed.expires_at - signed.server_time).total_seconds()
-        good_until = asked + lifetime - min(SPARE_SECONDS, lifetime / 4)
+        usable_until = requested_at + lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime / 4)
         for other, url in signed.urls.items():
-            self._urls[other] = (url, good_until)
+            self._urls[other] = (url, usable_until)
 
 
-# A URL that is refused this often in a row is not merely old: the gateway's keys or clock are wrong.
-MOST_REFUSALS = 3
+# After this many 403s for one part the URL is not merely expired: the gateway's keys or clock are wrong.
+MAX_REJECTIONS = 3
 _MD5 = re.compile(r'"?([0-9a-fA-F]{32})"?')
 
 
 class Parts:
-    """Compares and sends the parts of one file; `etags` grows with every part that is known to be there."""
+    """Uploads the missing parts of one file; `etags` has the ETag of every stored part."""
 
     def __init__(
         self,
@@ -100,25 +100,27 @@ class Parts:
         self.etags: dict[int, str] = {}
         self._client, self._upload, self._file = client, upload, file
         self._retrier, self._parallel = retrier, parallel
-        self._refusals: dict[int, int] = {}
+        self._rejections: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def missing(self) -> list[int]:
+        """Return the numbers of the parts that are not stored."""
         return [number for number in self.plan.numbers if number not in self.etags]
 
     def bytes_there(self) -> int:
+        """Return the number of stored bytes."""
         with self._lock:
             return sum(map(self.plan.length, self.etags))
 
     def of_right_size(self, stored: Iterable[StoredPart]) -> list[StoredPart]:
-        """Return those of the store's parts whose number and exact size are the plan's."""
+        """Return the stored parts whose number and size match the plan."""
         plan = self.plan
         return [
             part for part in stored if part.number in plan.numbers and part.size == plan.length(part.number)
         ]
 
     def keep(self, stored: Iterable[StoredPart], on_bytes: OnBytes) -> None:
-        """Count parts of the right size as there, unless an ETag that looks like an MD5 is not the file's."""
+        """Accept stored parts unless their ETag is an MD5 that differs from the file's."""
         by_number = {part.number: part for part in stored}
 
         def compare(number: int) -> None:
@@ -130,34 +132,34 @@ class Parts:
         for_each(compare, by_number, parallel=self._parallel, stop=self._retrier.stop)
 
     def send(self, on_bytes: OnBytes) -> None:
-        """Send every missing part; `on_bytes` hears negative steps when a part begins anew."""
+        """Upload all missing parts; `on_bytes` gets a negative number when a part is restarted."""
         missing = self.missing()
         urls = PartUrls(self._client, self._upload, missing, self._retrier)
 
         def send(number: int) -> None:
-            etag = self._retrier.call(lambda: self._try(number, urls, on_bytes), whom="store")
+            etag = self._retrier.call(lambda: self._put(number, urls, on_bytes), whom="store")
             urls.done(number)
             self._note(number, etag)
 
         for_each(send, missing, parallel=self._parallel, stop=self._retrier.stop)
 
-    def _try(self, number: int, urls: PartUrls, on_bytes: OnBytes) -> str:
+    def _put(self, number: int, urls: PartUrls, on_bytes: OnBytes) -> str:
         url = urls.take(number)
         with self._slice(number, on_bytes) as body:
             try:
                 return self._client.put_part(url, body)
             except ApiError as error:
                 on_bytes(-body.sent)
-                # Whatever went wrong: a store that refuses a URL may just cut the connection.
+                # On any error: a store may reset the connection instead of rejecting an expired URL.
                 urls.drop(number)
-                raise self._judge(number, error) from None
+                raise self._classify(number, error) from None
 
-    def _judge(self, number: int, error: ApiError) -> ApiError:
-        """Let a refused URL pass a few times, for it may have expired."""
+    def _classify(self, number: int, error: ApiError) -> ApiError:
+        """Make a 403 retryable a few times, since the URL may have expired."""
         if error.status != 403:
             return error
-        self._refusals[number] = self._refusals.get(number, 0) + 1
-        error.retryable = self._refusals[number] <= MOST_REFUSALS
+        self._rejections[number] = self._rejections.get(number, 0) + 1
+        error.retryable = self._rejections[number] <= MAX_REJECTIONS
         return error
 
     def _md5(self, number: int, on_bytes: OnBytes) -> str:

@@ -124,7 +124,7 @@ def test_an_upload_that_is_over_is_forgotten(fake: FakeGateway, run: Run, disk: 
     only(fake).state = "failed"
     ended = run("upload", str(disk), "--resume")
     assert ended.status == 1
-    assert "is over (failed): begin anew" in ended.err
+    assert "is over (failed): start over" in ended.err
     assert run("upload", str(disk)).status == 0
 
 

@@ -82,7 +82,7 @@ def test_a_refusal_lets_the_file_be_read_again_once(
     fake: FakeGateway, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A change that neither time nor size nor inode tells.
-    monkeypatch.setattr(TokenFile, "_look", lambda _: (0,))
+    monkeypatch.setattr(TokenFile, "_stat", lambda _: (0,))
     client = GatewayClient(fake.url, TokenFile(token_file))
     token_file.write_text(NEW)
     fake.tokens = {NEW}
