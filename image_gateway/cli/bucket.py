@@ -1,4 +1,4 @@
-"""`image-gateway bucket`: the bucket's set-up."""
+"""`image-gateway bucket`: bucket configuration."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from image_gateway.storage.client import StoreClients
 
 @click.group()
 def bucket() -> None:
-    """Look after the bucket that S3_BUCKET names."""
+    """Configure the bucket named by S3_BUCKET."""
 
 
 @bucket.command(epilog="Example: CORS_ALLOW_ORIGIN=https://app.example.com image-gateway bucket init")
 def init() -> None:
-    """Create the bucket if it is missing, set CORS and the clean-up rule, and verify both for real.
+    """Create the bucket if it is missing, set and verify CORS and the lifecycle rule.
 
-    CORS lets pages of CORS_ALLOW_ORIGIN PUT parts and read ETag. What the store does not support is
-    said and passed over; the exit status is 1 when a step failed.
+    CORS lets pages of CORS_ALLOW_ORIGIN upload parts and read ETag. Steps that the store does not support are
+    reported and skipped. The exit status is 1 if a step failed.
     """
     settings = read_settings()
     setup = BucketSetup(StoreClients(store_address(settings)), settings.cors_allow_origin)
@@ -33,7 +33,7 @@ def init() -> None:
 
 
 def print_step(step: Step) -> Step:
-    """Print a step that has ended, and hand it back."""
+    """Print the result of a step and return the step."""
     mark = {Outcome.DONE: "ok  ", Outcome.UNSUPPORTED: "--  ", Outcome.FAILED: "FAIL"}[step.outcome]
     detail = step.detail if step.outcome is Outcome.DONE else f"{step.outcome}: {step.detail}"
     click.echo(one_line(f"{mark} {step.name}" + (f" ({detail})" if detail else "")))

@@ -1,4 +1,4 @@
-"""`image-gateway config`: the settings as they are in force."""
+"""`image-gateway config`: prints the effective settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from image_gateway.serving.startup import describe_endpoints
 
 @click.command(epilog="Example: image-gateway config | grep S3_")
 def config() -> None:
-    """Print the effective settings, secrets masked; exit with 78 and every mistake when unusable."""
+    """Print the effective settings with secrets masked.
+
+    The exit status is 78 if settings are invalid; all errors are printed.
+    """
     settings = read_settings()
     make_cdn(settings)
     open_engine(settings.database_url).dispose()

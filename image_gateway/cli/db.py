@@ -1,4 +1,4 @@
-"""`image-gateway db`: the tables of the catalog."""
+"""`image-gateway db`: catalog migrations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from image_gateway.serving.environment import read_settings
 
 @click.group()
 def db() -> None:
-    """Look after the tables that DATABASE_URL names."""
+    """Migrate the database named by DATABASE_URL."""
 
 
 @db.command("upgrade", epilog="Example: DATABASE_URL=sqlite:////var/lib/images.db image-gateway db upgrade")
 def upgrade_command() -> None:
-    """Bring the tables up to date; nothing happens when they are."""
+    """Upgrade the database schema to the newest revision."""
     engine = _open()
     before = current_revision(engine)
     upgrade(engine)
@@ -25,7 +25,7 @@ def upgrade_command() -> None:
 
 @db.command()
 def current() -> None:
-    """Print the revision of the tables and the one that this program needs."""
+    """Print the revision of the database schema and the required one."""
     click.echo(f"tables: {current_revision(_open()) or 'empty'}, needed: {newest_revision()}")
 
 

@@ -1,4 +1,4 @@
-"""`image-gateway demo`: a disk image through the whole service and back, byte for byte."""
+"""`image-gateway demo`: uploads an image, reads it back and compares every byte."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ PARALLEL = 4
 RANGE_STEP = 4 * 1024 * 1024
 RANDOM_RANGES = 64
 BLOCK = 1024 * 1024
-BY_HAND = r"""
-By hand, with `make run` in another terminal (README.md has it step by step):
+MANUAL_STEPS = r"""
+The same by hand, with `make run` in another terminal (README.md explains each step):
   API=http://127.0.0.1:3000
   field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
   post() { curl -sS -X POST "$API$1" -H 'X-User-Id: me' -H 'Content-Type: application/json' -d "$2"; }
@@ -48,7 +48,7 @@ By hand, with `make run` in another terminal (README.md has it step by step):
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison of the demo."""
+    """Result of one comparison."""
 
     name: str
     equal: bool
@@ -57,28 +57,31 @@ class Check:
 
 @click.command(epilog="Example: image-gateway demo --file ubuntu.img")
 @click.option(
-    "--file", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Disk image to use."
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Disk image to upload.",
 )
 @click.option(
     "--size-mib",
     type=click.IntRange(1, 1024 * 1024),
     default=256,
     show_default=True,
-    help="Size of the generated sample when no --file is given.",
+    help="Size of the generated sample image without --file.",
 )
 def demo(file: Path | None, size_mib: int) -> None:
     """Upload an image, read it back by ranges and by chunks, and compare SHA-256 each time.
 
-    Starts an embedded store and a gateway (two workers) in a scratch folder, uses only the public HTTP
-    API, leaves nothing running, and exits with 1 when a byte differs.
+    Starts an embedded store and a gateway with two workers in a temporary directory and uses only the public
+    HTTP API. Stops all processes at the end. The exit status is 1 if any byte differs.
     """
     with tempfile.TemporaryDirectory(prefix="image-gateway-demo-") as scratch:
         folder = Path(scratch)
         image = file or make_sample(folder / "sample.img", size_mib * 1024 * 1024)
-        # Neither the environment's store and database nor a .env here are the demo's to touch.
-        plain = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        # The demo must not use the store or database configured in the environment or in .env.
+        clean = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         with running_stack(
-            folder, plain, gateway_port=None, on_step=lambda _: None, say=click.echo, cwd=folder
+            folder, clean, gateway_port=None, on_step=lambda _: None, say=click.echo, cwd=folder
         ) as stack:
             click.echo(f"gateway: {stack.gateway.url} ({stack.settings.web_workers} workers)")
             expected = hash_file(image)
@@ -89,9 +92,9 @@ def demo(file: Path | None, size_mib: int) -> None:
 
 
 def make_sample(path: Path, size: int) -> Path:
-    """Write a sample disk: random blocks with runs of zeros between them, as real disks have."""
-    source = random.Random(size)  # noqa: S311  # sample data, nothing secret
-    with path.open("wb") as target, byte_bar("making a sample image", size) as advance:
+    """Write a sample image of `size` bytes: random blocks, every fourth one zero."""
+    source = random.Random(size)  # noqa: S311  # sample data, not a secret
+    with path.open("wb") as target, byte_bar("creating a sample image", size) as advance:
         for number in range(0, size, BLOCK):
             target.write(bytes(BLOCK) if number // BLOCK % 4 == 3 else source.randbytes(BLOCK))
             advance(BLOCK)
@@ -99,7 +102,11 @@ def make_sample(path: Path, size: int) -> Path:
 
 
 def run_checks(stack: Stack, image: Path, expected: str) -> list[Check]:
-    """Upload and read back in every way; returns what was compared with the file and its SHA-256."""
+    """Upload the image, read it back in every way and return the comparisons.
+
+    Args:
+        expected: SHA-256 of the image in hexadecimal.
+    """
     client = GatewayClient(stack.gateway.url, USER)
     size = image.stat().st_size
     with byte_bar("uploading parts", size) as advance:
@@ -110,7 +117,7 @@ def run_checks(stack: Stack, image: Path, expected: str) -> list[Check]:
         _check("whole image by ranges", lambda: _by_ranges(client, image_id, size) == expected),
     ]
     if size % SECTOR:
-        click.echo(f"not published as chunks: {size} bytes are no multiple of {SECTOR}")
+        click.echo(f"not published as chunks: {size} bytes is not a multiple of {SECTOR}")
     else:
         _publish(stack, image_id)
         checks.append(_check("whole image by chunks", lambda: _by_chunks(client, image_id, size) == expected))
@@ -118,6 +125,7 @@ def run_checks(stack: Stack, image: Path, expected: str) -> list[Check]:
 
 
 def hash_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -128,7 +136,7 @@ def _check(name: str, compare: Callable[[], bool]) -> Check:
 
 
 def _random_ranges_equal(client: GatewayClient, image_id: str, image: Path, size: int) -> bool:
-    source = random.Random(1)  # noqa: S311  # which ranges are read is no secret
+    source = random.Random(1)  # noqa: S311  # the ranges are not a secret
     with image.open("rb") as file:
         for _ in range(RANDOM_RANGES):
             start = source.randrange(size)
@@ -155,8 +163,8 @@ def _publish(stack: Stack, image_id: str) -> None:
 
 
 def print_summary(image: Path, sha256: str, checks: list[Check]) -> None:
-    """Say what was compared, and how to repeat it by hand."""
+    """Print the comparisons, and how to repeat them by hand."""
     click.echo(f"\n{one_line(image.name)}, {human_size(image.stat().st_size)}, sha256 {sha256}")
     for check in checks:
         click.echo(f"  {'equal ' if check.equal else 'DIFFER'}  {check.name} ({check.seconds:.1f} s)")
-    click.echo(BY_HAND)
+    click.echo(MANUAL_STEPS)

@@ -1,4 +1,4 @@
-"""`image-gateway dev`: the whole stack on this machine until Ctrl-C."""
+"""`image-gateway dev`: runs store, gateway and optionally nginx locally until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
     type=click.Path(path_type=Path, file_okay=False),
     default=".image-gateway",
     show_default=True,
-    help="Folder that keeps the store and the catalog.",
+    help="Directory for the store and the catalog.",
 )
 @click.option(
     "--port", envvar="PORT", type=click.IntRange(1, 65_535), default=DEFAULT_GATEWAY_PORT, show_default=True
 )
 @click.option(
-    "--edge", envvar="EDGE", is_flag=True, help="Put nginx in front, as in production; it must be installed."
+    "--edge",
+    envvar="EDGE",
+    is_flag=True,
+    help="Run nginx in front of the gateway, as in production. nginx must be installed.",
 )
 def dev(data: Path, port: int, edge: bool) -> None:
-    """Run an embedded S3 store and the gateway until Ctrl-C; the data stay for the next time.
+    """Run an embedded S3 store and the gateway until Ctrl-C. The data is kept.
 
-    With S3_ENDPOINT set, that store is used instead of the embedded one.
+    If S3_ENDPOINT is set, that store is used instead of the embedded one.
     """
     if edge:
         require_nginx()
     if not is_free(port):
-        raise StartFailed(f"port {port} is taken: stop what listens there, or choose another with --port")
-    # A closed terminal must not leave store and gateway behind.
+        raise StartFailed(f"port {port} is taken (address already in use): choose another with --port")
+    # Closing the terminal must stop the child processes, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -51,11 +54,11 @@ def dev(data: Path, port: int, edge: bool) -> None:
                 click.echo(f"nginx: {stack.edge.url}, logs in {one_line(data / 'edge')}")
             click.echo(
                 f"try: curl -X POST -H 'X-User-Id: me' {stack.url}/v1/images\n"
-                f"for other commands: . {one_line(data / 'env')}\nCtrl-C stops everything"
+                f"environment for other commands: . {one_line(data / 'env')}\npress Ctrl-C to stop"
             )
             status = stack.gateway.process.wait()
             raise StartFailed(
-                f"the gateway ended by itself with status {status}: see {stack.gateway.process.log}"
+                f"the gateway exited unexpectedly with status {status}: see {stack.gateway.process.log}"
             )
     except KeyboardInterrupt:
         click.echo("stopped")

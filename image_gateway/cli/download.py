@@ -1,4 +1,4 @@
-"""`image-gateway download`: an image becomes a file, and goes on where it was interrupted."""
+"""`image-gateway download`: downloads an image to a file, with resume."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINK_VARIABLE = "IMAGE_GATEWAY_LINK"
 
 
 @click.command(
-    epilog="Example: image-gateway download 6f1c1a5e-0f6c-4f9f-9d0a-1f4b1c6f2f10 -o disk.img; by a link: "
+    epilog="Example: image-gateway download 6f1c1a5e-0f6c-4f9f-9d0a-1f4b1c6f2f10 -o disk.img; with a link: "
     f"image-gateway download --link-file link.txt -o disk.img\n\n{EXIT_STATUSES}"
 )
 @click.argument("image_id", required=False)
@@ -41,14 +41,14 @@ LINK_VARIABLE = "IMAGE_GATEWAY_LINK"
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE",
-    help="Where to; an existing file is replaced once all is there.",
+    help="Output file. An existing file is replaced when the download is complete.",
 )
 @click.option(
     "--link-file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Instead of IMAGE_ID: holds the token of a share link, or the URL of a lease; - is stdin. "
-    f"Else {LINK_VARIABLE} is the link.",
+    help="File with a share link's token or a lease URL, instead of IMAGE_ID; - is stdin. "
+    f"Default: the link in {LINK_VARIABLE}.",
 )
 @gateway_options
 @transfer_options
@@ -61,24 +61,24 @@ def download(
     parallel: int,
     patience: float,
 ) -> None:
-    """Download the image IMAGE_ID in parallel ranges of one version, and check its SHA-256.
+    """Download the image IMAGE_ID in parallel ranges and verify its SHA-256.
 
-    FILE.part and FILE.part.json hold what is there already; the same command goes on with them.
+    An interrupted download is kept in FILE.part and FILE.part.json. Run the same command again to resume it.
 
-    With a link no account is needed, and none is used.
+    A link needs no user account; --user and --token-file are ignored.
     """
     terminal = Terminal()
     retrier = Retrier(patience, say=terminal.say)
     link = _find_link(image_id, link_file, gateway.api)
-    again = ["image-gateway", "download", "-o", str(output)]
+    command = ["image-gateway", "download", "-o", str(output)]
     try:
         if link:
-            again += ["--api", gateway.api, *(["--link-file", link_file] if link_file else [])]
+            command += ["--api", gateway.api, *(["--link-file", link_file] if link_file else [])]
             warn_if_overheard(link.api)
             lease = retrier.call(lambda: Leased(link))
             image_id, client = lease.image_id, GatewayClient(link.api, lease, connections=parallel + 1)
         else:
-            again += [str(image_id), *gateway.options()]
+            command += [str(image_id), *gateway.options()]
             client = gateway.client(connections=parallel + 1)
         done = Downloading(
             client,
@@ -90,13 +90,13 @@ def download(
             by_lease=link is not None,
         ).run()
     except KeyboardInterrupt:
-        terminal.say(f"interrupted; to go on: {shlex.join(again)}")
+        terminal.say(f"interrupted; to resume: {shlex.join(command)}")
         sys.exit(EX_INTERRUPTED)
     _print_result(done, output, as_json, by_link=link is not None)
 
 
 def _find_link(image_id: str | None, link_file: str | None, api: str) -> Link | None:
-    """What to download by; None for an image's id, which a link in the environment does not outdo."""
+    """Return the link to download with; None if IMAGE_ID is given, which precedes the environment."""
     if image_id and link_file:
         raise click.UsageError("give IMAGE_ID or --link-file, not both")
     if image_id:
@@ -108,7 +108,7 @@ def _find_link(image_id: str | None, link_file: str | None, api: str) -> Link | 
         except BadLink as error:
             raise click.BadParameter(str(error), param_hint="'--link-file'") from None
     if not os.environ.get(LINK_VARIABLE):
-        raise click.UsageError(f"what to download is missing: give IMAGE_ID, --link-file or {LINK_VARIABLE}")
+        raise click.UsageError(f"missing image: give IMAGE_ID or --link-file, or set {LINK_VARIABLE}")
     try:
         return read_link(os.environ[LINK_VARIABLE], api)
     except BadLink as error:
@@ -121,6 +121,5 @@ def _print_result(done: Downloaded, output: Path, as_json: bool, *, by_link: boo
         print_json({"imageId": facts.pop("image_id"), "file": str(output), **facts})
         return
     click.echo(f"{one_line(output)}, {human_size(done.size)}, etag {one_line(done.etag)}")
-    unknown = "a link tells none" if by_link else "the gateway knows none"
-    known = "as the gateway knows it" if done.checked else f"{unknown} to compare with"
-    click.echo(f"sha256 {done.sha256} ({known})")
+    reason = "a share link provides no SHA-256" if by_link else "the gateway has no SHA-256"
+    click.echo(f"sha256 {done.sha256} ({'verified' if done.checked else f'not verified: {reason}'})")

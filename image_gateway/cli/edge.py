@@ -1,4 +1,4 @@
-"""`image-gateway edge`: nginx in front of the gateway."""
+"""`image-gateway edge`: configuration of nginx in front of the gateway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from image_gateway.serving.environment import read_settings
 
 @click.group()
 def edge() -> None:
-    """Set up nginx in front of the gateway."""
+    """Configure nginx in front of the gateway."""
 
 
 @edge.command(
@@ -23,13 +23,13 @@ def edge() -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write, readable by its owner alone; standard output when missing.",
+    help="Output file, created with mode 0600.  [default: standard output]",
 )
 def config(output: Path | None) -> None:
-    """Print a whole nginx.conf made from the settings, for Debian's nginx and the official image.
+    """Generate a complete nginx.conf from the settings, for Debian's nginx and the official image.
 
-    nginx faces the clients, serves image bytes from a cache of its own, and asks the gateway who may read.
-    The gateway must run with the same EDGE_TOKEN, and with TRUSTED_PROXY_HOPS=1.
+    nginx serves image data from its own cache and checks permissions with the gateway. The gateway must run
+    with the same EDGE_TOKEN and with TRUSTED_PROXY_HOPS=1.
     """
     settings = read_settings()
     text = render_config(settings, store_address(settings))
@@ -43,7 +43,7 @@ def config(output: Path | None) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace a file at once by one that only its owner reads: it holds EDGE_TOKEN."""
+    """Write a file of mode 0600 atomically; it contains EDGE_TOKEN."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""`image-gateway images`: the user's images, listed, shown, renamed and deleted."""
+"""`image-gateway images`: lists, shows, renames and deletes images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from image_gateway.cli.remote import (
     all_pages,
     gateway_options,
     one_line,
-    patiently,
     print_json,
     print_table,
+    with_retries,
 )
 
-LARGEST_PAGE = 100
+MAX_PAGE_SIZE = 100
 
 
 @click.group(epilog=EXIT_STATUSES)
@@ -30,20 +30,20 @@ def images() -> None:
 @images.command("list", epilog="Example: image-gateway images list --name ubuntu")
 @gateway_options
 @click.option("--state", help="Only images in this state.")
-@click.option("--name", help="Only images with this in their name.")
-@click.option("--shared", is_flag=True, help="The images that others share with the user instead.")
-@click.option("--limit", type=click.IntRange(1), help="At most this many.  [default: all]")
+@click.option("--name", help="Only images whose name contains this text.")
+@click.option("--shared", is_flag=True, help="List images that others share with the user instead.")
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of images.  [default: all]")
 def list_images(
     gateway: Gateway, as_json: bool, state: str | None, name: str | None, shared: bool, limit: int | None
 ) -> None:
-    """List the user's images, however many pages they fill."""
+    """List the user's images."""
     records = all_pages(
         gateway.client().list_images,
         "images",
         state=state,
         name=name,
         shared="true" if shared else None,
-        limit=min(limit or LARGEST_PAGE, LARGEST_PAGE),
+        limit=min(limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE),
     )
     found = list(islice(records, limit))
     if as_json:
@@ -56,9 +56,9 @@ def list_images(
 @click.argument("image_id")
 @gateway_options
 def show(image_id: str, gateway: Gateway, as_json: bool) -> None:
-    """Show all that the gateway knows of an image."""
+    """Show the record of an image."""
     client = gateway.client()
-    _print_record(patiently(lambda: client.image(image_id)), as_json)
+    _print_record(with_retries(lambda: client.image(image_id)), as_json)
 
 
 @images.command(epilog="Example: image-gateway images rename 6f1c1a5e-0f6c-4f9f-9d0a-1f4b1c6f2f10 'My disk'")
@@ -66,24 +66,24 @@ def show(image_id: str, gateway: Gateway, as_json: bool) -> None:
 @click.argument("name")
 @gateway_options
 def rename(image_id: str, name: str, gateway: Gateway, as_json: bool) -> None:
-    """Give an image another name."""
+    """Rename an image."""
     client = gateway.client()
-    _print_record(patiently(lambda: client.change_image(image_id, name=name)), as_json)
+    _print_record(with_retries(lambda: client.change_image(image_id, name=name)), as_json)
 
 
 @images.command(epilog="Example: image-gateway images delete 6f1c1a5e-0f6c-4f9f-9d0a-1f4b1c6f2f10 --yes")
 @click.argument("image_id")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @gateway_options
 def delete(image_id: str, yes: bool, gateway: Gateway, as_json: bool) -> None:
-    """Delete an image and its bytes."""
+    """Delete an image and its data."""
     client = gateway.client()
     if not yes:
-        record = patiently(lambda: client.image(image_id))
+        record = with_retries(lambda: client.image(image_id))
         click.confirm(
             f"Delete image {one_line(image_id)} ({one_line(record.get('name'))})?", abort=True, err=True
         )
-    patiently(lambda: client.delete_image(image_id))
+    with_retries(lambda: client.delete_image(image_id))
     if as_json:
         print_json({"imageId": image_id, "deleted": True})
     else:

@@ -1,4 +1,4 @@
-"""The command `image-gateway`."""
+"""Entry point of the command `image-gateway`."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from image_gateway.settings import SettingsError
 
 
 class _Commands(click.Group):
-    """Shows wrong usage without what its arguments, such as names of files, could do to a terminal."""
+    """Escapes control characters in usage errors, which may quote arguments such as file names."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
             message = error.format_message()
-            harmless = escape_unprintable(message, keep="\n")
-            if harmless == message:
+            escaped = escape_unprintable(message, keep="\n")
+            if escaped == message:
                 raise
-            raise click.UsageError(harmless, error.ctx) from None
+            raise click.UsageError(escaped, error.ctx) from None
 
 
 @click.group(
@@ -62,32 +62,32 @@ for command in (serve, edge, dev, demo, config, db, bucket, publish, sweep, uplo
 
 
 def main() -> None:
-    """Run the command line; a mistake of the environment or the store is one clear message, no trace."""
+    """Run the command line; expected errors are printed as one message without a traceback."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     load_dotenv(Path(".env"))
     try:
         cli()
     except (SettingsError, ConfigError) as error:
-        _leave(str(error), EX_CONFIG)
+        _exit_with(str(error), EX_CONFIG)
     except DatabaseUrlError as error:
-        _leave(f"DATABASE_URL {error}", EX_CONFIG)
+        _exit_with(f"DATABASE_URL {error}", EX_CONFIG)
     except ApiError as error:
-        may_pass = error.retryable or isinstance(error, PatienceOver)
-        _leave(escape_unprintable(str(error)), EX_TEMPORARY if may_pass else EX_FAILED)
+        is_temporary = error.retryable or isinstance(error, PatienceOver)
+        _exit_with(escape_unprintable(str(error)), EX_TEMPORARY if is_temporary else EX_FAILED)
     except ClientError as error:
-        _leave("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
+        _exit_with("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
     except GatewayError as error:
-        _leave(escape_unprintable(str(error)), EX_FAILED)
+        _exit_with(escape_unprintable(str(error)), EX_FAILED)
     except (StartFailed, SchemaOutdated) as error:
-        _leave(str(error), EX_FAILED)
+        _exit_with(str(error), EX_FAILED)
     except SQLAlchemyError as error:
-        # Its own text may hold the URL.
-        _leave(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
+        # The message may contain the database URL.
+        _exit_with(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
     except OSError as error:
-        _leave(escape_unprintable(f"{error.strerror}: {error.filename}"), EX_FAILED)
+        _exit_with(escape_unprintable(f"{error.strerror}: {error.filename}"), EX_FAILED)
 
 
-def _leave(message: str, status: int) -> None:
-    """Exit with one message, whose line breaks are our own."""
+def _exit_with(message: str, status: int) -> None:
+    """Print a message, in which only line breaks are not escaped, and exit."""
     click.echo("image-gateway: " + escape_unprintable(message, keep="\n"), err=True)
     sys.exit(status)

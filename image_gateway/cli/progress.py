@@ -1,4 +1,4 @@
-"""Progress bars for long work: bytes, rate and time left, on stderr."""
+"""Progress bars on stderr with bytes, rate and remaining time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from image_gateway.protocol.printable import escape_unprintable
 
 
 class Terminal:
-    """Shows transfers on stderr; what is said stands above the bar that is running."""
+    """Shows progress bars and messages on stderr; messages appear above the running bar."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
 
     @contextmanager
     def bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a bar of `total` bytes, `done` of them at once; call what is yielded with each step."""
+        """Show a bar of `total` bytes, starting at `done`; yields a callback for further bytes."""
         columns = (
             TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
@@ -39,7 +39,7 @@ class Terminal:
             yield lambda step: progress.advance(task, step)
 
     def say(self, line: str) -> None:
-        """Print a line as it is, except for what could control the terminal."""
+        """Print a line, with terminal control characters escaped."""
         self._console.print(
             escape_unprintable(line), markup=False, emoji=False, highlight=False, soft_wrap=True
         )
@@ -47,13 +47,13 @@ class Terminal:
 
 @contextmanager
 def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of `total` bytes; call what is yielded with the size of each step."""
+    """Show a bar of `total` bytes; yields a callback for further bytes."""
     with Terminal().bar(title, total) as advance:
         yield advance
 
 
 def human_size(size: int) -> str:
-    """A size for people: 256.0 MiB."""
+    """Format a number of bytes, such as 256.0 MiB."""
     value = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:

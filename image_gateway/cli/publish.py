@@ -1,4 +1,4 @@
-"""`image-gateway publish`: an image cut into chunks."""
+"""`image-gateway publish`: publishes an image as chunks."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from image_gateway.serving.environment import read_settings
 @click.option(
     "--chunk-size",
     type=click.IntRange(512, 64 * 1024 * 1024),
-    help="Bytes of a chunk, a multiple of 512.  [default: 4194304]",
+    help="Chunk size in bytes, a multiple of 512.  [default: 4194304]",
 )
 @click.option(
-    "--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Chunks in memory at a time."
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Number of chunks processed in parallel, all in memory.",
 )
 def publish(image_id: str, chunk_size: int | None, parallel: int) -> None:
-    """Cut the complete raw image IMAGE_ID into chunks that browsers read by plain GETs.
+    """Split the complete raw image IMAGE_ID into chunks that browsers read with plain GET requests.
 
-    Chunks are written first and the manifest last; a run that died is continued by the same command.
+    The manifest is written last. If a run is interrupted, run the same command again to resume it.
     """
     settings = read_settings()
     publishing = Publishing(open_catalog(settings), open_store(settings), settings.cache_control)
     result = publish_with_bar(publishing, image_id, chunk_size=chunk_size, parallel=parallel)
     click.echo(
         f"published {result.geometry.count} chunks of {result.geometry.chunk_size} bytes "
-        f"({result.sent} sent, {result.kept} were there)\nsha256 {result.disk_sha256}"
+        f"({result.sent} sent, {result.kept} already stored)\nsha256 {result.disk_sha256}"
     )
 
 
 def publish_with_bar(
     publishing: Publishing, image_id: str, *, chunk_size: int | None = None, parallel: int = 4
 ) -> Published:
-    """Publish behind a progress bar."""
+    """Publish an image and show a progress bar."""
     with byte_bar("publishing chunks", publishing.size_of(image_id)) as advance:
         return publishing.publish(image_id, chunk_size=chunk_size, parallel=parallel, on_bytes=advance)

@@ -1,4 +1,4 @@
-"""What the commands that talk to a gateway share: its address, who asks, exit statuses, what is printed."""
+"""Shared by the commands that call a gateway: options, credentials, exit statuses and output."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ EX_FAILED, EX_TEMPORARY, EX_CONFIG, EX_INTERRUPTED = 1, 75, 78, 130
 DEFAULT_API = "http://127.0.0.1:3000"
 TOKEN_VARIABLE = "IMAGE_GATEWAY_TOKEN"  # noqa: S105  # its name
 DAY = 86_400.0
-# Of commands that move no bytes.
+# Retry limit in seconds for commands that transfer no image data.
 PATIENCE = 15.0
 NO_TERMINAL_WIDTH = 160
 EXIT_STATUSES = (
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 75 temporary failure (patience is over), "
-    "78 unusable configuration, 130 interrupted (the same work can be resumed)."
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 75 temporary failure (retries timed out), "
+    "78 invalid configuration, 130 interrupted (can be resumed)."
 )
-# As it may stand in a header, and as the gateway takes it.
+# The values that the gateway accepts in X-User-Id.
 _USER = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,26 +54,26 @@ Result = TypeVar("Result")
 
 
 class ConfigError(Exception):
-    """A variable of the environment that a client command cannot use."""
+    """An environment variable is invalid for a client command."""
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """The gateway that a command was pointed at, and as whom."""
+    """Address of a gateway, and the user or token file to authenticate with."""
 
     api: str
     user: str | None
     token_file: Path | None
 
     def client(self, *, connections: int = 8) -> GatewayClient:
-        """A client of it; says on stderr when its token can be overheard."""
+        """Return a client for the gateway; warns on stderr if its token is sent unencrypted."""
         return GatewayClient(self.api, self._credential(), connections=connections)
 
     def options(self) -> list[str]:
-        """What to repeat on the command line to ask again, without any secret."""
-        return ["--api", self.api, *self._who()]
+        """Return the command line options that select the same gateway and user, without secrets."""
+        return ["--api", self.api, *self._user_options()]
 
-    def _who(self) -> list[str]:
+    def _user_options(self) -> list[str]:
         if self.token_file:
             return ["--token-file", str(self.token_file)]
         return [] if _has_token_variable() else ["--user", self.user or _login_name()]
@@ -98,7 +98,7 @@ class Gateway:
 
 
 def gateway_options(command: Command) -> Command:
-    """Add --api, --user and --token-file, given to the command as `gateway`, and --json as `as_json`."""
+    """Add --api, --user and --token-file, passed to the command as `gateway`, and --json as `as_json`."""
     options = (
         click.option(
             "--api",
@@ -106,34 +106,34 @@ def gateway_options(command: Command) -> Command:
             default=DEFAULT_API,
             show_default=True,
             callback=_check_api,
-            help="Address of the gateway; else IMAGE_GATEWAY_API.",
+            help="URL of the gateway; also IMAGE_GATEWAY_API.",
         ),
         click.option(
             "--user",
             envvar="IMAGE_GATEWAY_USER",
             callback=_check_user,
-            help="Who is asking (X-User-Id), without a token; else IMAGE_GATEWAY_USER, else the login name.",
+            help="User id (X-User-Id) without a token; also IMAGE_GATEWAY_USER.  [default: login name]",
         ),
         click.option(
             "--token-file",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Holds the bearer token that says who is asking, and is read again when it changes; "
-            f"else {TOKEN_VARIABLE} is the token.",
+            help="File with the bearer token, read again when it changes; "
+            f"alternatively, {TOKEN_VARIABLE} is the token itself.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for scripts."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
     )
 
     @functools.wraps(command)
     def with_gateway(*, api: str, user: str | None, token_file: Path | None, **others: Any) -> Any:
-        if _is_typed("user") and (token_file or _has_token_variable()):
+        if _is_on_command_line("user") and (token_file or _has_token_variable()):
             source = "--token-file" if token_file else TOKEN_VARIABLE
-            raise click.UsageError(f"the token of {source} says who is asking: leave out --user")
+            raise click.UsageError(f"--user cannot be combined with {source}: the token identifies the user")
         return command(gateway=Gateway(api, user, token_file), **others)
 
     for option in reversed(options):
         with_gateway = option(with_gateway)
-    # The decorated function takes what click gives it, whatever the command's own parameters.
+    # click passes keyword arguments by name, so the signature need not match.
     return with_gateway  # type: ignore[return-value]
 
 
@@ -145,14 +145,14 @@ def transfer_options(command: Command) -> Command:
             type=click.IntRange(1, 64),
             default=4,
             show_default=True,
-            help="Transfers under way at a time.",
+            help="Number of parallel transfers.",
         ),
         click.option(
             "--patience",
             type=click.FloatRange(0),
             default=DAY,
             show_default=True,
-            help="Seconds to keep trying while the network, the gateway or the store is away.",
+            help="Seconds to retry while the network, the gateway or the store is unavailable.",
         ),
     )
     for option in reversed(options):
@@ -160,16 +160,16 @@ def transfer_options(command: Command) -> Command:
     return command
 
 
-def patiently(work: Callable[[], Result]) -> Result:
-    """Do something small, trying again for a moment."""
+def with_retries(work: Callable[[], Result]) -> Result:
+    """Call `work` and retry temporary errors for up to 15 seconds."""
     return Retrier(PATIENCE, say=Terminal().say).call(work)
 
 
-def all_pages(ask: Callable[..., dict[str, Any]], records: str, **filters: Any) -> Iterator[dict[str, Any]]:
-    """Give the records of all pages; `ask` takes the filters and a cursor."""
+def all_pages(fetch: Callable[..., dict[str, Any]], records: str, **filters: Any) -> Iterator[dict[str, Any]]:
+    """Yield the records of all pages; `fetch` takes the filters and a cursor."""
     cursor: str | None = None
     while True:
-        page = patiently(functools.partial(ask, **filters, cursor=cursor))
+        page = with_retries(functools.partial(fetch, **filters, cursor=cursor))
         yield from page[records]
         cursor = page.get("nextCursor")
         if cursor is None:
@@ -177,22 +177,24 @@ def all_pages(ask: Callable[..., dict[str, Any]], records: str, **filters: Any) 
 
 
 def warn_if_overheard(api: str) -> None:
+    """Warn on stderr if a token for this address is sent unencrypted."""
     if is_overheard(api):
         host = urlsplit(api).hostname
         click.echo(f"image-gateway: warning: the token goes to {host} unencrypted; use https://", err=True)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document as one line of JSON."""
     click.echo(dump_json(document))
 
 
 def dump_json(document: Mapping[str, Any]) -> str:
-    """Return a document as JSON in printable ASCII: json.dumps leaves DEL alone as it is."""
+    """Return a document as JSON in printable ASCII; json.dumps does not escape DEL."""
     return json.dumps(document).replace("\x7f", "\\u007f")
 
 
 def print_table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print lines in columns; a column of sizes stands on the right."""
+    """Print rows in columns; a SIZE column is right-aligned."""
     table = Table(box=None, pad_edge=False)
     for title in titles:
         table.add_column(title, justify="right" if title == "SIZE" else "left", overflow="fold")
@@ -202,7 +204,7 @@ def print_table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> None
 
 
 def one_line(value: object) -> str:
-    """A value on one line; what a name could do to a terminal is made visible."""
+    """Return the value as one line with control characters escaped; `-` for None."""
     if value is None:
         return "-"
     return escape_unprintable(str(value))
@@ -212,21 +214,21 @@ def _has_token_variable() -> bool:
     return bool(os.environ.get(TOKEN_VARIABLE))
 
 
-def _is_typed(name: str) -> bool:
+def _is_on_command_line(name: str) -> bool:
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.COMMANDLINE
 
 
 def _check_api(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not is_address(value):
-        # What was given may hold a password.
-        _refuse(context, parameter, "must be http://host[:port] or https://host[:port], without a password")
+        # The value may contain a password, so the message does not quote it.
+        _reject(context, parameter, "must be http://host[:port] or https://host[:port], without a password")
     return value.rstrip("/")
 
 
 def _check_user(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not _USER.fullmatch(value):
-        _refuse(context, parameter, "must be 1 to 256 printable ASCII characters")
+        _reject(context, parameter, "must be 1 to 256 printable ASCII characters")
     return value
 
 
@@ -235,13 +237,13 @@ def _login_name() -> str:
     try:
         name = getpass.getuser()
     except (OSError, KeyError) as error:
-        raise ConfigError(f"the login name is unknown: {advice}") from error
+        raise ConfigError(f"cannot determine the login name: {advice}") from error
     if not _USER.fullmatch(name):
         raise ConfigError(f"the login name must be 1 to 256 printable ASCII characters: {advice}")
     return name
 
 
-def _refuse(context: click.Context, parameter: click.Parameter, text: str) -> None:
+def _reject(context: click.Context, parameter: click.Parameter, text: str) -> None:
     source = context.get_parameter_source(parameter.name or "")
     if source is ParameterSource.ENVIRONMENT and isinstance(parameter.envvar, str):
         raise ConfigError(f"{parameter.envvar} {text}")

@@ -1,4 +1,4 @@
-"""`image-gateway serve`: the gateway under gunicorn, in place of this process."""
+"""`image-gateway serve`: replaces this process by gunicorn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from image_gateway.serving.environment import read_settings
     epilog="Example: WEB_WORKERS=4 HOST=0.0.0.0 image-gateway serve",
 )
 def serve() -> None:
-    """Serve the gateway with gunicorn on HOST:PORT until it is stopped.
+    """Run the gateway with gunicorn on HOST:PORT.
 
-    The tables must be up to date: run `image-gateway db upgrade` first.
+    The database schema must be up to date: run `image-gateway db upgrade` first.
     """
     read_settings()
     command = gunicorn_command()

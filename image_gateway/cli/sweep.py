@@ -1,4 +1,4 @@
-"""`image-gateway sweep`: collect what uploads and deletions left behind."""
+"""`image-gateway sweep`: cleans up after abandoned uploads and deletions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Duration(click.ParamType[timedelta]):
-    """A length of time such as 90s, 30m, 12h or 7d."""
+    """A duration such as 90s, 30m, 12h or 7d."""
 
     name = "duration"
 
@@ -37,7 +37,7 @@ class Duration(click.ParamType[timedelta]):
             return value
         match = _DURATION.fullmatch(value)
         if match is None:
-            self.fail(f"{value!r} is no length of time such as 90s, 30m, 12h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 90s, 30m, 12h or 7d", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -47,20 +47,20 @@ class Duration(click.ParamType[timedelta]):
     type=Duration(),
     default="1h",
     show_default=True,
-    help="Age from which an upload that no record knows is aborted.",
+    help="Minimum age for aborting uploads without a catalog record.",
 )
-@click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
-@click.option("--every", type=Duration(), help="Sweep again after this time, until stopped.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be done.")
+@click.option("--every", type=Duration(), help="Repeat at this interval until stopped.")
 @click.option(
     "--cache-only",
     is_flag=True,
-    help="Only remove deleted images from this machine's block cache (RANGE_CACHE_DIR).",
+    help="Only remove deleted images from the local block cache (RANGE_CACHE_DIR).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")
 @click.option(
     "--metrics-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write each sweep's numbers for Prometheus's node_exporter: a name ending in .prom.",
+    help="Write metrics for the textfile collector of Prometheus node_exporter; must end in .prom.",
 )
 def sweep(
     older_than: timedelta,
@@ -70,14 +70,14 @@ def sweep(
     as_json: bool,
     metrics_file: Path | None,
 ) -> None:
-    """End uploads that were left alone, and remove what failed and deleted images have in the store.
+    """Abort idle uploads, and delete the objects of failed and deleted images.
 
-    Safe beside a running gateway and beside another sweep; run it every hour or so. An image whose object
-    vanished, and objects that no record knows, are reported and left as they are. The exit status is 1 when
-    something was left for later or has vanished.
+    Safe to run beside the gateway and other sweeps; run it about every hour. Images without an object and
+    objects without a record are reported but not changed. The exit status is 1 if work was left for later or
+    an object has vanished.
     """
     if dry_run and metrics_file:
-        raise click.UsageError("--metrics-file tells what was done: it does not go with --dry-run")
+        raise click.UsageError("--metrics-file cannot be combined with --dry-run")
     settings = read_settings()
     sweeper = Sweeper(
         open_catalog(settings),
@@ -88,7 +88,7 @@ def sweep(
     )
     show = _show_json if as_json else _show_text
 
-    def once() -> bool:
+    def sweep_once() -> bool:
         began = time.monotonic()
         if cache_only:
             report = sweeper.sweep_cache(SweepReport(), dry_run=dry_run)
@@ -101,21 +101,21 @@ def sweep(
         return not (report.vanished or report.left_for_later)
 
     if every is not None:
-        _repeat(once, every)
-    elif not once():
+        _repeat(sweep_once, every)
+    elif not sweep_once():
         sys.exit(1)
 
 
-def _repeat(once: Callable[[], bool], every: timedelta) -> None:
-    """Sweep, wait, and sweep again until SIGTERM or SIGINT; what is away is tried again."""
+def _repeat(sweep_once: Callable[[], bool], every: timedelta) -> None:
+    """Sweep at an interval until SIGTERM or SIGINT; a failed sweep is retried at the next interval."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     while not stopped.is_set():
         try:
-            once()
+            sweep_once()
         except GatewayError as error:
-            click.echo(f"this sweep was given up: {one_line(error)}", err=True)
+            click.echo(f"sweep failed: {one_line(error)}", err=True)
         stopped.wait(every.total_seconds())
 
 
@@ -130,15 +130,15 @@ def _show_json(report: SweepReport, dry_run: bool) -> None:
 def _show_text(report: SweepReport, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     click.echo(
-        f"{would}ended: {report.expired_uploads} uploads left alone\n"
+        f"{would}aborted: {report.expired_uploads} idle uploads\n"
         f"{would}aborted: {report.orphaned_uploads} uploads without a record\n"
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
-        f"{would}forgotten: {report.forgotten_leases} leases whose session is over\n"
+        f"{would}deleted: {report.forgotten_leases} expired leases\n"
         f"{would}removed from the block cache: {report.uncached_images} deleted images\n"
         f"left for later: {report.left_for_later}"
     )
     for image_id in report.vanished:
         click.echo(f"vanished: {one_line(image_id)}")
     for prefix in report.unknown:
-        click.echo(f"no record knows the objects under: {one_line(prefix)}")
+        click.echo(f"objects without a record under: {one_line(prefix)}")

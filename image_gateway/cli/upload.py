@@ -1,4 +1,4 @@
-"""`image-gateway upload`: a file becomes an image, and goes on where it was interrupted."""
+"""`image-gateway upload`: uploads a file as an image, with resume."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ from image_gateway.client.resume_files import Journal, cache_folder
 from image_gateway.client.retry import Retrier
 from image_gateway.client.upload import Unfinished, Uploaded, Uploading
 
-REMEMBERED = ""
+FROM_JOURNAL = ""
 
 
 @click.command(
-    epilog=f"Example: image-gateway upload disk.img --name 'My disk'; interrupted, go on with: "
+    epilog=f"Example: image-gateway upload disk.img --name 'My disk'; to resume it after an interruption: "
     f"image-gateway upload disk.img --resume\n\n{EXIT_STATUSES}"
 )
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @gateway_options
 @click.option("--name", help="Name of the new image.")
-@click.option("--kind", type=click.Choice(["disk", "iso"]), help="What the image is.")
+@click.option("--kind", type=click.Choice(["disk", "iso"]), help="Type of the image.")
 @transfer_options
 @click.option(
     "--resume",
     is_flag=False,
-    flag_value=REMEMBERED,
+    flag_value=FROM_JOURNAL,
     metavar="[IMAGE_ID]",
-    help="Go on with the unfinished upload of FILE that is remembered here, or with that of IMAGE_ID. "
-    "Stands after FILE.",
+    help="Resume the unfinished upload of FILE, by default the last one from this machine. Must follow FILE.",
 )
-@click.option("--new", "anew", is_flag=True, help="Begin anew although an upload of FILE is unfinished.")
-@click.option("--sha256", "hashed", is_flag=True, help="Hash FILE first and let the gateway check it.")
+@click.option("--new", "start_over", is_flag=True, help="Start over even if an upload of FILE is unfinished.")
+@click.option(
+    "--sha256", "declare_sha256", is_flag=True, help="Hash FILE first and let the gateway verify it."
+)
 def upload(
     file: Path,
     gateway: Gateway,
@@ -58,18 +59,16 @@ def upload(
     parallel: int,
     patience: float,
     resume: str | None,
-    anew: bool,
-    hashed: bool,
+    start_over: bool,
+    declare_sha256: bool,
 ) -> None:
-    """Upload FILE in parallel parts, straight to the store.
+    """Upload FILE in parallel parts, directly to the store.
 
-    Whatever interrupts it, the parts that arrived are kept and `--resume` sends only the others. While the
-    network is away it waits and goes on by itself.
+    After an interruption, `--resume` uploads only the missing parts. Temporary network errors are retried
+    automatically.
     """
-    if resume is not None and (anew or name or kind):
-        raise click.UsageError(
-            "--resume goes on with an image as it was begun: leave out --new, --name, --kind"
-        )
+    if resume is not None and (start_over or name or kind):
+        raise click.UsageError("--resume cannot be combined with --new, --name or --kind")
     terminal = Terminal()
     uploading = Uploading(
         gateway.client(connections=parallel + 1),
@@ -79,11 +78,11 @@ def upload(
         progress=terminal,
         journal=Journal(cache_folder(os.environ), gateway.api, file),
     )
-    again = ["image-gateway", "upload", str(file), *gateway.options()]
-    with _telling_how_to_go_on(terminal, uploading, again):
-        if resume is None and not anew:
+    command = ["image-gateway", "upload", str(file), *gateway.options()]
+    with _printing_resume_command(terminal, uploading, command):
+        if resume is None and not start_over:
             uploading.refuse_unfinished()
-        sha256 = uploading.hash() if hashed else None
+        sha256 = uploading.hash() if declare_sha256 else None
         if resume is None:
             done = uploading.begin(name=name, kind=kind, sha256=sha256)
         else:
@@ -92,22 +91,22 @@ def upload(
 
 
 @contextmanager
-def _telling_how_to_go_on(terminal: Terminal, uploading: Uploading, again: list[str]) -> Iterator[None]:
+def _printing_resume_command(terminal: Terminal, uploading: Uploading, command: list[str]) -> Iterator[None]:
     try:
         yield
     except Unfinished as error:
         advice = (
-            f"  go on with it:  {shlex.join([*again, '--resume'])}",
-            f"  begin anew:     {shlex.join([*again, '--new'])}",
+            f"  resume it:   {shlex.join([*command, '--resume'])}",
+            f"  start over:  {shlex.join([*command, '--new'])}",
         )
         raise ClientError(str(error), advice=advice) from None
     except ApiError:
         if uploading.image_id:
-            terminal.say(f"to go on: {shlex.join([*again, '--resume', uploading.image_id])}")
+            terminal.say(f"to resume: {shlex.join([*command, '--resume', uploading.image_id])}")
         raise
     except KeyboardInterrupt:
         resume = ["--resume", uploading.image_id] if uploading.image_id else []
-        terminal.say(f"interrupted; to go on: {shlex.join([*again, *resume])}")
+        terminal.say(f"interrupted; to resume: {shlex.join([*command, *resume])}")
         sys.exit(EX_INTERRUPTED)
 
 
@@ -117,6 +116,6 @@ def _print_result(done: Uploaded, as_json: bool) -> None:
         print_json({"imageId": facts.pop("image_id"), **facts})
         return
     click.echo(f"image {one_line(done.image_id)}, {human_size(done.size)}, etag {one_line(done.etag)}")
-    click.echo(f"{done.sent} parts sent, {done.kept} were there")
+    click.echo(f"{done.sent} parts sent, {done.kept} already stored")
     if done.sha256:
         click.echo(f"sha256 {one_line(done.sha256)}")

@@ -1,4 +1,4 @@
-"""The gateway itself as a child process: real gunicorn, ready when /readyz answers."""
+"""Runs the gateway with gunicorn as a child process, and waits for /readyz."""
 
 from __future__ import annotations
 
@@ -20,24 +20,32 @@ BIND_SECONDS = 2
 
 @dataclass(frozen=True)
 class LocalGateway:
-    """A running gateway and its address."""
+    """A running gateway and its URL."""
 
     process: ManagedProcess
     url: str
 
     def stop(self, grace: float = 10) -> None:
+        """Stop the gateway, after `grace` seconds with SIGKILL."""
         self.process.stop(grace=grace)
 
 
 def start_gateway(
     environment: Mapping[str, str], *, port: int, log: Path, cwd: Path | None = None
 ) -> LocalGateway:
-    """Start gunicorn on 127.0.0.1:`port` and return when it is ready; raises StartFailed.
+    """Start gunicorn on 127.0.0.1:`port` and wait until it is ready.
 
-    It sees `environment` alone, and a `.env` in `cwd`.
+    Args:
+        environment: The complete environment of the process; a `.env` in `cwd` adds to it.
+        port: TCP port.
+        log: File to which the output is appended.
+        cwd: Working directory.
+
+    Raises:
+        StartFailed: The port is in use, or the gateway exited or was not ready in time.
     """
     variables = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
-    # Bound here: gunicorn tries again for seconds, while whatever has the port answers that it is ready.
+    # Bound here, because gunicorn retries a port in use while the other server answers /readyz.
     with _bind(port) as listener:
         command = [*gunicorn_command(), "--bind", f"fd://{listener.fileno()}"]
         fds = [listener.fileno()]
@@ -52,7 +60,7 @@ def start_gateway(
 
 
 def _bind(port: int) -> socket.socket:
-    """Bind the port; processes of an earlier gateway that were killed may hold it for a moment."""
+    """Bind the port; retries briefly, as killed processes of an earlier gateway may still hold it."""
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         listener = socket.socket()
@@ -63,9 +71,7 @@ def _bind(port: int) -> socket.socket:
         except OSError as error:
             listener.close()
             if time.monotonic() > deadline:
-                raise StartFailed(
-                    f"port {port} is taken: stop what listens there, or choose another"
-                ) from error
+                raise StartFailed(f"port {port} is taken (address already in use): choose another") from error
         time.sleep(POLL_SECONDS)
 
 

@@ -1,16 +1,16 @@
-"""Free TCP ports on loopback."""
+"""Finds free TCP ports on loopback."""
 
 from __future__ import annotations
 
 import random
 import socket
 
-# Below Linux's ephemeral range, so that no outgoing connection takes one between look and use.
+# Below Linux's ephemeral range, so that outgoing connections cannot take a port after the check.
 _FIRST, _LAST = 20_000, 32_000
 
 
 def is_free(port: int) -> bool:
-    """Whether something can listen on 127.0.0.1:`port` now."""
+    """Return whether 127.0.0.1:`port` can be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,7 +21,7 @@ def is_free(port: int) -> bool:
 
 
 def find_free_ports(count: int, *, preferred: tuple[int, ...] = ()) -> list[int]:
-    """Return `count` different free ports, the preferred ones first where they are free."""
+    """Return `count` distinct free ports, starting with the preferred ones that are free."""
     found = [port for port in preferred if is_free(port)][:count]
     candidates = random.sample(range(_FIRST, _LAST), _LAST - _FIRST)
     for port in candidates:

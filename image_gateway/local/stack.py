@@ -1,4 +1,4 @@
-"""The whole service on one machine: embedded store, tables, bucket set-up, gateway."""
+"""Runs the whole service locally: embedded store, database migration, bucket setup, gateway, nginx."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STORE_VARIABLES = (
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack: its gateway, what that was started with, and its store."""
+    """A running gateway with its settings, its store and optionally nginx."""
 
     gateway: LocalGateway
     settings: Settings
@@ -41,7 +41,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where clients ask: nginx, where it is in front."""
+        """Return the URL for clients: that of nginx if it runs, else the gateway's."""
         return self.edge.url if self.edge else self.gateway.url
 
 
@@ -56,11 +56,16 @@ def running_stack(
     cwd: Path | None = None,
     with_edge: bool = False,
 ) -> Iterator[Stack]:
-    """Start everything over `folder` and stop it again on leaving, whatever happens.
+    """Context manager that starts all processes and stops them on exit.
 
-    What `environ` sets wins; without S3_ENDPOINT in it the embedded store is started. `gateway_port` None
-    means any free one. The gateway runs in `cwd`. `with_edge` puts nginx in front: it listens on
-    the port, and the gateway on another one.
+    Args:
+        folder: Directory for data and logs.
+        environ: Settings that override the defaults; the embedded store starts unless S3_ENDPOINT is set.
+        gateway_port: Port for clients; None picks a free one.
+        on_step: Called with each step of the bucket setup.
+        say: Called with progress messages.
+        cwd: Working directory of the gateway.
+        with_edge: Run nginx on the port for clients, and the gateway on another one.
     """
     with ExitStack() as stack:
         environment = {**_defaults(folder), **{name: value for name, value in environ.items() if value}}
@@ -92,7 +97,7 @@ def running_stack(
 
 
 def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
-    """Write what other commands need to work on the same store and catalog, for a shell to read."""
+    """Write a shell script that exports the store and database settings for other commands."""
     names = [*STORE_VARIABLES, "DATABASE_URL"]
     lines = [f"export {name}={shlex.quote(environment[name])}\n" for name in names if name in environment]
     path.touch(mode=0o600)

@@ -46,7 +46,7 @@ def test_an_image_becomes_a_file(run: Run, image_id: str, tmp_path: Path) -> Non
 def test_an_unknown_hash_is_told(fake: FakeGateway, run: Run) -> None:
     ended = run("download", fake.add_image("disk", DATA), "-o", "back")
     assert ended.status == 0
-    assert f"sha256 {hashlib.sha256(DATA).hexdigest()} (the gateway knows none" in ended.out
+    assert f"sha256 {hashlib.sha256(DATA).hexdigest()} (not verified: the gateway has no SHA-256" in ended.out
 
 
 def test_an_empty_image(fake: FakeGateway, run: Run, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_names_of_files(fake: FakeGateway, run: Run, disk: Path) -> None:
     assert run("upload", named.name).status == 1
     again = run("upload", named.name)
     assert (again.status, again.err.count("\n")) == (1, 3)
-    assert f"  go on with it:  image-gateway upload '{SHOWN} [red]x'" in again.err
+    assert f"  resume it:   image-gateway upload '{SHOWN} [red]x'" in again.err
     downloaded = run("download", image_id, "-o", f"copy {EVIL}")
     assert downloaded.out.startswith(f"copy {SHOWN}, 1 bytes")
     missing = run("upload", f"missing {EVIL}")

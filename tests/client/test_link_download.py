@@ -88,7 +88,7 @@ def test_a_lease_becomes_a_file(
     monkeypatch.setenv("IMAGE_GATEWAY_API", "http://127.0.0.1:1" if form == "url" else fake.url)
     ended = run("download", "-o", "back")
     assert ended.status == 0, ended.err
-    assert "a link tells none to compare with" in ended.out
+    assert "not verified: a share link provides no SHA-256" in ended.out
     assert (tmp_path / "back").read_bytes() == DATA
     assert fake.asked.count("renew") == 1
 

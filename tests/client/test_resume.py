@@ -155,7 +155,7 @@ def test_ctrl_c_leaves_an_upload_to_resume(fake: FakeGateway, run: Run, disk: Pa
     released.set()
     image_id = next(iter(fake.images))
     assert child.returncode == 130
-    assert f"interrupted; to go on: image-gateway upload {disk}" in said.replace("\n", " ")
+    assert f"interrupted; to resume: image-gateway upload {disk}" in said.replace("\n", " ")
     assert f"--resume {image_id}" in said
     assert "Traceback" not in said
     assert len(list(cache.iterdir())) == 1

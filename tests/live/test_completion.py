@@ -161,4 +161,4 @@ def test_after_the_sweeper_the_bucket_holds_only_what_a_record_knows(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=name)
     wrong = run_cli(changed, "sweep", "--older-than", "soon")
     assert wrong.returncode == 2
-    assert "no length of time" in wrong.stderr
+    assert "is not a duration" in wrong.stderr

@@ -27,7 +27,7 @@ def test_a_file_of_any_size_is_streamed_but_not_cut(tmp_path: Path) -> None:
     ended = run_cli({}, "demo", "--file", str(file))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count("  equal ") == 3
-    assert "1001 bytes are no multiple of 512" in ended.stdout
+    assert "1001 bytes is not a multiple of 512" in ended.stdout
 
 
 def test_a_difference_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:

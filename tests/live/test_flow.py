@@ -57,7 +57,7 @@ def test_up_and_back_by_ranges_and_chunks(
     assert "chunked" in client.stream_url(image_id)
     assert hash_by_chunks(client, image_id, parallel=4, on_bytes=ignore) == sha256(disk)
     again = run_cli(environment, "publish", image_id)
-    assert "0 sent, 13 were there" in again.stdout
+    assert "0 sent, 13 already stored" in again.stdout
     other = run_cli(environment, "publish", image_id, "--chunk-size", "512")
     assert other.returncode == 1
     assert "1048576 bytes were begun" in other.stderr

@@ -31,6 +31,6 @@ def test_a_store_that_is_away_is_tried_again(environment: dict[str, str], tmp_pa
     process = ManagedProcess(
         "sweeper", command, env={**os.environ, **environment, **away}, log=tmp_path / "log"
     )
-    process.wait_until(lambda: process.log_tail().count("given up") >= 2, seconds=60)
+    process.wait_until(lambda: process.log_tail().count("sweep failed") >= 2, seconds=60)
     process.stop(grace=10)
     assert "Traceback" not in process.log_tail()
