@@ -1,4 +1,4 @@
-"""create_app: wiring, nothing else."""
+"""Application factory: creates and wires all components."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def create_app(
     clock: Callable[[], float] = time.time,
     timer: Callable[[], float] = time.monotonic,
 ) -> Flask:
-    """HttpConnectionPool the gateway; what is not given is made from the settings.
+    """Create the Flask application.
 
-    `clock` gives seconds since the epoch, `timer` monotonic ones. Raises SettingsError when the key, the
-    database URL or the tables cannot be used.
+    Components that are not given are created from the settings. `clock` returns seconds since the epoch,
+    `timer` monotonic seconds. Raises SettingsError if key, database URL, schema or OIDC settings are invalid.
     """
     store = store or open_store(settings)
     catalog = catalog or open_catalog(settings)
@@ -135,14 +135,15 @@ def create_app(
 
 
 def open_store(
-    settings: Settings, wrap: Callable[[ObjectReader], ObjectReader] = lambda reads: reads
+    settings: Settings, wrap: Callable[[ObjectReader], ObjectReader] = lambda reader: reader
 ) -> ObjectStore:
-    """The store that the settings name; nothing is connected yet. `wrap` watches the reads."""
+    """Return the store from the settings, without connecting; `wrap` decorates the object reader."""
     clients = StoreClients(store_address(settings))
     return ObjectStore(clients, wrap(make_reader(clients)))
 
 
 def store_address(settings: Settings) -> StoreAddress:
+    """Return the store's address, pool size and timeouts from the settings."""
     return StoreAddress(
         bucket=settings.s3_bucket,
         region=settings.aws_region,
@@ -156,10 +157,7 @@ def store_address(settings: Settings) -> StoreAddress:
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """The catalog that the settings name; SettingsError unless its tables are up to date.
-
-    A database that does not answer now is logged: requests will say 503 until it does.
-    """
+    """Return the catalog, even if the database is down; SettingsError for an invalid URL or old schema."""
     try:
         engine = open_engine(
             settings.database_url, pool_size=settings.web_threads, timeout=settings.catalog_timeout_seconds
@@ -175,7 +173,7 @@ def open_catalog(settings: Settings) -> Catalog:
 def make_cdn(
     settings: Settings, *, sign: Sign | None = None, clock: Callable[[], float] = time.time
 ) -> Cdn | None:
-    """The distribution that the settings name, its key tried out; None when there is none."""
+    """Return the CloudFront distribution, None if not configured; SettingsError if the key is invalid."""
     domain, key_pair_id = settings.cloudfront_domain, settings.cloudfront_key_pair_id
     pem = settings.cloudfront_private_key_pem
     if domain is None or key_pair_id is None or pem is None:
@@ -207,7 +205,7 @@ def _make_streams(settings: Settings) -> Streams:
 
 
 def make_block_cache(settings: Settings) -> BlockCache | None:
-    """The block cache of this machine; None where there is none. Nothing is touched yet."""
+    """Return the local block cache without accessing the disk; None if not configured."""
     if settings.range_cache_dir is None:
         return None
     return BlockCache(
@@ -230,7 +228,7 @@ def _make_reader(settings: Settings, store: ObjectStore) -> Reader:
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:
-    """Checks the provider's tokens where AUTH_MODE=oidc; nothing is fetched yet."""
+    """Return the token verifier for AUTH_MODE=oidc, without fetching keys; None otherwise."""
     if settings.auth_mode != "oidc" or settings.oidc_issuer is None:
         return None
     rules = OidcRules(
@@ -248,9 +246,9 @@ def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifi
 
 
 def _lease_tokens(settings: Settings) -> LeaseTokens:
-    """The keys of leases; without any in the settings one that ends with this process."""
-    given = settings.lease_keys or (("once", secrets.token_hex(32)),)
-    return LeaseTokens([LeaseKey(key_id, secret) for key_id, secret in given])
+    """Return the lease tokens; without LEASE_KEYS the key is random and lives as long as the process."""
+    keys = settings.lease_keys or (("once", secrets.token_hex(32)),)
+    return LeaseTokens([LeaseKey(key_id, secret) for key_id, secret in keys])
 
 
 def _lease_rules(settings: Settings) -> LeaseRules:

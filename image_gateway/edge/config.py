@@ -1,4 +1,4 @@
-"""Renders the configuration of nginx in front of the gateway from the gateway's settings."""
+"""Renders nginx.conf from the gateway's settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import DEFAULT_PORTS, StoreAddress
 from image_gateway.storage.presigned_reader import read_origin
 
-# Longer than any answer of the gateway takes to begin: completing an upload may wait for its hash.
-GATEWAY_SECONDS = 300
-# What nginx itself puts on image bytes; the template adds them.
+# Longer than the gateway takes to start any response; completing an upload may compute a hash first.
+GATEWAY_TIMEOUT_SECONDS = 300
+# Headers that the template adds to image data.
 _SENT_HEADERS = [
     "Accept-Ranges",
     "Content-Type",
@@ -39,24 +39,26 @@ _ZONE_BYTES_PER_SLICE = 128
 
 
 def render_config(settings: Settings, address: StoreAddress) -> str:
-    """The whole nginx.conf, for nginx 1.22 and newer.
+    """Return a complete nginx.conf for nginx 1.22 or newer.
 
     Args:
-        settings: The gateway's settings; EDGE_TOKEN must be among them.
-        address: The store that the gateway reads from.
+        settings: The gateway's settings; EDGE_TOKEN must be set.
+        address: The store of the gateway.
 
     Raises:
         SettingsError: EDGE_TOKEN is missing.
     """
     if settings.edge_token is None:
-        raise SettingsError(["EDGE_TOKEN is missing: nginx asks the gateway with it; openssl rand -hex 32"])
+        raise SettingsError(
+            ["EDGE_TOKEN is missing: nginx needs it to call the gateway; use openssl rand -hex 32"]
+        )
     store = urlsplit(read_origin(address))
     name, port = store.hostname or "", store.port or DEFAULT_PORTS[store.scheme]
-    store_address = f"{_in_url(name)}:{port}"
+    store_address = f"{_bracket_ipv6(name)}:{port}"
     environment = Environment(
         loader=PackageLoader("image_gateway.edge", "."),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701  # it is no HTML, and settings are checked for what nginx would read
+        autoescape=False,  # noqa: S701  # not HTML; the settings schema excludes nginx metacharacters
         keep_trailing_newline=True,
     )
     return environment.get_template("nginx.conf.jinja").render(
@@ -64,11 +66,11 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         any_origin=settings.cors_allow_origin == ("*",),
         blocks_zone=_zone_size(settings),
         exposed=EXPOSED,
-        gateway_timeout=GATEWAY_SECONDS,
-        gateways=settings.edge_gateway or (f"{_in_url(settings.host)}:{settings.port}",),
+        gateway_timeout=GATEWAY_TIMEOUT_SECONDS,
+        gateways=settings.edge_gateway or (f"{_bracket_ipv6(settings.host)}:{settings.port}",),
         hidden=STORE_HEADERS,
         lease_cookie=LEASE_COOKIE,
-        listen=f"{_in_url(settings.edge_host)}:{settings.edge_port}",
+        listen=f"{_bracket_ipv6(settings.edge_host)}:{settings.edge_port}",
         max_body=MAX_JSON_BYTES,
         min_free=min(settings.edge_cache_max_bytes // 20, 1024 * MIB),
         sent=_SENT_HEADERS,
@@ -77,16 +79,16 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         store_name=name,
         store_scheme=store.scheme,
         store_upstream=store_address if settings.edge_resolver else "store",
-        # For each connection one cached file may be open.
+        # Each connection uses up to two descriptors: the socket and a cache file.
         open_files=2 * settings.edge_worker_connections + 256,
     )
 
 
-def _in_url(host: str) -> str:
+def _bracket_ipv6(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
 def _zone_size(settings: Settings) -> int:
-    """Return MiB of shared memory for the keys of a full cache: nginx takes some 128 bytes for each."""
+    """Return the size of the keys zone in MiB, with 128 bytes per cached slice and a factor of two."""
     slices = settings.edge_cache_max_bytes // settings.edge_slice_bytes
     return max(8, 2 * slices * _ZONE_BYTES_PER_SLICE // MIB)

@@ -1,7 +1,7 @@
-"""Receives what nginx reports by UDP, as syslog lines: each read, and its errors.
+"""Receives nginx's access and error logs as syslog messages over UDP.
 
-nginx's errors hold request lines and presigned URLs. Here they become lines of the gateway's log, which are
-masked; in nginx's own file there is nothing below `alert`.
+nginx's error messages contain request lines and presigned URLs. They are written to the gateway's log, which
+masks them; nginx's own error.log has only level `alert` and above.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 _log = logging.getLogger("image_gateway.edge")
-# RFC 3164, as nginx writes it: <priority>Nov 24 23:17:46 tag: text
+# RFC 3164 as written by nginx: <priority>Nov 24 23:17:46 tag: text
 _LINE = re.compile(rb"<(\d{1,3})>\w{3} [ \d]\d \d\d:\d\d:\d\d (edge|edge_error): ?(.*)", re.DOTALL)
 _READ = re.compile(rb"(\d{3}) (\S{1,16}) (\d{1,18})\s*")
 _MAX_LINE = 8192
@@ -26,15 +26,15 @@ CountRead = Callable[[int, str, int], None]
 
 
 class EdgeReports:
-    """Listens on a UDP address and hands on what comes; a datagram that is no report is ignored.
+    """Receives reports on a UDP address; other datagrams are ignored.
 
     Args:
         address: Host and port to listen on.
-        family: Kind of the address.
-        count: Called with status, cache status and bytes of each read.
+        family: Address family.
+        count: Called with HTTP status, cache status and body bytes of each read.
 
     Raises:
-        OSError: Nothing can listen there.
+        OSError: The address cannot be bound.
     """
 
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily, count: CountRead) -> None:
@@ -50,14 +50,15 @@ class EdgeReports:
             raise
 
     def start(self) -> None:
-        """Receive in a thread that ends with the process."""
+        """Start receiving in a daemon thread."""
         threading.Thread(target=self._receive, name="edge reports", daemon=True).start()
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def take(self, datagram: bytes) -> None:
-        """Count or log one datagram."""
+        """Process one datagram: count a read or log an error."""
         line = _LINE.fullmatch(datagram)
         if line is None:
             return
@@ -77,7 +78,7 @@ class EdgeReports:
         second = int(time.monotonic())
         if second != self._second:
             if self._errors > ERRORS_PER_SECOND:
-                _log.warning("%d more errors of nginx in a second", self._errors - ERRORS_PER_SECOND)
+                _log.warning("nginx: %d more errors within one second", self._errors - ERRORS_PER_SECOND)
             self._second, self._errors = second, 0
         self._errors += 1
         if self._errors <= ERRORS_PER_SECOND:

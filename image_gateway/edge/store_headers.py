@@ -1,7 +1,7 @@
-"""Headers of stores that no client is to see. nginx hides headers by name only, so they are listed.
+"""Response headers of stores that nginx must hide from clients; it can hide headers only by exact name.
 
-Sources: the response headers of GetObject in the AWS S3 API reference, and what SeaweedFS, MinIO, Ceph and
-proxies before them were seen to add.
+Sources: the response headers of GetObject in the AWS S3 API reference, and those observed from SeaweedFS,
+MinIO, Ceph and proxies in front of them.
 """
 
 from __future__ import annotations

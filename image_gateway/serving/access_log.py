@@ -1,4 +1,4 @@
-"""gunicorn's own access log for operators who turn it on: in their format, without secrets."""
+"""gunicorn's optional access log, with secrets masked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from image_gateway.observability.masking import MASKED, mask, names_a_secret
 
 
 class MaskedAtoms(SafeAtoms):  # type: ignore[misc]  # gunicorn has no types
-    """What a format may name; masked when it is asked for, as it is asked for little."""
+    """Access log atoms, masked lazily because a format uses only a few of them."""
 
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
@@ -20,11 +20,11 @@ class MaskedAtoms(SafeAtoms):  # type: ignore[misc]  # gunicorn has no types
 
 
 class AccessLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, whose access log is written only where --access-logfile turns it on."""
+    """gunicorn's logger, with the access log only if --access-logfile is set."""
 
     atoms_wrapper_class = MaskedAtoms
 
     @property
     def access_log_enabled(self) -> bool:
-        """Not merely because logging is configured: collecting the atoms costs every request."""
+        """Return whether --access-logfile is set; gunicorn would also enable it for `logconfig_dict`."""
         return bool(self.cfg.accesslog)

@@ -1,4 +1,4 @@
-"""The process's environment, `.env` included, as settings; used wherever a process starts."""
+"""Loads the settings from the environment and `.env` at process start."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EX_CONFIG = 78
 
 
 def read_settings() -> Settings:
-    """Read `.env` of the working directory (the real environment wins), then the settings."""
+    """Load the settings; the environment takes precedence over `.env` in the working directory."""
     load_dotenv(Path(".env"))
     return load_settings(os.environ)
 
 
 def read_settings_or_exit() -> Settings:
-    """Read the settings, or print every mistake and exit with status 78 (EX_CONFIG)."""
+    """Load the settings, or print all errors and exit with status 78 (EX_CONFIG)."""
     try:
         return read_settings()
     except SettingsError as error:
@@ -30,12 +30,12 @@ def read_settings_or_exit() -> Settings:
 
 
 def share_lease_key(settings: Settings) -> None:
-    """Without LEASE_KEYS, make a key that all workers of this process have, also after a reload."""
+    """Without LEASE_KEYS, set a random key in the environment, which all workers inherit across reloads."""
     if not settings.lease_keys:
         os.environ["LEASE_KEYS"] = f"once:{secrets.token_hex(32)}"
 
 
 def exit_with(error: SettingsError, status: int = EX_CONFIG) -> NoReturn:
-    """Print the mistakes and leave."""
+    """Print the errors to stderr and exit."""
     print(f"image-gateway: {error}", file=sys.stderr)  # noqa: T201  # logging is not set up yet
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""How gunicorn runs the gateway; sizes come from the environment, by way of the settings."""
+"""The gunicorn configuration, derived from the gateway's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from image_gateway.observability.metrics_folder import keep_numbers, share_numbe
 from image_gateway.serving.environment import read_settings_or_exit, share_lease_key
 
 _settings = read_settings_or_exit()
-# First of all: where metrics are kept is decided when the instruments are imported.
+# Must precede the other imports: prometheus_client picks its storage when metrics are created.
 if _settings.metrics_port or _settings.metrics_token:
     share_numbers()
 else:
@@ -45,51 +45,53 @@ bind = [
 workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "gthread"
-# An idle connection costs a descriptor and a little memory, no thread; beyond this no more are accepted.
+# An idle connection occupies a file descriptor but no thread; above this limit none are accepted.
 worker_connections = raise_descriptor_limit(max(1000, 4 * threads), threads)
-# Bursts queue in the kernel, up to its own net.core.somaxconn.
+# The kernel caps the listen backlog at net.core.somaxconn.
 backlog = 2048
-# A worker whose main loop is stuck this long is replaced; bodies may take as long as they like.
+# Applies to the worker's main loop, not to the duration of responses.
 timeout = 60
 graceful_timeout = _settings.graceful_timeout_seconds
 keepalive = 75
 preload_app = False
-# One path for all instances of a user, and a way in that nobody here needs.
+# All instances of a user would share one socket path, and the socket is not needed.
 control_socket_disable = True
-# URLs up to 8 KiB, and Range and If-None-Match up to 16 KiB, are the gateway's to judge.
+# The gateway itself rejects URLs above 8 KiB, and Range and If-None-Match above 16 KiB.
 limit_request_line = 8190
 limit_request_field_size = 20_480
-# gunicorn collects fields x field size of a head before it refuses it, and takes 5 s of CPU time for 6 MB.
+# gunicorn buffers up to fields x field size before it rejects a header; 6 MB takes 5 s of CPU time.
 limit_request_fields = 100
-# X-Forwarded-* is believed only by TRUSTED_PROXY_HOPS; gunicorn's default trusts every local client.
+# X-Forwarded-* is handled by TRUSTED_PROXY_HOPS; gunicorn's default trusts every local client.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
-# The app writes a line for each request; --access-logfile adds gunicorn's own.
+# The app logs requests itself; --access-logfile adds gunicorn's access log.
 accesslog = None
 logger_class = "image_gateway.serving.access_log.AccessLogger"
 logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
-def _hosts(server: Any) -> list[str]:
+def _listen_hosts(server: Any) -> list[str]:
     return [address[0] for address in server.cfg.address if isinstance(address, tuple)]
 
 
 def on_starting(server: Any) -> None:
-    """Refuse the sync worker: it kills every body that takes longer than `timeout`."""
+    """Run the startup checks; reject the sync worker, which kills responses longer than `timeout`."""
     if server.cfg.worker_class_str == "sync":
-        server.log.error("the sync worker cuts long bodies off: leave worker_class at gthread")
+        server.log.error(
+            "the sync worker kills responses that take longer than its timeout: use worker_class gthread"
+        )
         sys.exit(78)
-    refuse_open_dev(_settings, _hosts(server))
+    refuse_open_dev(_settings, _listen_hosts(server))
     check_startup(_settings)
 
 
 def when_ready(server: Any) -> None:
-    """Say what was started, and which host presigned URLs name."""
+    """Log the configuration and warnings, and start the metrics process."""
     log = logging.getLogger("image_gateway")
     log.info("image-gateway listens on %s with %d workers x %d threads", bind[0], workers, threads)
     for line in describe_endpoints(_settings):
         log.info(line)
-    hosts = _hosts(server)
+    hosts = _listen_hosts(server)
     for line in [*warn_of_any_host(_settings, hosts), *warn_of_no_front_door(_settings, hosts)]:
         log.warning(line)
     STOPPING.set_on_sigterm(min(DRAIN_SECONDS, graceful_timeout / 10))
@@ -97,28 +99,28 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Give the worker's connections time-outs, which gunicorn does not have."""
+    """Add client timeouts to the worker's sockets."""
     if server.cfg.worker_class_str == worker_class:
         seconds = _settings.send_timeout_seconds
         worker.sockets = [ListeningSocket(listener, seconds) for listener in worker.sockets]
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let the worker stop in time."""
+    """Install the worker's SIGTERM handler."""
     if worker.cfg.worker_class_str == worker_class:
         hurry_on_sigterm(worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Keep the numbers of a worker that ended."""
+    """Merge the metrics of the exited worker."""
     _metrics.tend(server.WORKERS)
 
 
 def on_reload(server: Any) -> None:
-    """Look after the process that serves metrics."""
+    """Restart the metrics process if it exited."""
     _metrics.tend(server.WORKERS)
 
 
 def on_exit(server: Any) -> None:
-    """End the process that serves metrics, after the workers."""
+    """Stop the metrics process after the workers."""
     _metrics.stop()

@@ -1,4 +1,4 @@
-"""Start and stop of gunicorn: descriptors, memory, draining at SIGTERM."""
+"""gunicorn startup and shutdown: file descriptor limit, malloc arenas, draining on SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,59 +18,61 @@ from image_gateway.serving.client_sockets import ListeningSocket
 
 # https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_ARENA_MAX = -8
-ARENAS = 2
+MAX_ARENAS = 2
 
 
 def limit_malloc_arenas() -> bool:
-    """Let malloc use at most two arenas; whether this C library knows such a limit (musl does not).
+    """Limit malloc to two arenas and return whether that succeeded; musl has no such limit.
 
-    By default each thread gets an arena of its own, up to eight for each core. Blocks of bodies are freed by
-    other threads than those that allocated them, so every arena fills with holes that no other thread uses,
-    and memory rises for hours. To be called before threads start; forked processes inherit it.
+    By default glibc creates up to eight arenas per core. Body blocks are freed by other threads than those
+    that allocated them, which fragments all arenas, so that memory grows for hours. Call it before threads
+    start; forked processes inherit the limit.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and mallopt(M_ARENA_MAX, ARENAS) == 1
+    return mallopt is not None and mallopt(M_ARENA_MAX, MAX_ARENAS) == 1
 
 
-# Beside clients: connections to the store, the catalog, log, pipes, files of the block cache.
+# For connections to store and database, log files, pipes and block cache files.
 SPARE_DESCRIPTORS = 256
-# How long a server that stops still accepts connections, while /readyz already says 503.
+# How long a stopping server still accepts connections while /readyz returns 503.
 DRAIN_SECONDS = 1.0
-# How long a worker that stops waits for requests that clients have begun to send.
+# How long a stopping worker waits for incomplete requests.
 UNFINISHED_SECONDS = 2.0
 
 
 class StopFlag:
-    """Whether the whole server is stopping; one byte that the master and all its workers see.
+    """Flag in shared memory: the master is stopping.
 
-    A worker alone cannot tell a stop from a reload, and a reload must not make the server unready.
+    A worker gets SIGTERM on a reload as well, which must not make the server unready.
     """
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 1)
 
     def is_set(self) -> bool:
+        """Return whether the server is stopping."""
         return self._shared[0] != 0
 
     def set(self) -> None:
+        """Mark the server as stopping, in all processes."""
         self._shared[0] = 1
 
     def set_on_sigterm(self, drain_seconds: float) -> None:
-        """Set it when this process, the master, gets SIGTERM; gunicorn hears of it `drain_seconds` later."""
-        master, then = os.getpid(), signal.getsignal(signal.SIGTERM)
+        """Set the flag on SIGTERM in this process, the master; gunicorn stops `drain_seconds` later."""
+        master, previous = os.getpid(), signal.getsignal(signal.SIGTERM)
 
         def drain(number: int, frame: FrameType | None) -> None:
-            # A worker just forked has this handler too, until it makes its own.
+            # A worker inherits this handler until it installs its own.
             if os.getpid() == master and not self.is_set():
                 self.set()
                 _call_later(drain_seconds, lambda: os.kill(master, signal.SIGTERM))
-            elif callable(then):
-                then(number, frame)
+            elif callable(previous):
+                previous(number, frame)
 
         signal.signal(signal.SIGTERM, drain)
 
     def tell(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-        """Wrap a WSGI app, so that each request's environ says whether the server is stopping."""
+        """Wrap a WSGI app to add the flag to the environ of each request."""
 
         def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             environ[STOPPING_KEY] = self.is_set()
@@ -83,40 +85,52 @@ STOPPING = StopFlag()
 
 
 def hurry_on_sigterm(worker: Any) -> None:
-    """Make a gunicorn worker that gets SIGTERM refuse connections, and not wait for silent clients."""
-    then = signal.getsignal(signal.SIGTERM)
+    """Install a SIGTERM handler that shortens the shutdown of a gunicorn worker.
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        if callable(then):
-            then(number, frame)
+    When the whole server stops, the worker closes its listening sockets. Clients that have not sent a
+    complete request after two seconds are disconnected.
+    """
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if callable(previous):
+            previous(number, frame)
         if STOPPING.is_set():
-            # Connections are refused when the last process has closed its copy.
+            # The kernel refuses connections once every process has closed its copy.
             for listener in worker.sockets:
                 listener.close()
         _call_later(UNFINISHED_SECONDS, lambda: end_requests(worker.sockets))
 
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
 
 
 def end_requests(listeners: Iterable[ListeningSocket]) -> None:
-    """Read no more from clients; answers go on."""
+    """Shut down the receiving side of all client connections; running responses continue."""
     for listener in listeners:
         for client in list(listener.clients):
-            # Who is gone already needs no end.
+            # The client may be disconnected already.
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RD)
 
 
 def _call_later(seconds: float, call: Callable[[], None]) -> None:
-    """Call in the main thread of this process; one call at a time can wait."""
+    """Call a function in the main thread after `seconds`; replaces an earlier pending call."""
     signal.signal(signal.SIGALRM, lambda *_: call())
     signal.siginterrupt(signal.SIGALRM, False)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
 
 
 def raise_descriptor_limit(connections: int, threads: int) -> int:
-    """Ask the system for enough descriptors; return how many connections there is room for."""
+    """Raise RLIMIT_NOFILE as far as needed and allowed.
+
+    Args:
+        connections: Desired client connections per worker.
+        threads: Threads per worker.
+
+    Returns:
+        The number of client connections that the limit allows.
+    """
     spare = SPARE_DESCRIPTORS + 4 * threads
     wanted = connections + spare
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

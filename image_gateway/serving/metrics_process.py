@@ -1,7 +1,7 @@
-"""The process beside the workers that serves METRICS_PORT, and what the master does for it.
+"""Starts and supervises the process that serves METRICS_PORT.
 
-A process, not a thread of the master: a fork copies the locks that other threads hold, and a SQLite
-database must not be open across one.
+It is not a thread of the master: fork copies locks held by other threads, and a SQLite connection must not be
+used across a fork.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logging.getLogger("image_gateway")
 
 
 class MetricsProcess:
-    """Started by the master when it is ready, again when it is missed, ended with the master."""
+    """The metrics process: started, restarted and stopped by the master."""
 
     def __init__(self, settings: Settings) -> None:
         self._host = settings.metrics_host
@@ -30,26 +30,26 @@ class MetricsProcess:
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it where METRICS_PORT is set; leaves with status 78 when something else listens there."""
+        """Start the process if METRICS_PORT is set; exits with status 78 if the port is in use."""
         if self._port is None:
             return
-        # A master that takes over from another waits for its port.
+        # On a binary upgrade the old master still uses the port.
         if "GUNICORN_PID" not in os.environ:
             _require_free(self._host, self._port)
         self._spawn()
-        _log.info("metrics are at http://%s:%d/metrics", self._host, self._port)
+        _log.info("serving metrics at http://%s:%d/metrics", self._host, self._port)
 
     def tend(self, workers: Collection[int]) -> None:
-        """After workers ended or were reloaded: put their files together, and start what is missed."""
+        """Merge the metrics files of exited workers, and restart the process if it exited."""
         folder = shared_folder()
         if folder is not None:
             fold_ended(folder, {*workers, os.getpid()})
         if self._child is not None and self._child.poll() is not None:
-            _log.error("the process that serves metrics ended: it is started again")
+            _log.error("the metrics process exited unexpectedly: restarting it")
             self._spawn()
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """Stop the process and wait for it."""
         if self._child is None:
             return
         self._child.terminate()
@@ -66,7 +66,7 @@ class MetricsProcess:
             str(shared_folder()),
             str(os.getpid()),
         ]
-        # It only reads the folder.
+        # The process only reads the folder, and must not write metrics of its own there.
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603
 
@@ -82,5 +82,5 @@ def _require_free(host: str, port: int) -> None:
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Which kind of address a host is; a name is looked up as IPv4, as gunicorn does."""
+    """Return the address family of a host; names are resolved as IPv4, as gunicorn does."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET

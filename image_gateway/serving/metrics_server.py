@@ -1,4 +1,4 @@
-"""What the process that serves METRICS_PORT runs: /metrics and nothing else, until its master is gone."""
+"""The metrics process: serves /metrics on METRICS_PORT until its master exits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ RETRY_SECONDS = 1.0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET /metrics."""
+    """Handles GET /metrics."""
 
-    # For a client that sends or takes nothing.
+    # Socket timeout in seconds.
     timeout = 10
     server: MetricsServer
     server_version = "image-gateway"
@@ -37,11 +37,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] == "/metrics":
-            self._answer(200, *self.server.render())
+            self._respond(200, *self.server.render())
         else:
-            self._answer(404, b"only /metrics is here\n", "text/plain; charset=utf-8")
+            self._respond(404, b"not found: only /metrics is served\n", "text/plain; charset=utf-8")
 
-    def _answer(self, status: int, text: bytes, content_type: str) -> None:
+    def _respond(self, status: int, text: bytes, content_type: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text)))
@@ -49,11 +49,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes are not logged."""
+        """Do not log scrapes."""
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """A thread for each scrape; ends when `is_wanted` says so."""
+    """HTTP server with a thread per scrape; exits when `is_wanted` returns false."""
 
     daemon_threads = True
 
@@ -66,7 +66,7 @@ class MetricsServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def server_bind(self) -> None:
-        """Bind without looking the host's name up."""
+        """Bind without a reverse DNS lookup of the host."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
@@ -77,12 +77,17 @@ class MetricsServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            _log.error("a scrape failed", exc_info=error)
+            _log.error("a metrics scrape failed", exc_info=error)
 
 
 def main(folder: str, master: str) -> None:
-    """Serve METRICS_PORT from the master's folder while the master is this process's parent."""
-    # A terminal's Ctrl-C reaches all processes: the master says when it is over.
+    """Serve METRICS_PORT while the master is this process's parent.
+
+    Args:
+        folder: Directory of the workers' metrics files.
+        master: Process id of the master.
+    """
+    # Ctrl-C in a terminal signals the whole process group, but the master decides when to stop.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     settings = read_settings_or_exit()
@@ -106,13 +111,13 @@ def _is_child_of(master: int) -> Callable[[], bool]:
 
 
 def _receive_reports(host: str, address: str, reads: EdgeReads, is_wanted: Callable[[], bool]) -> None:
-    """Listen on the port of EDGE_REPORT_ADDRESS, once a master that this one takes over from does not."""
+    """Receive reports on the port of EDGE_REPORT_ADDRESS; retries while an old master still uses it."""
     port = int(address.rpartition(":")[2])
     while is_wanted():
         try:
             EdgeReports((host, port), family_of(host), reads.count).start()
         except OSError as error:
-            _log.warning("EDGE_REPORT_ADDRESS: port %d is not free yet: %s", port, error.strerror)
+            _log.warning("EDGE_REPORT_ADDRESS: port %d is in use, retrying: %s", port, error.strerror)
             time.sleep(RETRY_SECONDS)
         else:
             return
@@ -121,12 +126,12 @@ def _receive_reports(host: str, address: str, reads: EdgeReads, is_wanted: Calla
 def _open(
     address: tuple[str, int], render: Callable[[], Page], is_wanted: Callable[[], bool]
 ) -> MetricsServer:
-    """Listen, as soon as a master that this one takes over from does not any more."""
+    """Listen on METRICS_PORT; retries while an old master still uses it."""
     while is_wanted():
         try:
             return MetricsServer(address, render, is_wanted)
         except OSError as error:
-            _log.warning("METRICS_PORT=%d is not free yet: %s", address[1], error.strerror)
+            _log.warning("METRICS_PORT=%d is in use, retrying: %s", address[1], error.strerror)
             time.sleep(RETRY_SECONDS)
     sys.exit()
 

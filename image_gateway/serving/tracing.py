@@ -1,4 +1,4 @@
-"""TRACING=true: the app with OpenTelemetry, which is not even imported otherwise."""
+"""Creates the app with OpenTelemetry tracing, which is imported only for TRACING=true."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Flask
 from image_gateway.app import create_app, open_store
 from image_gateway.settings import Settings, SettingsError
 
-_NEEDED = (
+_REQUIRED_PACKAGES = (
     "opentelemetry.sdk.trace",
     "opentelemetry.exporter.otlp.proto.http",
     "opentelemetry.instrumentation.flask",
@@ -18,15 +18,15 @@ _NEEDED = (
 
 
 def check_tracing(settings: Settings) -> None:
-    """Raise SettingsError when tracing is wanted and its packages are not there."""
-    if settings.tracing and not all(_is_installed(name) for name in _NEEDED):
+    """Raise SettingsError if TRACING=true and a required package is not installed."""
+    if settings.tracing and not all(_is_installed(name) for name in _REQUIRED_PACKAGES):
         raise SettingsError(["TRACING=true needs image-gateway[tracing]"])
 
 
 def create_traced_app(settings: Settings) -> Flask:
-    """Create the app with spans that are exported to where the OTEL_ variables say.
+    """Create the app with tracing, exported as configured by the OTEL_* variables.
 
-    Call it after a fork: the thread that exports spans does not survive one.
+    Call it after the fork: the exporter thread does not survive one.
     """
     check_tracing(settings)
     from image_gateway.observability.tracing import Tracing, export_otlp

@@ -1,4 +1,4 @@
-"""The app as a WSGI server loads it: settings from the environment, mistakes printed, not raised."""
+"""WSGI entry point: creates the app from environment variables."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BOOT_ERROR = 3
 
 
 def make_app() -> Flask:
-    """Create the app from the environment, or print what is wrong with it and exit."""
+    """Create the app from environment variables, or print the errors and exit."""
     settings = read_settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
-    refuse_open_dev(settings, _hosts_of_flask_run())
+    refuse_open_dev(settings, _flask_run_hosts())
     try:
         app = create_traced_app(settings) if settings.tracing else create_app(settings)
     except SettingsError as error:
-        # gunicorn starts a worker that exited for ever again, but stops when one cannot boot.
+        # gunicorn restarts an exited worker forever, but stops if a worker exits with status 3 at boot.
         exit_with(
             error, status=BOOT_ERROR if "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") else EX_CONFIG
         )
@@ -37,8 +37,8 @@ def make_app() -> Flask:
     return app
 
 
-def _hosts_of_flask_run() -> list[str]:
-    """Where `flask run` is going to listen; other servers check for themselves."""
+def _flask_run_hosts() -> list[str]:
+    """Return the host of `flask run`; gunicorn checks its hosts in `on_starting`."""
     context = click.get_current_context(silent=True)
     host = context.params.get("host") if context is not None else None
     return [host] if isinstance(host, str) else []

@@ -130,7 +130,7 @@ def test_half_sent_bodies_that_nobody_wants_do_not_hold_threads(
 def test_half_sent_heads_do_not_hold_threads(attacked: LocalGateway, attack: Attack) -> None:
     assert_the_gateway_stays_usable(attacked, attack(300, "GET /healthz HTTP/1.1\r\nHo"))
     log = attacked.process.log.read_text()
-    assert f"a client was let go: its request was not complete after {SEND_TIMEOUT} s" in log
+    assert f"client timeout: request not complete after {SEND_TIMEOUT} s" in log
     assert "Traceback" not in log
 
 
@@ -149,7 +149,7 @@ def test_readers_that_read_nothing_do_not_hold_threads(
     attacked: LocalGateway, attack: Attack, image_path: str
 ) -> None:
     assert_the_gateway_stays_usable(attacked, attack(100, GET_IMAGE.format(image_path)))
-    assert f"a client was let go: it read nothing for {SEND_TIMEOUT} s" in attacked.process.log.read_text()
+    assert f"client timeout: client read nothing for {SEND_TIMEOUT} s" in attacked.process.log.read_text()
 
 
 def test_pipelining_without_reading_images_does_not_hold_threads(

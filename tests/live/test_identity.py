@@ -168,5 +168,5 @@ def test_dev_identity_is_not_served_to_others(environment: dict[str, str], host:
         gunicorn_command(), env=variables, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 78
-    assert f"AUTH_MODE=dev believes anyone who reaches {host}" in ended.stderr
+    assert f"AUTH_MODE=dev trusts any client that reaches {host}" in ended.stderr
     assert "ALLOW_INSECURE_DEV_AUTH" in ended.stderr
