@@ -24,8 +24,8 @@ from image_gateway.cli.progress import Terminal
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.credentials import (
     BadToken,
-    Credential,
-    Fixed,
+    CredentialSource,
+    FixedCredentials,
     TokenFile,
     bearer,
     is_address,
@@ -78,17 +78,17 @@ class Gateway:
             return ["--token-file", str(self.token_file)]
         return [] if _has_token_variable() else ["--user", self.user or _login_name()]
 
-    def _credential(self) -> Credential:
+    def _credential(self) -> CredentialSource:
         if self.token_file is None and not _has_token_variable():
             return user_name(self.user or _login_name())
         credential = self._token()
         warn_if_overheard(self.api)
         return credential
 
-    def _token(self) -> Credential:
+    def _token(self) -> CredentialSource:
         if self.token_file is None:
             try:
-                return Fixed(bearer(os.environ[TOKEN_VARIABLE]))
+                return FixedCredentials(bearer(os.environ[TOKEN_VARIABLE]))
             except BadToken as error:
                 raise ConfigError(f"{TOKEN_VARIABLE} {error}") from None
         try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from image_gateway.client.credentials import Proof, bearer
+from image_gateway.client.credentials import Credentials, bearer
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Lease:
 
     lease_id: str
     image_id: str
-    proof: Proof = field(repr=False)
+    credentials: Credentials = field(repr=False)
     lifetime: float
     final: bool
 

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from image_gateway.client import answers
 from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
-from image_gateway.client.credentials import Credential, Fixed, Proof, user_name
+from image_gateway.client.credentials import Credentials, CredentialSource, FixedCredentials, user_name
 from image_gateway.client.errors import ApiError as ApiError
 from image_gateway.client.errors import connection_error, gateway_error, store_error
 
@@ -38,7 +38,7 @@ class GatewayClient:
         connections: Size of the connection pool.
     """
 
-    def __init__(self, base_url: str, who: str | Credential, *, connections: int = 8) -> None:
+    def __init__(self, base_url: str, who: str | CredentialSource, *, connections: int = 8) -> None:
         self.base_url = base_url.rstrip("/")
         self._who = user_name(who) if isinstance(who, str) else who
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
@@ -155,9 +155,9 @@ class GatewayClient:
         """Redeem a share link for a lease; every call counts as one use."""
         return self._lease("/v1/share-links/redeem", {"token": token}, hidden=token)
 
-    def renew(self, lease_id: str, lease: Proof) -> Lease:
+    def renew(self, lease_id: str, lease: Credentials) -> Lease:
         """Renew a lease, authenticated by the lease token itself."""
-        return self._lease(f"/v1/leases/{quote(lease_id, safe='')}/renew", who=Fixed(lease))
+        return self._lease(f"/v1/leases/{quote(lease_id, safe='')}/renew", who=FixedCredentials(lease))
 
     def head_range(self, image_id: str) -> dict[str, str]:
         """Return the response headers of a HEAD request for the image data."""
@@ -205,7 +205,7 @@ class GatewayClient:
 
     @property
     def _headers(self) -> Mapping[str, str]:
-        return self._who.proof().headers
+        return self._who.credentials().headers
 
     def _page(self, path: str, records: str, filters: Mapping[str, str | int | None]) -> dict[str, Any]:
         query = urlencode({name: value for name, value in filters.items() if value is not None})
@@ -228,7 +228,7 @@ class GatewayClient:
         *,
         headers: Mapping[str, str] | None = None,
         expected: tuple[int, ...] = (200,),
-        who: Credential | None = None,
+        who: CredentialSource | None = None,
         hidden: str | None = None,
         **options: Any,
     ) -> BaseHTTPResponse:
@@ -247,17 +247,17 @@ class GatewayClient:
             sent["Content-Type"] = "application/json"
             options["body"] = json.dumps(body).encode()
 
-        def send_with(proof: Proof) -> BaseHTTPResponse | ApiError:
+        def send_with(credentials: Credentials) -> BaseHTTPResponse | ApiError:
             url = self.base_url + path
-            response = self._send(method, url, headers={**proof.headers, **sent}, **options)
+            response = self._send(method, url, headers={**credentials.headers, **sent}, **options)
             if response.status in expected:
                 return response
-            return _error_of(method, response, proof.secret, hidden)
+            return _error_of(method, response, credentials.secret, hidden)
 
-        proof = who.proof()
-        result = send_with(proof)
-        if isinstance(result, ApiError) and who.replaces(proof, result):
-            result = send_with(who.proof())
+        credentials = who.credentials()
+        result = send_with(credentials)
+        if isinstance(result, ApiError) and who.replaces(credentials, result):
+            result = send_with(who.credentials())
         if isinstance(result, ApiError):
             raise result
         return result

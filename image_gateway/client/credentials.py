@@ -56,47 +56,47 @@ class BadToken(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class Credentials:
     """Authentication headers, and the secret in them that must be masked; replaced on renewal."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret: str | None = field(default=None, repr=False)
 
 
-class Credential(Protocol):
+class CredentialSource(Protocol):
     """Provides the current authentication headers; thread-safe."""
 
-    def proof(self) -> Proof:
+    def credentials(self) -> Credentials:
         """Return the headers to send now, renewed if necessary."""
 
-    def replaces(self, used: Proof, refusal: ApiError) -> bool:
-        """Return whether another proof than the rejected one is available, so that a retry may succeed."""
+    def replaces(self, used: Credentials, refusal: ApiError) -> bool:
+        """Return whether a retry may succeed: other credentials than those rejected are available."""
 
 
-class Fixed:
+class FixedCredentials:
     """A credential that never changes."""
 
-    def __init__(self, proof: Proof) -> None:
-        self._proof = proof
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
 
-    def proof(self) -> Proof:
-        return self._proof
+    def credentials(self) -> Credentials:
+        return self._credentials
 
-    def replaces(self, used: Proof, refusal: ApiError) -> bool:
+    def replaces(self, used: Credentials, refusal: ApiError) -> bool:
         return False
 
 
-def nobody() -> Fixed:
+def nobody() -> FixedCredentials:
     """Return an anonymous credential."""
-    return Fixed(Proof())
+    return FixedCredentials(Credentials())
 
 
-def user_name(user_id: str) -> Fixed:
+def user_name(user_id: str) -> FixedCredentials:
     """Return a credential that sends X-User-Id, which only AUTH_MODE=dev accepts."""
-    return Fixed(Proof({"X-User-Id": user_id}))
+    return FixedCredentials(Credentials({"X-User-Id": user_id}))
 
 
-def bearer(text: str) -> Proof:
+def bearer(text: str) -> Credentials:
     """Return the headers for a bearer token; surrounding whitespace is ignored.
 
     Raises:
@@ -109,7 +109,7 @@ def bearer(text: str) -> Proof:
         raise BadToken(
             f"holds no token: it must be one word of at most {LONGEST_TOKEN} printable ASCII characters"
         )
-    return Proof({"Authorization": f"Bearer {token}"}, token)
+    return Credentials({"Authorization": f"Bearer {token}"}, token)
 
 
 class TokenFile:
@@ -124,11 +124,11 @@ class TokenFile:
         self._lock = threading.Lock()
         try:
             self._last_stat = self._stat()
-            self._proof = self._read()
+            self._credentials = self._read()
         except OSError as error:
             raise BadToken(f"cannot be read: {error.strerror}") from None
 
-    def proof(self) -> Proof:
+    def credentials(self) -> Credentials:
         with self._lock:
             with suppress(OSError, BadToken):
                 stat = self._stat()
@@ -136,26 +136,26 @@ class TokenFile:
                     self._refresh()
                     # Taken before the read, so that a concurrent rewrite is detected by the next call.
                     self._last_stat = stat
-            return self._proof
+            return self._credentials
 
-    def replaces(self, used: Proof, refusal: ApiError) -> bool:
+    def replaces(self, used: Credentials, refusal: ApiError) -> bool:
         if refusal.status != 401:
             return False
         with self._lock:
             with suppress(OSError, BadToken):
                 self._refresh()
-            return self._proof.secret != used.secret
+            return self._credentials.secret != used.secret
 
     def _refresh(self) -> None:
-        proof = self._read()
-        if proof.secret != self._proof.secret:
-            self._proof = proof
+        credentials = self._read()
+        if credentials.secret != self._credentials.secret:
+            self._credentials = credentials
 
     def _stat(self) -> tuple[int, ...]:
         status = os.stat(self._path)
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _read(self) -> Proof:
+    def _read(self) -> Credentials:
         with self._path.open("rb") as file:
             data = file.read(LONGEST_TOKEN + 64)
         return bearer(data.decode("ascii", "replace"))

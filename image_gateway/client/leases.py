@@ -15,7 +15,7 @@ from uuid import UUID
 
 from image_gateway.client.answers import Lease
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.credentials import Proof, bearer, is_address, nobody
+from image_gateway.client.credentials import Credentials, bearer, is_address, nobody
 from image_gateway.client.errors import ApiError
 
 RENEWAL_MARGIN_SECONDS = 60.0
@@ -96,20 +96,20 @@ class Leased:
     def image_id(self) -> str:
         return self._lease.image_id
 
-    def proof(self) -> Proof:
+    def credentials(self) -> Credentials:
         with self._lock:
             if self._clock() >= self._renew_at:
                 self._renew_before_expiry()
-            return self._proof
+            return self._credentials
 
-    def replaces(self, used: Proof, refusal: ApiError) -> bool:
+    def replaces(self, used: Credentials, refusal: ApiError) -> bool:
         # Responses to HEAD have no error code. The monotonic clock stops while the machine is suspended, so a
         # lease can lapse unnoticed; a lapsed lease can be renewed until its session ends.
         lapsed = refusal.status == 503 and refusal.code in ("LEASE_LAPSED", None)
         if refusal.status != 401 and not lapsed:
             return False
         with self._lock:
-            if self._proof is used:
+            if self._credentials is used:
                 self._renew()
             return True
 
@@ -124,7 +124,7 @@ class Leased:
     def _renew(self) -> None:
         requested_at = self._clock()
         try:
-            lease = self._client.renew(self._lease.lease_id, self._proof)
+            lease = self._client.renew(self._lease.lease_id, self._credentials)
         except ApiError as error:
             if error.code != "LEASE_EXPIRED" or self._link.lease_id is not None:
                 raise
@@ -134,7 +134,7 @@ class Leased:
         self._store(lease, requested_at)
 
     def _store(self, lease: Lease, requested_at: float) -> None:
-        self._lease, self._proof = lease, lease.proof
+        self._lease, self._credentials = lease, lease.credentials
         self._ends_at = requested_at + lease.lifetime
         wait = max(lease.lifetime - min(RENEWAL_MARGIN_SECONDS, lease.lifetime / 3), 1.0)
         # A lease that ends with its session cannot be renewed.

@@ -210,7 +210,7 @@ def test_a_lease_that_always_lapses_is_asked_twice_and_passing(fake: FakeGateway
 
 def test_one_renewal_does_for_all_threads(fake: FakeGateway, image_id: str) -> None:
     lease = Leased(read_link(TOKEN, fake.url))
-    used, lapsed = lease.proof(), ApiError("x", status=503, code="LEASE_LAPSED")
+    used, lapsed = lease.credentials(), ApiError("x", status=503, code="LEASE_LAPSED")
     assert lease.replaces(used, lapsed)
     assert lease.replaces(used, lapsed)
     assert fake.asked.count("renew") == 1

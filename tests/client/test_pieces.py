@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from image_gateway.client.answers import Lease, NewUpload, SignedParts
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.credentials import Fixed, bearer
+from image_gateway.client.credentials import FixedCredentials, bearer
 from image_gateway.client.errors import Stopped
 from image_gateway.client.file_slices import FileSlice, PartPlan
 from image_gateway.client.leases import read_link
@@ -105,7 +105,7 @@ def test_no_repr_holds_a_secret() -> None:
         bearer("SECRET"),
         Lease("lease", "image", bearer("SECRET"), 1, False),
         read_link("SECRET", "api"),
-        GatewayClient("http://x", Fixed(bearer("SECRET"))),
-        Fixed(bearer("SECRET")),
+        GatewayClient("http://x", FixedCredentials(bearer("SECRET"))),
+        FixedCredentials(bearer("SECRET")),
     ]
     assert "SECRET" not in repr(values)

@@ -102,7 +102,7 @@ def test_a_refusal_lets_the_file_be_read_again_once(
 
 def test_a_403_is_not_asked_again(fake: FakeGateway, token_file: Path) -> None:
     source = TokenFile(token_file)
-    used = source.proof()
+    used = source.credentials()
     token_file.write_text(NEW)
     assert not source.replaces(used, ApiError("no", status=403))
     assert source.replaces(used, REFUSED)
@@ -111,24 +111,24 @@ def test_a_403_is_not_asked_again(fake: FakeGateway, token_file: Path) -> None:
 @pytest.mark.parametrize("content", [None, "", "half\nof a\n", "x" * 20_000])
 def test_a_file_in_the_middle_of_a_rewrite_leaves_the_token(token_file: Path, content: str | None) -> None:
     source = TokenFile(token_file)
-    used = source.proof()
+    used = source.credentials()
     if content is None:
         token_file.unlink()
     else:
         token_file.write_text(content)
-    assert source.proof() is used
+    assert source.credentials() is used
     assert not source.replaces(used, REFUSED)
     draft = token_file.with_name("draft")
     draft.write_text(NEW)
     draft.replace(token_file)
-    assert source.proof().secret == NEW
+    assert source.credentials().secret == NEW
 
 
 def test_a_thread_that_used_the_old_token_may_ask_again(token_file: Path) -> None:
     source = TokenFile(token_file)
-    used = source.proof()
+    used = source.credentials()
     token_file.write_text(NEW)
-    assert source.proof().secret == NEW
+    assert source.credentials().secret == NEW
     assert source.replaces(used, REFUSED)
 
 
@@ -221,4 +221,4 @@ def test_the_stamp_tells_a_rewrite_of_equal_time(token_file: Path) -> None:
     token_file.write_text(f"{NEW}, longer")
     os.utime(token_file, ns=(status.st_atime_ns, status.st_mtime_ns))
     token_file.write_text("x" * 40)
-    assert source.proof().secret == "x" * 40
+    assert source.credentials().secret == "x" * 40
