@@ -1,4 +1,4 @@
-"""The engine of the catalog, and the migrations that bring its tables up to date."""
+"""Creates the catalog's SQLAlchemy engine and runs its Alembic migrations."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class DatabaseUrlError(ValueError):
-    """The database URL cannot be used; the text says why without its password."""
+    """The database URL is invalid; the message gives the reason and never contains the password."""
 
 
 class SchemaOutdated(Exception):
-    """The tables are missing or older than this program."""
+    """The tables are missing or at an older revision than this program needs."""
 
 
 def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None = None) -> Engine:
-    """Make the engine; nothing is connected yet.
+    """Create the engine without connecting.
 
-    SQLite gets its folder made; PostgreSQL a pool that checks connections.
+    For SQLite, the parent folder is created. For PostgreSQL, pooled connections are tested before use.
 
     Args:
-        timeout: seconds that one statement of PostgreSQL may take; None, as migrations need it, for no bound.
+        timeout: Statement timeout for PostgreSQL in seconds; None (used by migrations) disables it.
 
     Raises:
-        DatabaseUrlError: the URL cannot be parsed, its driver is not installed or its folder not made.
+            DatabaseUrlError: The URL is invalid, its driver is missing or its folder cannot be created.
     """
     try:
         url = make_url(database_url)
@@ -43,14 +43,14 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
         if backend == "sqlite":
             return open_sqlite(url, pool_size)
     except (ArgumentError, NoSuchModuleError, ValueError):
-        # Their texts may quote the password.
+        # The original message may contain the password.
         raise DatabaseUrlError("is not a database URL such as sqlite:///catalog.db") from None
     except OSError as error:
-        raise DatabaseUrlError(f"names a folder that cannot be made: {error.strerror}") from error
+        raise DatabaseUrlError(f"names a folder that cannot be created: {error.strerror}") from error
     if backend != "postgresql":
         raise DatabaseUrlError("must be a sqlite or postgresql URL")
     try:
-        # The driver is an extra.
+        # The driver is an optional dependency.
         from image_gateway.catalog.postgres import open_postgres
 
         return open_postgres(url, pool_size, timeout)
@@ -61,36 +61,41 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to the newest revision; safe to run from several processes at once."""
+    """Upgrade the tables to `revision`. Concurrent upgrades by several processes are safe."""
     _with_config(engine, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Bring the tables back to an older revision; what it cannot hold is lost."""
+    """Downgrade the tables to an older revision. Data that the older schema cannot hold is lost."""
     _with_config(engine, lambda config: command.downgrade(config, revision))
 
 
 def check_drift(engine: Engine) -> None:
-    """Raise alembic's CommandError when the tables differ from the models."""
+    """Raise alembic's CommandError if the tables differ from the models."""
     _with_config(engine, command.check)
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision that the tables have, None for an empty database."""
+    """Return the revision of the tables, or None for an empty database."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str:
-    """The revision that this program needs."""
+    """Return the revision that this program needs."""
     head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
     if head is None:
-        raise SchemaOutdated("the program holds no migrations")
+        raise SchemaOutdated("the installation contains no migrations")
     return head
 
 
 def require_current(engine: Engine) -> None:
-    """Raise SchemaOutdated unless the tables are current, CatalogUnavailable when nobody answers."""
+    """Check that the tables are at the newest revision.
+
+    Raises:
+        SchemaOutdated: The tables are missing or at another revision.
+        CatalogUnavailable: The database does not answer.
+    """
     try:
         found = current_revision(engine)
     except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""The catalog's verbs for leases."""
+"""Stores leases in the catalog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from image_gateway.domain.leases import ChunksFrom, Holder, Lease, Scope, WhenLa
 
 _COLUMNS = LeaseRow.__table__.columns
 _FIND = select(*_COLUMNS).where(_COLUMNS.lease_id == bindparam("lease_id"))
-_FIND_ALIKE = (
+_FIND_EQUIVALENT = (
     select(*_COLUMNS)
     .where(
         _COLUMNS.image_id == bindparam("image_id"),
@@ -34,14 +34,14 @@ _FIND_ALIKE = (
 
 
 class LeaseRepository:
-    """The leases that were handed out, in SQL; each call is one short transaction."""
+    """Stores leases in SQL. Each method runs in one short transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._transactions = Transactions(engine)
         self._prepared = PreparedSelects(engine)
 
     def add(self, lease: Lease) -> None:
-        """Keep a new lease."""
+        """Insert a new lease."""
         with self._transactions.writing() as connection:
             connection.execute(
                 insert(LeaseRow).values(
@@ -60,12 +60,15 @@ class LeaseRepository:
             )
 
     def find(self, lease_id: str) -> Lease | None:
-        """Return a lease, revoked and lapsed ones included, or None."""
+        """Return the lease, also when it is revoked or expired, or None if there is no such lease."""
         row = self._prepared.first(_FIND, {"lease_id": lease_id})
-        return _lease_of(row) if row else None
+        return _lease_from_row(row) if row else None
 
     def find_alike(self, lease: Lease, *, made_after: datetime) -> Lease | None:
-        """Return the newest lease that gives the same to the same holder, made since then and not revoked."""
+        """Return the newest equivalent lease of the same holder, or None.
+
+        Only leases that were created after `made_after` and are not revoked are considered.
+        """
         values = {
             "image_id": lease.image_id,
             "holder": lease.holder.as_text(),
@@ -76,11 +79,11 @@ class LeaseRepository:
             "when_lapsed": lease.when_lapsed.value,
             "chunks_from": lease.chunks_from.value,
         }
-        found = self._prepared.first(_FIND_ALIKE, values)
-        return _lease_of(found) if found else None
+        found = self._prepared.first(_FIND_EQUIVALENT, values)
+        return _lease_from_row(found) if found else None
 
     def prolong(self, lease_id: str, expires_at: datetime) -> bool:
-        """Move a lease's end, never backwards; False when it was revoked meanwhile."""
+        """Extend a lease to `expires_at`, but never shorten it. Return False if the lease is revoked."""
         statement = update(LeaseRow).where(LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None))
         later = statement.where(LeaseRow.expires_at < expires_at).values(expires_at=expires_at)
         with self._transactions.writing() as connection:
@@ -91,28 +94,28 @@ class LeaseRepository:
             return connection.execute(holds).first() is not None
 
     def revoke(self, lease_id: str, now: datetime) -> bool:
-        """End a lease for good; False when it was revoked before."""
+        """Revoke a lease. Return False if it was already revoked."""
         statement = update(LeaseRow).where(LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None))
-        return self._changes(statement.values(revoked_at=now)) == 1
+        return self._execute_update(statement.values(revoked_at=now)) == 1
 
     def forget(self, ended_before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` leases whose session was over by then; returns how many."""
+        """Delete up to `limit` leases whose session ended before `ended_before`, and return their number."""
         old = select(LeaseRow.lease_id).where(LeaseRow.session_ends_at < ended_before)
         chosen = old.order_by(LeaseRow.session_ends_at).limit(limit)
-        return self._changes(delete(LeaseRow).where(LeaseRow.lease_id.in_(chosen)))
+        return self._execute_update(delete(LeaseRow).where(LeaseRow.lease_id.in_(chosen)))
 
     def count_old(self, ended_before: datetime) -> int:
-        """How many leases `forget` would remove."""
+        """Return the number of leases that `forget` would delete without a limit."""
         statement = select(func.count()).where(LeaseRow.session_ends_at < ended_before)
         with self._transactions.reading() as connection:
             return connection.execute(statement).scalar() or 0
 
-    def _changes(self, statement: Any) -> int:
+    def _execute_update(self, statement: Any) -> int:
         with self._transactions.writing() as connection:
             return connection.execute(statement).rowcount
 
 
-def _lease_of(row: Sequence[Any]) -> Lease:
+def _lease_from_row(row: Sequence[Any]) -> Lease:
     values = dict(zip(_COLUMNS.keys(), row, strict=True))
     scopes = frozenset(Scope(scope) for scope in values["scopes"].split())
     kinds = {

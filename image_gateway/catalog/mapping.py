@@ -1,4 +1,4 @@
-"""Between rows and records."""
+"""Maps ORM rows to domain records."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from image_gateway.domain.images import (
     Visibility,
 )
 
-_NOT_PLAIN = {"plan", "state", "kind", "visibility", "disk", "chunked"}
-# Quicker than a call of the enumeration: a list has 150.
+_CONVERTED_FIELDS = {"plan", "state", "kind", "visibility", "disk", "chunked"}
+# A dictionary lookup is faster than calling the enum: a list page maps up to 150 values.
 _KINDS = {kind.value: kind for kind in Kind}
 _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
 _STATES = {state.value: state for state in ImageState}
 _PUBLISHED_AT = [field.name for field in fields(ChunkedFacts)].index("published_at")
-_PLAIN = [field.name for field in fields(ImageRecord) if field.name not in _NOT_PLAIN]
+_UNCHANGED_FIELDS = [field.name for field in fields(ImageRecord) if field.name not in _CONVERTED_FIELDS]
 
 
 def row_of(record: ImageRecord) -> dict[str, Any]:
-    """The columns of a new image that is being uploaded."""
+    """Return the column values for a new image whose upload is in progress."""
     plan = record.plan
     return {
-        **{name: getattr(record, name) for name in _PLAIN},
+        **{name: getattr(record, name) for name in _UNCHANGED_FIELDS},
         "state": record.state.value,
         "kind": record.kind.value,
         "visibility": record.visibility.value,
@@ -42,7 +42,7 @@ def row_of(record: ImageRecord) -> dict[str, Any]:
 
 
 def record_of(row: Sequence[Any]) -> ImageRecord:
-    """The record that a row of all columns holds; they come in the table's order."""
+    """Return the record for a row that holds all columns in the table's order."""
     (
         image_id,
         owner,
@@ -77,16 +77,16 @@ def record_of(row: Sequence[Any]) -> ImageRecord:
         reserved_bytes=reserved_bytes,
         purged_at=purged_at,
         disk=DiskFacts(*disk) if disk[0] is not None else None,
-        chunked=_chunked_of(chunked),
+        chunked=_chunked_from_columns(chunked),
     )
 
 
 def columns_of(facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
-    """The columns that hold these facts."""
+    """Return the column values for `facts`, with the prefix `disk_` or `chunked_`."""
     prefix = "disk_" if isinstance(facts, DiskFacts) else "chunked_"
     return {f"{prefix}{name}": value for name, value in asdict(facts).items()}
 
 
-def _chunked_of(columns: Sequence[Any]) -> ChunkedFacts | None:
-    """None before the image is published; its chunk size is fixed earlier."""
+def _chunked_from_columns(columns: Sequence[Any]) -> ChunkedFacts | None:
+    """Return None until the image is published, although its chunk size is set earlier."""
     return ChunkedFacts(*columns) if columns[_PUBLISHED_AT] is not None else None

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The catalog's tables as SQLAlchemy models."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NAMING = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC date on every database; SQLite forgets the zone by itself."""
+    """A timezone-aware UTC datetime on every database, also on SQLite, which does not store the time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is not None and value.tzinfo is None:
-            raise ValueError("a date without a zone")
+            raise ValueError("naive datetime: a time zone is required")
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -47,11 +47,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        """SQLite's text is read in one step: a list has hundreds of dates."""
-        return _of_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        """Parse SQLite's text in one step, because a list page holds hundreds of dates."""
+        return (
+            _parse_sqlite_datetime if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        )
 
 
-def _of_text(text: str | None) -> datetime | None:
+def _parse_sqlite_datetime(text: str | None) -> datetime | None:
     return datetime.fromisoformat(f"{text}+00:00") if text is not None else None
 
 
@@ -60,7 +62,7 @@ class Base(DeclarativeBase):
 
 
 class UsageRow(Base):
-    """What an owner's images count for; changed in the transaction that changes an image's share."""
+    """Usage of one owner; updated in the same transaction as the image that changes it."""
 
     __tablename__ = "usage"
 
@@ -79,15 +81,15 @@ def _partial(name: str, *columns: str, where: TextClause) -> Index:
 
 
 class ImageRow(Base):
-    """One image; the columns of `disk_` are set together at completion, of `chunked_` at publishing."""
+    """One image. Completion sets all `disk_` columns together; publishing sets the `chunked_` columns."""
 
     __tablename__ = "images"
     __table_args__ = (
         CheckConstraint("state IN ('uploading', 'complete', 'failed', 'deleted')", name="state"),
-        # Lists are newest first within an owner.
+        # For lists of an owner's images, newest first.
         _partial("ix_images_listed", "owner", "created_at", "image_id", where=_LISTED),
         Index("ix_images_by_state", "owner", "state", "created_at", "image_id"),
-        # What the sweeper looks for.
+        # For the sweeper.
         _partial("ix_images_open", "upload_expires_at", "image_id", where=_OPEN),
         _partial("ix_images_unpurged", "image_id", where=_UNPURGED),
     )
@@ -135,12 +137,12 @@ class WriterRow(Base):
 
 
 class ShareRow(Base):
-    """A user whom an image's owner lets read, or write to, the image."""
+    """A share: the owner lets `user_id` read or write the image."""
 
     __tablename__ = "shares"
     __table_args__ = (
         CheckConstraint("permission IN ('read', 'write')", name="permission"),
-        # What is shared with a user.
+        # For the list of images that are shared with a user.
         Index("ix_shares_user", "user_id", "image_id"),
     )
 
@@ -151,7 +153,7 @@ class ShareRow(Base):
 
 
 class ShareLinkRow(Base):
-    """A link that lets whoever has it read an image; of its token only the SHA-256 is kept."""
+    """A link that lets anyone who knows its token read an image. Only the token's SHA-256 is stored."""
 
     __tablename__ = "share_links"
     __table_args__ = (
@@ -170,11 +172,11 @@ class ShareLinkRow(Base):
 
 
 class LeaseRow(Base):
-    """A lease that was handed out; its token names it, this row says whether and how long it holds."""
+    """An issued lease. Its token holds the lease id; this row decides whether the lease is still valid."""
 
     __tablename__ = "leases"
     __table_args__ = (
-        # What stream-url looks for before it makes another one.
+        # For stream-url, which reuses an equivalent lease.
         Index("ix_leases_holder", "image_id", "holder", "created_at"),
         Index("ix_leases_session", "session_ends_at", "lease_id"),
     )

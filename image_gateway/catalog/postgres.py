@@ -1,7 +1,7 @@
-"""The engine for PostgreSQL, whose every wait has a bound on this side too.
+"""Creates the engine for PostgreSQL, with a client-side timeout for every operation.
 
-No setting of the server or of TCP covers a server that is reachable and silent: a stopped process still
-acknowledges packets, and its statement_timeout never fires.
+Server settings and TCP timeouts do not cover a server that is reachable but hangs: the kernel of a stopped
+process still acknowledges packets, and its statement_timeout never fires.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-# Of each worker process, and as many again under load.
+# Per worker process; the same number again as overflow under load.
 POSTGRES_CONNECTIONS = 5
 CONNECT_SECONDS = 5
-# How long a thread waits for a connection that others use.
+# How long a thread waits for a free connection of the pool.
 POOL_SECONDS = 5
-# How much later than the server this side gives a statement up: when the server does, the connection is kept.
+# How much later than the server's statement_timeout the client gives up. If the server cancels the
+# statement first, the connection stays usable.
 GRACE_SECONDS = 1
-# A peer that is gone is noticed on idle connections after IDLE + COUNT x INTERVAL.
+# A dead peer of an idle connection is detected after IDLE + COUNT x INTERVAL seconds.
 KEEPALIVES = {
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -33,25 +34,27 @@ _Result = TypeVar("_Result")
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that is closed, with OperationalError, when no answer comes within `patience` seconds."""
+    """A connection that closes and raises OperationalError if no answer comes within `patience` seconds."""
 
-    # Until it is taken from the pool: for the dialect's first questions and the pool's ping.
+    # Applies until checkout: to the dialect's initialization and the pool's pre-ping.
     patience: float | None = CONNECT_SECONDS
 
     def wait(self, gen: Generator[Any, Any, _Result], *args: Any, **kwargs: Any) -> _Result:
-        """Consume a generator of psycopg, as its own method does, which wakes up ten times a second."""
-        bounded = gen if self.patience is None else self._bounded(gen, self.patience)
+        """Run psycopg's I/O generator as the base method does, which wakes up ten times a second."""
+        bounded = gen if self.patience is None else self._with_deadline(gen, self.patience)
         return super().wait(bounded, *args, **kwargs)
 
-    def _bounded(self, gen: Generator[Any, Any, _Result], seconds: float) -> Generator[Any, Any, _Result]:
+    def _with_deadline(
+        self, gen: Generator[Any, Any, _Result], seconds: float
+    ) -> Generator[Any, Any, _Result]:
         deadline = time.monotonic() + seconds
         try:
-            wanted = next(gen)
+            awaited = next(gen)
             while True:
-                ready = yield wanted
-                wanted = gen.send(ready)
+                ready = yield awaited
+                awaited = gen.send(ready)
                 if time.monotonic() >= deadline:
-                    # What comes later must not be taken for the answer to another statement.
+                    # A late answer must not be taken for the answer to another statement.
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"no answer within {seconds:g} seconds")
         except StopIteration as end:
@@ -60,10 +63,10 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def open_postgres(url: URL, pool_size: int, timeout: int | None) -> Engine:
-    """Make the engine; nothing is connected yet.
+    """Create the engine without connecting.
 
     Args:
-        timeout: seconds that one statement may take, None for no bound.
+        timeout: Statement timeout in seconds; None disables it.
     """
     engine = create_engine(
         url,
@@ -72,24 +75,24 @@ def open_postgres(url: URL, pool_size: int, timeout: int | None) -> Engine:
         pool_pre_ping=True,
         pool_timeout=POOL_SECONDS,
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_SECONDS, **KEEPALIVES, **_statement_arguments(url, timeout)},
+        connect_args={"connect_timeout": CONNECT_SECONDS, **KEEPALIVES, **_timeout_arguments(url, timeout)},
     )
     if engine.dialect.driver == "psycopg":
-        _bound_connections(engine, timeout)
+        _enforce_timeouts(engine, timeout)
     return engine
 
 
-def _statement_arguments(url: URL, timeout: int | None) -> dict[str, Any]:
+def _timeout_arguments(url: URL, timeout: int | None) -> dict[str, Any]:
     if timeout is None:
         return {}
     given = url.query.get("options", "")
     own = f"-c statement_timeout={timeout * 1000}"
-    # The last one counts, so what DATABASE_URL says goes before ours.
+    # The last option wins, so options from DATABASE_URL override ours.
     options = " ".join([own, *([given] if isinstance(given, str) else given)]).strip()
     return {"options": options, "tcp_user_timeout": timeout * 1000}
 
 
-def _bound_connections(engine: Engine, timeout: int | None) -> None:
+def _enforce_timeouts(engine: Engine, timeout: int | None) -> None:
     def connect(_dialect: object, _record: object, args: Any, arguments: Any) -> BoundedConnection:
         return BoundedConnection.connect(*args, **arguments)
 

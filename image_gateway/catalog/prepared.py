@@ -1,6 +1,6 @@
-"""SELECTs that requests run all the time: compiled once, and run by the database's driver itself.
+"""Runs frequent SELECTs: SQLAlchemy compiles each once, the database driver executes it.
 
-To execute a statement, SQLAlchemy takes several times as long as SQLite to answer it
+Executing a statement through SQLAlchemy takes several times as long as SQLite takes to answer it
 (docs/adr/0021-selects-by-the-driver.md).
 """
 
@@ -13,39 +13,43 @@ from typing import Any
 from sqlalchemy import Engine, Select
 from sqlalchemy.engine.interfaces import Dialect
 
-from image_gateway.catalog.transaction import naming_failures
+from image_gateway.catalog.transaction import translate_errors
 
-# Drivers take the values of statements of these styles by name.
-_STYLES = {"sqlite": "named", "postgresql": "pyformat"}
+# Paramstyles with named parameters.
+_PARAMSTYLES = {"sqlite": "named", "postgresql": "pyformat"}
 
 
 class PreparedSelects:
-    """Runs SELECTs on an engine's connections; each is a transaction by itself.
+    """Runs SELECTs on an engine's connections, each in its own transaction.
 
-    A statement lives as long as the process, and all of its values are bindparams with names.
+    Statements are cached for the life of the process, so their values must be named bindparams.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._compiled: dict[Select[Any], _Compiled] = {}
+        self._compiled: dict[Select[Any], _CompiledSelect] = {}
 
     def all(self, statement: Select[Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Return all rows, typed as the statement's columns are; CatalogUnavailable when it fails."""
+        """Return all rows, converted to the Python types of the columns.
+
+        Raises:
+            CatalogUnavailable: The database cannot be used.
+        """
         compiled = self._compiled.get(statement)
         if compiled is None:
-            compiled = self._compiled[statement] = _Compiled(statement, self._engine.dialect)
-        with naming_failures(self._engine), self._connection() as connection:
+            compiled = self._compiled[statement] = _CompiledSelect(statement, self._engine.dialect)
+        with translate_errors(self._engine), self._connection() as connection:
             cursor = connection.cursor()
             cursor.execute(compiled.sql, compiled.bind(values))
             return compiled.read(cursor.fetchall())
 
     def first(self, statement: Select[Any], values: dict[str, Any]) -> tuple[Any, ...] | None:
-        """Return the first row, or None; as `all` for the rest."""
+        """Return the first row or None. Raises the same errors as `all`."""
         return next(iter(self.all(statement, values)), None)
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        """A connection of the pool that commits by itself, as those of SQLite always do (see sqlite.py)."""
+        """Yield a pooled connection in autocommit mode; SQLite's are always in it (see sqlite.py)."""
         dialect = self._engine.dialect
         pooled = self._engine.raw_connection()
         connection: Any = pooled.dbapi_connection
@@ -57,19 +61,19 @@ class PreparedSelects:
                 yield connection
                 dialect.reset_isolation_level(connection)
         except BaseException:
-            # Whatever went wrong: the next one does not get this connection.
+            # After any error, the connection must not be reused.
             pooled.invalidate()
             raise
         finally:
             pooled.close()
 
 
-class _Compiled:
-    """A SELECT as the driver takes it, with the conversions of its values and its columns."""
+class _CompiledSelect:
+    """A compiled SELECT with the type conversions of its parameters and columns."""
 
     def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
         kind: Any = type(dialect)
-        compiled = statement.compile(dialect=kind(paramstyle=_STYLES[dialect.name]))
+        compiled = statement.compile(dialect=kind(paramstyle=_PARAMSTYLES[dialect.name]))
         self.sql = str(compiled)
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
         self._to_driver = {

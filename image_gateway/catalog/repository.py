@@ -1,4 +1,4 @@
-"""The catalog's verbs for images: add, find, list, and state changes by compare-and-set."""
+"""Stores image records in the catalog; state changes are compare-and-set updates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from image_gateway.catalog.models import ImageRow, ShareRow
 from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.shares import ShareRepository
 from image_gateway.catalog.transaction import Transactions
-from image_gateway.catalog.usage import count_open, give_back, read_usage, reserve, resize
+from image_gateway.catalog.usage import count_open, read_usage, release, reserve, resize
 from image_gateway.catalog.writers import WriterRepository
 from image_gateway.domain.images import (
     ChunkedFacts,
@@ -46,16 +46,16 @@ from image_gateway.domain.images import (
 )
 
 _COLUMNS = ImageRow.__table__.columns
-_NOT_DELETED = text("state <> 'deleted'")
+_IS_NOT_DELETED = text("state <> 'deleted'")
 _FIND = select(*_COLUMNS).where(_COLUMNS.image_id == bindparam("image_id"))
 _FIND_AND_LOCK = _FIND.with_for_update()
 
 
 class Catalog:
-    """Image records and what their owners use, in SQL. A database that cannot be used is CatalogUnavailable.
+    """Stores image records and their owners' usage in SQL. Raises CatalogUnavailable for database errors.
 
-    Each call is one short transaction: no connection is held when it returns. `shares` and `leases` hold
-    those whom owners let in, `writers` those who may write an image's objects now.
+    Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
+    store who else has access; `writers` stores who may currently write an image's objects.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -66,12 +66,12 @@ class Catalog:
         self.writers = WriterRepository(engine)
 
     def check_reachable(self) -> None:
-        """Return when the database answers and has the tables."""
+        """Raise CatalogUnavailable unless the database answers and has the tables."""
         with self._transactions.reading() as connection:
             connection.execute(select(ImageRow.image_id).limit(1))
 
     def add(self, record: ImageRecord, quota: Quota) -> None:
-        """Insert a new image that is being uploaded and count it; QuotaExceeded changes nothing."""
+        """Insert a new image and count it. Raises QuotaExceeded, without any change, if over a limit."""
         with self._transactions.writing() as connection:
             reserve(connection, record.owner, record.reserved_bytes, quota)
             connection.execute(insert(ImageRow).values(**row_of(record)))
@@ -82,34 +82,34 @@ class Catalog:
         return record_of(row) if row else None
 
     def find_many(self, image_ids: Collection[str]) -> Mapping[str, ImageRecord]:
-        """Return the records of those of these images that there are, by id."""
+        """Return the records of the given images by id; unknown ids are left out."""
         found = self._page(select(*_COLUMNS).where(ImageRow.image_id.in_(image_ids)))
         return {record.image_id: record for record in found}
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
-        """Return one page of a user's images, newest first; deleted ones only when asked for."""
-        statement = _listing(
+        """Return one page of a user's images, newest first; deleted images only if the query names that state."""
+        statement = _list_statement(
             shared=query.shared,
             any_state=query.state is None,
-            named=bool(query.name),
-            goes_on=query.after is not None,
+            has_name=bool(query.name),
+            has_cursor=query.after is not None,
         )
-        values: dict[str, Any] = {"user": query.user, "most": query.limit}
+        values: dict[str, Any] = {"user": query.user, "limit": query.limit}
         if query.state is not None:
             values["state"] = query.state.value
         if query.name:
-            values["name"] = _literal(query.name.lower())
+            values["name"] = _escape_like(query.name.lower())
         if query.after:
             values["created_at"], values["image_id"] = query.after
         return [record_of(row) for row in self._prepared.all(statement, values)]
 
     def usage(self, owner: str) -> Usage:
-        """Return what an owner's images count for."""
+        """Return an owner's usage."""
         with self._transactions.reading() as connection:
             return read_usage(connection, owner)
 
     def open_uploads(self) -> tuple[int, int]:
-        """Return how many uploads are open, and the bytes that they reserve."""
+        """Return the number of open uploads and the bytes that they reserve."""
         with self._transactions.reading() as connection:
             return count_open(connection)
 
@@ -122,21 +122,21 @@ class Catalog:
         revision: int | None,
         now: datetime,
     ) -> bool:
-        """Change name or visibility; False when deleted, or another revision than the one named."""
+        """Change name or visibility. Return False if the image is deleted or at another revision."""
         changes = {"name": name, "visibility": visibility.value if visibility else None}
-        statement = _changing(image_id, now, revision).where(ImageRow.state != ImageState.DELETED.value)
+        statement = _update_image(image_id, now, revision).where(ImageRow.state != ImageState.DELETED.value)
         given = {column: value for column, value in changes.items() if value is not None}
-        return self._changes_one(statement.values(**given))
+        return self._updates_one_row(statement.values(**given))
 
     def prolong_upload(self, image_id: str, expires_at: datetime) -> None:
-        """Move the moment after which an open upload counts as left alone."""
+        """Set the time at which an open upload expires."""
         statement = update(ImageRow).where(
             ImageRow.image_id == image_id, ImageRow.state == ImageState.UPLOADING.value
         )
-        self._changes_one(statement.values(upload_expires_at=expires_at))
+        self._updates_one_row(statement.values(upload_expires_at=expires_at))
 
     def settle(self, image_id: str, size: int, quota: Quota) -> bool:
-        """Count an open upload by its real size; False when it is not open, QuotaExceeded changes nothing."""
+        """Count an open upload by its real size. Return False if not open; QuotaExceeded changes nothing."""
         with self._transactions.writing() as connection:
             row = _find_and_lock(connection, image_id)
             if row is None or row.state != ImageState.UPLOADING.value:
@@ -148,44 +148,44 @@ class Catalog:
             return True
 
     def complete(self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
-        """Move to `complete` and count the disk's size; False when not uploading by this upload id."""
-        statement = _moving(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
+        """Move to `complete` and count the disk's size. Return False if no upload with this id is open."""
+        statement = _change_state(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
         statement = statement.values(reserved_bytes=disk.size, **columns_of(disk))
         with self._transactions.writing() as connection:
             row = _find_and_lock(connection, image_id)
             if row is None or connection.execute(statement).rowcount != 1:
                 return False
-            # The bytes are there: what a request with another list of parts has reserved does not matter.
+            # No quota check: the bytes are stored already, whatever a concurrent request reserved.
             resize(connection, row.owner, row.reserved_bytes, disk.size, Quota())
             return True
 
     def fail(
         self, image_id: str, upload_id: str, now: datetime, *, expired_by: datetime | None = None
     ) -> bool:
-        """Move an open upload to `failed` and stop counting it; False when not open, or not expired."""
-        statement = _moving(image_id, ImageState.FAILED, now).where(ImageRow.upload_id == upload_id)
+        """Move an open upload to `failed` and release its usage. Return False if not open or not expired."""
+        statement = _change_state(image_id, ImageState.FAILED, now).where(ImageRow.upload_id == upload_id)
         if expired_by is not None:
             statement = statement.where(ImageRow.upload_expires_at <= expired_by)
-        return self._ends_one(image_id, statement)
+        return self._end_and_release(image_id, statement)
 
     def delete(self, image_id: str, now: datetime, *, revision: int | None = None) -> bool:
-        """Move to `deleted` and stop counting it; False when it was deleted, or is another revision."""
-        statement = _moving(image_id, ImageState.DELETED, now)
+        """Move to `deleted` and release its usage. Return False if already deleted or at another revision."""
+        statement = _change_state(image_id, ImageState.DELETED, now)
         if revision is not None:
             statement = statement.where(ImageRow.revision == revision)
-        return self._ends_one(image_id, statement.values(purged_at=None))
+        return self._end_and_release(image_id, statement.values(purged_at=None))
 
     def mark_purged(self, image_id: str, now: datetime) -> None:
-        """Note that a failed or deleted image has nothing left in the store."""
+        """Record that a failed or deleted image has no objects left in the store."""
         ended = (ImageState.FAILED.value, ImageState.DELETED.value)
         statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.state.in_(ended))
-        self._changes_one(statement.values(purged_at=now))
+        self._updates_one_row(statement.values(purged_at=now))
 
     def claim_chunk_size(self, image_id: str, chunk_size: int) -> int | None:
-        """Fix how a complete image is cut, before its first chunk is written.
+        """Set the chunk size of a complete image before its first chunk is written.
 
-        The first caller wins: returns the size that holds from now on, None when the image is not complete.
-        Chunks of two sizes would have the same keys, so the size can never change.
+        The first caller wins, and the size never changes, since chunks of different sizes would have the same
+        keys. Return the effective chunk size, or None if the image is not complete.
         """
         statement = (
             update(ImageRow)
@@ -199,21 +199,21 @@ class Catalog:
             return connection.execute(claimed).scalar()
 
     def publish(self, image_id: str, chunked: ChunkedFacts, now: datetime) -> bool:
-        """Note that all chunks and the manifest are written; False unless their size is the claimed one.
+        """Record that all chunks and the manifest are written. Return False unless the chunk size matches.
 
-        Noting it again is harmless: the bytes are the same, the date is that of the newest manifest.
+        Publishing again is safe: the bytes are the same, and the date is that of the newest manifest.
         """
         statement = (
-            _changing(image_id, now)
+            _update_image(image_id, now)
             .where(ImageRow.state == ImageState.COMPLETE.value)
             .where(ImageRow.chunked_chunk_size == chunked.chunk_size)
         )
-        return self._changes_one(statement.values(**columns_of(chunked)))
+        return self._updates_one_row(statement.values(**columns_of(chunked)))
 
     def find_expired(
         self, moment: datetime, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ImageRecord]:
-        """Return open uploads whose time was over by `moment`, oldest first, after (expiry, image id)."""
+        """Return open uploads that expired by `moment`, oldest first, after the cursor (expiry, image id)."""
         statement = select(*_COLUMNS).where(text("state = 'uploading'"), ImageRow.upload_expires_at <= moment)
         if after:
             expires_at, image_id = after
@@ -222,13 +222,13 @@ class Catalog:
         return self._page(statement.order_by(ImageRow.upload_expires_at, ImageRow.image_id).limit(limit))
 
     def find_unpurged(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
-        """Return failed and deleted images that may have something left in the store, by id."""
+        """Return failed and deleted images that may have objects left in the store, ordered by id."""
         ended = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
         statement = select(*_COLUMNS).where(ended, ImageRow.image_id > after)
         return self._page(statement.order_by(ImageRow.image_id).limit(limit))
 
     def find_complete(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
-        """Return complete images, by id."""
+        """Return complete images, ordered by id."""
         statement = select(*_COLUMNS).where(ImageRow.image_id > after)
         statement = statement.where(ImageRow.state == ImageState.COMPLETE.value)
         return self._page(statement.order_by(ImageRow.image_id).limit(limit))
@@ -238,41 +238,41 @@ class Catalog:
             rows = connection.execute(statement).all()
         return [record_of(row) for row in rows]
 
-    def _changes_one(self, statement: Update) -> bool:
+    def _updates_one_row(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
-    def _ends_one(self, image_id: str, statement: Update) -> bool:
+    def _end_and_release(self, image_id: str, statement: Update) -> bool:
         with self._transactions.writing() as connection:
             row = _find_and_lock(connection, image_id)
             if row is None or connection.execute(statement.values(reserved_bytes=0)).rowcount != 1:
                 return False
             counted = row.state in (ImageState.UPLOADING.value, ImageState.COMPLETE.value)
             if counted:
-                give_back(connection, row.owner, row.reserved_bytes)
+                release(connection, row.owner, row.reserved_bytes)
             return True
 
 
 @cache
-def _listing(*, shared: bool, any_state: bool, named: bool, goes_on: bool) -> Select[Any]:
-    """The list of a user's images, or of those shared with the user; sixteen statements at most."""
-    whose = _shared_with(bindparam("user")) if shared else _COLUMNS.owner == bindparam("user")
-    statement = select(*_COLUMNS).where(whose)
-    statement = statement.where(_NOT_DELETED if any_state else _COLUMNS.state == bindparam("state"))
-    if named:
+def _list_statement(*, shared: bool, any_state: bool, has_name: bool, has_cursor: bool) -> Select[Any]:
+    """Build the list of a user's images, or of those shared with the user. Cached: at most 16 statements."""
+    visible = _shared_with(bindparam("user")) if shared else _COLUMNS.owner == bindparam("user")
+    statement = select(*_COLUMNS).where(visible)
+    statement = statement.where(_IS_NOT_DELETED if any_state else _COLUMNS.state == bindparam("state"))
+    if has_name:
         statement = statement.where(func.lower(_COLUMNS.name).contains(bindparam("name"), escape="/"))
-    if goes_on:
+    if has_cursor:
         moment: BindParameter[datetime] = bindparam("created_at")
         same_moment = and_(_COLUMNS.created_at == moment, _COLUMNS.image_id < bindparam("image_id"))
         statement = statement.where(
             _COLUMNS.created_at <= moment, or_(_COLUMNS.created_at < moment, same_moment)
         )
     newest_first = statement.order_by(_COLUMNS.created_at.desc(), _COLUMNS.image_id.desc())
-    return newest_first.limit(bindparam("most"))
+    return newest_first.limit(bindparam("limit"))
 
 
-def _literal(text: str) -> str:
-    """The pattern of LIKE, with / as its escape character, that stands for the text itself."""
+def _escape_like(text: str) -> str:
+    """Escape the wildcards of LIKE, with `/` as the escape character."""
     return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
@@ -285,13 +285,13 @@ def _find_and_lock(connection: Connection, image_id: str) -> Row[Any] | None:
     return connection.execute(_FIND_AND_LOCK, {"image_id": image_id}).first()
 
 
-def _changing(image_id: str, now: datetime, revision: int | None = None) -> Update:
+def _update_image(image_id: str, now: datetime, revision: int | None = None) -> Update:
     statement = update(ImageRow).where(ImageRow.image_id == image_id)
     if revision is not None:
         statement = statement.where(ImageRow.revision == revision)
     return statement.values(revision=ImageRow.revision + 1, updated_at=now)
 
 
-def _moving(image_id: str, state: ImageState, now: datetime) -> Update:
+def _change_state(image_id: str, state: ImageState, now: datetime) -> Update:
     legal = [before.value for before in states_before(state)]
-    return _changing(image_id, now).where(ImageRow.state.in_(legal)).values(state=state.value)
+    return _update_image(image_id, now).where(ImageRow.state.in_(legal)).values(state=state.value)

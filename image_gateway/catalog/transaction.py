@@ -1,4 +1,4 @@
-"""Short transactions, and a database that cannot be used as one named fact."""
+"""Opens short transactions and translates database errors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NO_TRANSACTION: dict[str, dict[str, Any]] = {
 
 
 class Transactions:
-    """Opens transactions on an engine, and connections for single SELECTs, which need none.
+    """Opens transactions on an engine, and autocommit connections for single SELECTs.
 
-    SQLite takes its write lock at the start of a writing one: a reader that turns writer would be refused
-    at once when another has written meanwhile, whatever the busy time-out.
+    On SQLite, a write transaction takes the write lock at its start (BEGIN IMMEDIATE). A read transaction
+    that upgrades to a write fails at once if another writer committed meanwhile, whatever the busy timeout.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -33,32 +33,32 @@ class Transactions:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for one SELECT; two may see two states of the database."""
-        with naming_failures(self._reader), self._reader.connect() as connection:
+        """Yield a connection for one SELECT; two SELECTs may see different states of the database."""
+        with translate_errors(self._reader), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection with a transaction, which is committed at the end of the block."""
-        with naming_failures(self._writer), self._writer.begin() as connection:
+        """Yield a connection with a transaction that is committed at the end of the block."""
+        with translate_errors(self._writer), self._writer.begin() as connection:
             yield connection
 
 
 @contextmanager
-def naming_failures(engine: Engine) -> Iterator[None]:
-    """Raise CatalogUnavailable for a database that does not answer, and a value that it refuses as it is."""
+def translate_errors(engine: Engine) -> Iterator[None]:
+    """Translate failures of the database to CatalogUnavailable. Integrity and data errors pass unchanged."""
     driver = engine.dialect.loaded_dbapi
     try:
         yield
     except (IntegrityError, DataError, driver.IntegrityError, driver.DataError):
         raise
     except (DBAPIError, PoolTimeout, driver.Error) as error:
-        _log.error("the catalog cannot be used: %s", _cause(error))
+        _log.error("the catalog cannot be used: %s", _describe_error(error))
         raise CatalogUnavailable("the catalog of images does not answer; try again") from error
 
 
-def _cause(error: Exception) -> str:
-    """The driver's own first line: statements and their values are not in it."""
-    own = "no connection became free" if isinstance(error, PoolTimeout) else getattr(error, "orig", error)
-    lines = str(own).splitlines()
+def _describe_error(error: Exception) -> str:
+    """Return the first line of the driver's message, which contains neither the statement nor its values."""
+    message = "connection pool timeout" if isinstance(error, PoolTimeout) else getattr(error, "orig", error)
+    lines = str(message).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -1,4 +1,4 @@
-"""What owners use, changed by compare-and-set within a transaction that changes the image as well."""
+"""Updates owners' usage with guarded UPDATEs, in the transaction that also changes the image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from image_gateway.errors import QuotaExceeded
 
 
 def read_usage(connection: Connection, owner: str) -> Usage:
-    """What an owner's images count for."""
+    """Return an owner's usage."""
     found = connection.execute(select(UsageRow.images, UsageRow.bytes).where(UsageRow.owner == owner)).first()
     return Usage(found.images, found.bytes) if found else Usage(0, 0)
 
 
 def count_open(connection: Connection) -> tuple[int, int]:
-    """How many uploads of all owners are open, and the bytes that they reserve."""
+    """Return the number of open uploads of all owners and the bytes that they reserve."""
     reserved = func.coalesce(func.sum(ImageRow.reserved_bytes), 0)
     statement = select(func.count(), reserved).select_from(ImageRow).where(text("state = 'uploading'"))
     uploads, size = connection.execute(statement).one()
@@ -25,27 +25,27 @@ def count_open(connection: Connection) -> tuple[int, int]:
 
 
 def reserve(connection: Connection, owner: str, size: int, quota: Quota) -> None:
-    """Count one more image of `size` bytes; QuotaExceeded when a limit would be passed."""
-    _check_one(size, quota)
-    _make_row(connection, owner)
+    """Count one more image of `size` bytes. Raises QuotaExceeded if over a limit."""
+    _check_image_size(size, quota)
+    _ensure_row(connection, owner)
     _add(connection, owner, images=1, size=size, quota=quota)
-    # The owner's row is locked now: no other upload of this owner begins meanwhile.
+    # The owner's row is locked now, so no other upload of this owner can start concurrently.
     _check_open_uploads(connection, owner, quota)
 
 
 def resize(connection: Connection, owner: str, before: int, size: int, quota: Quota) -> None:
-    """Count an image by `size` instead of `before` bytes; QuotaExceeded when a limit would be passed."""
-    _check_one(size, quota)
+    """Count an image with `size` instead of `before` bytes. Raises QuotaExceeded if over a limit."""
+    _check_image_size(size, quota)
     _add(connection, owner, images=0, size=size - before, quota=quota)
 
 
-def give_back(connection: Connection, owner: str, size: int) -> None:
-    """Stop counting an image."""
+def release(connection: Connection, owner: str, size: int) -> None:
+    """Stop counting an image of `size` bytes."""
     changes = {"images": UsageRow.images - 1, "bytes": UsageRow.bytes - size}
     connection.execute(update(UsageRow).where(UsageRow.owner == owner).values(**changes))
 
 
-def _check_one(size: int, quota: Quota) -> None:
+def _check_image_size(size: int, quota: Quota) -> None:
     limit = quota.bytes_per_image
     if limit is not None and size > limit:
         raise QuotaExceeded(f"an image may have at most {limit} bytes; this one has {size}")
@@ -61,14 +61,14 @@ def _check_open_uploads(connection: Connection, owner: str, quota: Quota) -> Non
         )
 
 
-def _make_row(connection: Connection, owner: str) -> None:
+def _ensure_row(connection: Connection, owner: str) -> None:
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(UsageRow).values(owner=owner, images=0, bytes=0)
     connection.execute(statement.on_conflict_do_nothing())
 
 
 def _add(connection: Connection, owner: str, *, images: int, size: int, quota: Quota) -> None:
-    """Add by one guarded UPDATE, which locks the owner's row: concurrent reservations wait for each other."""
+    """Add to the usage by one guarded UPDATE; its row lock serializes concurrent reservations."""
     statement = update(UsageRow).where(UsageRow.owner == owner)
     if quota.images is not None and images > 0:
         statement = statement.where(UsageRow.images + images <= quota.images)
@@ -76,10 +76,10 @@ def _add(connection: Connection, owner: str, *, images: int, size: int, quota: Q
         statement = statement.where(UsageRow.bytes + size <= quota.bytes)
     changes = {"images": UsageRow.images + images, "bytes": UsageRow.bytes + size}
     if connection.execute(statement.values(**changes)).rowcount != 1:
-        raise QuotaExceeded(_explain(read_usage(connection, owner), images, size, quota))
+        raise QuotaExceeded(_explain_excess(read_usage(connection, owner), images, size, quota))
 
 
-def _explain(usage: Usage, images: int, size: int, quota: Quota) -> str:
+def _explain_excess(usage: Usage, images: int, size: int, quota: Quota) -> str:
     if quota.images is not None and usage.images + images > quota.images:
         return f"at most {quota.images} images are allowed and {usage.images} are there: delete one first"
     return (

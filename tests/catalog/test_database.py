@@ -120,7 +120,7 @@ def test_sqlite_uses_wal_and_waits(tmp_path: Path) -> None:
         ("unknowndb://x/y", "must be a sqlite or postgresql URL"),
         ("mysql+mysqldb://u:hunter2@h/d", "must be a sqlite or postgresql URL"),
         ("postgresql+psycopg2://u:hunter2@h/d", "needs the driver"),
-        ("sqlite:////proc/nowhere/catalog.db", "cannot be made"),
+        ("sqlite:////proc/nowhere/catalog.db", "cannot be created"),
     ],
 )
 def test_a_url_that_cannot_be_used(url: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `catalog.database` hands over."""
+"""Runs the migrations on the connection passed by `catalog.database`."""
 
 from alembic import context
 from sqlalchemy import text

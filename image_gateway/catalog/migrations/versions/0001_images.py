@@ -1,4 +1,4 @@
-"""The table of images."""
+"""Create the table of images."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Names, states, plans and revisions of images, and what owners use."""
+"""Add names, states, upload plans and revisions of images, and the usage of owners."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def _fill_in() -> None:
-    """What the first release did not write; uploads that are open get a week from now."""
+    """Fill the new columns of existing rows; open uploads expire in a week."""
     in_a_week = sa.bindparam("moment", datetime.now(UTC) + timedelta(days=7), type_=_DATE)
     statement = sa.text(
         "UPDATE images SET updated_at = created_at, upload_expires_at = :moment,"
@@ -85,7 +85,7 @@ def _create_indexes() -> None:
 def downgrade() -> None:
     for index in ("ix_images_listed", "ix_images_by_state", "ix_images_open", "ix_images_unpurged"):
         op.drop_index(index, "images")
-    # The first release knows neither state; their objects are gone or going.
+    # The first release has neither state; the objects of these images are deleted or being deleted.
     op.execute("DELETE FROM images WHERE state IN ('failed', 'deleted')")
     with op.batch_alter_table("images") as images:
         images.drop_constraint("ck_images_state", type_="check")

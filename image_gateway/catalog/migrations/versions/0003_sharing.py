@@ -1,4 +1,4 @@
-"""Shares, share links and leases."""
+"""Create the tables of shares, share links and leases."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Who may still write an image's objects; how a lapsed lease is answered, and where its chunks are read."""
+"""Create the table of writers, and add to leases how expiry is answered and where chunks are read from."""
 
 import sqlalchemy as sa
 from alembic import op
