@@ -1,8 +1,7 @@
-"""What can go wrong, by name: one table from fact to code, status and a line for the client.
+"""The errors of the gateway: one table of error codes, HTTP statuses and messages.
 
-`GatewayError` and its children are answered to the client as
-`{"error": {"code", "message"}}`. The facts below `StoreFact` are what storage tells the
-services; a service turns each into an answer, none reaches a client by itself.
+A `GatewayError` becomes the response `{"error": {"code", "message"}}`. Subclasses of `StoreFact` are raised
+by the storage package; services translate them, and they never reach a client.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 
 
 class GatewayError(Exception):
-    """An answer to the client: `code`, HTTP `status`, one line of text, extra headers."""
+    """An error response: `code`, HTTP `status`, a one-line message and extra headers."""
 
     code = "INTERNAL"
     status = 500
@@ -23,7 +22,7 @@ class GatewayError(Exception):
 
 
 class TryAgain(GatewayError):
-    """It cannot be answered now; the client may ask again after `retry_after` seconds."""
+    """A temporary failure; the client may retry after `retry_after` seconds."""
 
     status = 503
     retry_after = 2
@@ -37,7 +36,7 @@ class BadRequest(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No credential, or a bad one; a 401 must name a scheme (RFC 9110 §15.5.2)."""
+    """Credentials are missing or invalid; a 401 response must name a scheme (RFC 9110 §15.5.2)."""
 
     code, status = "UNAUTH", 401
 
@@ -50,7 +49,7 @@ class Forbidden(GatewayError):
 
 
 class LeaseExpired(Unauthenticated):
-    """The lease has lapsed, or its session is over (RFC 6750 §3.1, invalid_token)."""
+    """The lease has expired or its session has ended (RFC 6750 §3.1, invalid_token)."""
 
     code = "LEASE_EXPIRED"
 
@@ -60,13 +59,13 @@ class LeaseExpired(Unauthenticated):
 
 
 class LeaseRevoked(Forbidden):
-    """The lease, or what it stood on, was taken back."""
+    """The lease was revoked, or the access that it was based on."""
 
     code = "LEASE_REVOKED"
 
 
 class LeaseLapsed(TryAgain):
-    """The lease waits for its renewal; a reader that tries again goes on when that has come."""
+    """The lease has expired but can still be renewed; a reader that retries continues after the renewal."""
 
     code = "LEASE_LAPSED"
 
@@ -79,7 +78,7 @@ class TooManyRequests(GatewayError):
 
 
 class QuotaExceeded(GatewayError):
-    """The owner's limit would be passed; the text names limit and use."""
+    """The request would exceed a limit of the owner; the message names the limit and the usage."""
 
     code, status = "QUOTA_EXCEEDED", 403
 
@@ -109,57 +108,57 @@ class UnsupportedMediaType(GatewayError):
 
 
 class StoreError(GatewayError):
-    """The store answered something that must not be passed on; the cause is in the log."""
+    """The store's response cannot be used or passed on; the log has the cause."""
 
     code, status = "S3_ERROR", 502
 
 
 class StoreUnavailable(TryAgain):
-    """The store did not answer in time, or said that it cannot now; trying again may help."""
+    """The store timed out or is temporarily unavailable; a retry may succeed."""
 
     code = "S3_UNAVAILABLE"
 
 
 class CatalogUnavailable(TryAgain):
-    """The database of image records cannot be used now; trying again may help."""
+    """The database is temporarily unavailable; a retry may succeed."""
 
     code = "CATALOG_UNAVAILABLE"
 
 
 class IdentityUnavailable(TryAgain):
-    """The identity provider's keys were never obtained; trying again may help."""
+    """The identity provider's keys have not been fetched yet; a retry may succeed."""
 
     code = "IDENTITY_UNAVAILABLE"
 
 
 class Overloaded(TryAgain):
-    """As many bodies are being streamed as may be; one that ends makes room."""
+    """The limit of concurrent streams is reached; a retry succeeds when one has ended."""
 
     code = "OVERLOADED"
     retry_after = 1
 
 
 class ShuttingDown(TryAgain):
-    """The server was told to stop; another one, or the next, will answer."""
+    """The server is shutting down; another instance or the restarted server will answer."""
 
     code = "SHUTTING_DOWN"
 
 
 class StoreFact(Exception):
-    """Something the store said that a service decides about."""
+    """A condition reported by the store that a service must handle."""
 
 
 class ObjectMissing(StoreFact):
-    """No object has this key."""
+    """There is no object with this key."""
 
 
 class ObjectChanged(StoreFact):
-    """The object is not the version that the read was tied to."""
+    """The object is not the version that the read requires."""
 
 
 class UploadMissing(StoreFact):
-    """The store knows no such multipart upload (completed, aborted or expired)."""
+    """The store has no such multipart upload (it was completed or aborted, or has expired)."""
 
 
 class PartsRejected(StoreFact):
-    """The store refused the list of parts; the text says why in the client's words."""
+    """The store rejected the list of parts; the message is suitable for the client."""

@@ -87,7 +87,7 @@ class Catalog:
         return {record.image_id: record for record in found}
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
-        """Return one page of a user's images, newest first; deleted images only if the query names that state."""
+        """Return one page of a user's images, newest first; deleted ones only if `query.state` says so."""
         statement = _list_statement(
             shared=query.shared,
             any_state=query.state is None,

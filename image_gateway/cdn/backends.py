@@ -1,4 +1,4 @@
-"""RSA by `cryptography` where it is installed, else by the pure-Python `rsa`; both behind `Sign`."""
+"""RSA-SHA1 signatures by `cryptography` if it is installed, otherwise by the pure-Python `rsa`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, repr=False)
 class KeyPair:
-    """A loaded key: `sign` makes, `verify` checks RSA-SHA1 PKCS#1 v1.5 signatures; `bits` of the modulus."""
+    """An RSA key: `sign` and `verify` use PKCS#1 v1.5 with SHA-1; `bits` is the size of the modulus."""
 
     sign: Sign
     verify: Callable[[bytes, bytes], bool]
@@ -20,22 +20,22 @@ class KeyPair:
 
 
 def load_key_pair(pkcs1_der: bytes) -> KeyPair:
-    """Load a PKCS#1 DER key by the fastest library at hand; ValueError when it is no RSA key."""
+    """Load a PKCS#1 DER key with the fastest installed library. Raises ValueError if it is not an RSA key."""
     if importlib.util.find_spec("cryptography"):
         return load_by_cryptography(pkcs1_der)
     return load_by_rsa(pkcs1_der)
 
 
 def load_by_rsa(pkcs1_der: bytes) -> KeyPair:
-    """Load by `rsa`: about 20 ms a signature, holding the GIL."""
+    """Load a key with `rsa`, which takes about 20 ms per signature and holds the GIL."""
     import rsa
 
     try:
         with warnings.catch_warnings():
-            # A damaged key loads with a warning; the caller's trial signature settles it.
+            # A damaged key loads with a warning; the caller detects it by a test signature.
             warnings.simplefilter("ignore")
             private = rsa.PrivateKey.load_pkcs1(pkcs1_der, "DER")
-    except Exception:  # noqa: BLE001  # pyasn1 raises whatever it trips over, with the key's bytes in it
+    except Exception:  # noqa: BLE001  # pyasn1 raises many types, with key bytes in the message
         raise ValueError("not a PKCS#1 RSA key") from None
     public = rsa.PublicKey(private.n, private.e)
 
@@ -53,7 +53,7 @@ def load_by_rsa(pkcs1_der: bytes) -> KeyPair:
 
 
 def load_by_cryptography(pkcs1_der: bytes) -> KeyPair:
-    """Load by `cryptography`: about 0.3 ms a signature, without the GIL."""
+    """Load a key with `cryptography`, which takes about 0.3 ms per signature and releases the GIL."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -64,7 +64,7 @@ def load_by_cryptography(pkcs1_der: bytes) -> KeyPair:
         raise ValueError("not a PKCS#1 RSA key") from error
     if not isinstance(private, rsa.RSAPrivateKey):
         raise ValueError("not an RSA key")
-    # CloudFront's cookies and URLs without a Hash-Algorithm are verified by SHA-1; the choice is AWS's.
+    # CloudFront verifies cookies and URLs without a Hash-Algorithm parameter with SHA-1.
     sha1 = hashes.SHA1()  # noqa: S303
 
     def sign(message: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""CloudFront's signed cookies, one set for each image: their Path keeps two images apart.
+"""CloudFront signed cookies. Each image gets its own set, scoped by the Path attribute.
 
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-setting-signed-cookie-custom-policy.html
 """
@@ -15,7 +15,7 @@ from image_gateway.cdn.signer import SignedPolicy
 
 @dataclass(frozen=True)
 class CookieRules:
-    """The attributes that the operator chooses."""
+    """Cookie attributes from the settings."""
 
     same_site: str
     partitioned: bool
@@ -24,19 +24,19 @@ class CookieRules:
 
 @dataclass(frozen=True)
 class SignedCookie:
-    """A cookie; `attributes` are as they stand in Set-Cookie."""
+    """A cookie; `attributes` are formatted for Set-Cookie."""
 
     name: str
     value: str = field(repr=False)
     attributes: tuple[str, ...]
 
     def as_header(self) -> str:
-        """The value of a Set-Cookie header."""
+        """Return the value of a Set-Cookie header."""
         return "; ".join((f"{self.name}={self.value}", *self.attributes))
 
 
 def make_cookies(policy: SignedPolicy, path: str, rules: CookieRules) -> tuple[SignedCookie, ...]:
-    """The cookies that carry a policy to the URLs under `path`, which ends with a slash."""
+    """Return the cookies that send `policy` to all URLs under `path`, which must end with a slash."""
     attributes = cookie_attributes(path, policy.expires_at, rules, secure=True)
     return tuple(SignedCookie(name, value, attributes) for name, value in policy.cookie_values().items())
 
@@ -44,7 +44,7 @@ def make_cookies(policy: SignedPolicy, path: str, rules: CookieRules) -> tuple[S
 def cookie_attributes(
     path: str, expires_at: datetime, rules: CookieRules, *, secure: bool
 ) -> tuple[str, ...]:
-    """The attributes of a cookie for the URLs under `path`, as they stand in Set-Cookie."""
+    """Return the Set-Cookie attributes of a cookie for all URLs under `path`."""
     attributes = [f"Path={path}", *(["Secure"] if secure else []), "HttpOnly", f"SameSite={rules.same_site}"]
     if rules.partitioned:
         attributes.append("Partitioned")

@@ -1,4 +1,4 @@
-"""A CloudFront private key in any common form → one function that signs bytes with it."""
+"""Loads a CloudFront private key from any common format and returns a signing function."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ _TEST_MESSAGE = b"image-gateway signs this once at start"
 
 
 class UnusableKey(ValueError):
-    """The key cannot be used; the text says why and holds nothing of the key."""
+    """The key cannot be used; the message gives the reason and contains nothing of the key."""
 
 
 def load_signing_key(text: str) -> Sign:
-    """Return a function that signs bytes by RSA-SHA1 PKCS#1 v1.5, what CloudFront verifies.
+    """Return a function that signs bytes by RSA-SHA1 PKCS#1 v1.5, as CloudFront requires.
 
-    `text` is PEM (PKCS#1 or PKCS#8, real or literal `\\n` line ends, in quotes or with a BOM), base64
-    of PEM, or the path of a file with one of those. Only RSA keys of 2048 bits are taken, as CloudFront
-    documents. The key is tried out on one message, since a damaged key may load and sign garbage.
-    Raises UnusableKey.
+    Only 2048-bit RSA keys are accepted, as CloudFront documents. The key is tested with one signature, since
+    a damaged key may load and produce invalid signatures.
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
+
+    Args:
+        text: PEM (PKCS#1 or PKCS#8; line ends may be literal `\\n`; quotes and a BOM are removed), base64
+            of PEM, or the path of a file that holds one of these.
+
+    Raises:
+        UnusableKey: The key cannot be read, is encrypted or has an unsupported type or size.
     """
     der, label = _unwrap_pem(_find_pem(text))
     pkcs1 = _unwrap_pkcs8(der) if label == "PRIVATE KEY" else der
@@ -42,27 +47,27 @@ def load_signing_key(text: str) -> Sign:
 
 def _check(pair: KeyPair) -> None:
     if pair.bits != REQUIRED_BITS:
-        raise UnusableKey(f"has {pair.bits} bits; CloudFront takes RSA keys of {REQUIRED_BITS} bits")
+        raise UnusableKey(f"has {pair.bits} bits; CloudFront requires RSA keys of {REQUIRED_BITS} bits")
     try:
         verified = pair.verify(_TEST_MESSAGE, pair.sign(_TEST_MESSAGE))
     except (ValueError, ArithmeticError):
         raise UnusableKey("is damaged: it cannot sign") from None
     if not verified:
-        raise UnusableKey("is damaged: what it signs does not verify")
+        raise UnusableKey("is damaged: its test signature does not verify")
 
 
 def _find_pem(text: str) -> str:
-    plain = _tidy(text)
+    plain = _normalise(text)
     if "-----BEGIN" not in plain:
-        plain = _tidy(_read_file(plain) or plain)
+        plain = _normalise(_read_file(plain) or plain)
     if "-----BEGIN" not in plain:
-        plain = _tidy(_decode_base64(plain) or "")
+        plain = _normalise(_decode_base64(plain) or "")
     if "-----BEGIN" not in plain:
         raise UnusableKey("is neither PEM text nor the path of a readable PEM file")
     return plain
 
 
-def _tidy(text: str) -> str:
+def _normalise(text: str) -> str:
     return text.strip().lstrip("\ufeff").strip("\"'").replace("\\r", "").replace("\\n", "\n")
 
 
@@ -85,7 +90,7 @@ def _decode_base64(text: str) -> str | None:
 def _unwrap_pem(pem: str) -> tuple[bytes, str]:
     match = _BLOCK.search(pem)
     if match is None:
-        raise UnusableKey("is cut off: the END line is missing or another")
+        raise UnusableKey("is truncated: the END line is missing or does not match")
     label, content = match[1], match[2]
     if label == "ENCRYPTED PRIVATE KEY" or "ENCRYPTED" in content:
         raise UnusableKey("is encrypted; store it without a passphrase")
@@ -94,7 +99,7 @@ def _unwrap_pem(pem: str) -> tuple[bytes, str]:
     try:
         return base64.b64decode("".join(content.split()), validate=True), label
     except (binascii.Error, ValueError) as error:
-        raise UnusableKey("is not valid PEM: its base64 is broken") from error
+        raise UnusableKey("is not valid PEM: its base64 is invalid") from error
 
 
 def _unwrap_pkcs8(der: bytes) -> bytes:
@@ -102,8 +107,8 @@ def _unwrap_pkcs8(der: bytes) -> bytes:
     try:
         info, _ = decoder.decode(der)
         algorithm, octets = str(info[1][0]), bytes(info[2])
-    except Exception:  # noqa: BLE001  # pyasn1 raises whatever it trips over, with the key's bytes in it
-        raise UnusableKey("is damaged: its PKCS#8 structure cannot be read") from None
+    except Exception:  # noqa: BLE001  # pyasn1 raises many types, with key bytes in the message
+        raise UnusableKey("is damaged: its PKCS#8 structure is invalid") from None
     if algorithm != _RSA_OID:
         raise UnusableKey("is not an RSA key")
     return octets

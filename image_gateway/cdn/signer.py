@@ -1,6 +1,6 @@
-"""CloudFront custom policies over an image's prefix → signed URLs and signed cookies.
+"""Signs CloudFront custom policies for an image's prefix; used in signed URLs and signed cookies.
 
-One signature serves an image version for one time bucket: the object, its manifest and all chunks.
+One signature covers an image version for one time bucket: the disk, its manifest and all chunks.
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-custom-policy.html
 """
 
@@ -20,14 +20,14 @@ from image_gateway.cdn.backends import Sign
 from image_gateway.observability.metrics import SIGNATURES_MADE, SIGNATURES_REUSED
 
 BUCKETS_PER_LIFETIME = 12
-CACHED_GRANTS = 4096
+MAX_CACHED_POLICIES = 4096
 _RESOURCE = re.compile(r"https://[A-Za-z0-9._~:/-]+/\*", re.ASCII)
 _URL_SAFE = bytes.maketrans(b"+=/", b"-_~")
 
 
 @dataclass(frozen=True)
 class SignedPolicy:
-    """Signed permission to read everything under one prefix until `expires_at` (aware UTC)."""
+    """A signed CloudFront policy: read access to one prefix until `expires_at` (aware UTC)."""
 
     policy: str = field(repr=False)
     signature: str = field(repr=False)
@@ -35,12 +35,12 @@ class SignedPolicy:
     expires_at: datetime
 
     def sign_url(self, url: str) -> str:
-        """The URL with this policy in its query; `url` must have none of its own."""
+        """Return `url` with this policy in its query string; `url` must not have a query string."""
         query = {"Policy": self.policy, "Signature": self.signature, "Key-Pair-Id": self.key_pair_id}
         return f"{url}?{urlencode(query, safe='~')}"
 
     def cookie_values(self) -> dict[str, str]:
-        """The cookies' names and values."""
+        """Return the names and values of the CloudFront cookies."""
         return {
             "CloudFront-Policy": self.policy,
             "CloudFront-Signature": self.signature,
@@ -49,10 +49,10 @@ class SignedPolicy:
 
 
 class CloudFrontSigner:
-    """ShareRepository access to URL prefixes for at least `lifetime` seconds.
+    """Signs policies that grant read access to a URL prefix for at least `lifetime` seconds.
 
-    The expiry is rounded up to a bucket of a twelfth of the lifetime, so that one signature is made
-    for each prefix and bucket, and then reused by all threads.
+    The expiry is rounded up to a bucket of a twelfth of the lifetime. All threads reuse one signature for
+    each prefix and bucket.
     """
 
     def __init__(self, key_pair_id: str, sign: Sign, lifetime: int, clock: Callable[[], float]) -> None:
@@ -65,7 +65,7 @@ class CloudFrontSigner:
         self._policies: OrderedDict[tuple[str, int], SignedPolicy] = OrderedDict()
 
     def sign_policy(self, prefix_url: str) -> SignedPolicy:
-        """Return the policy over `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
+        """Return the policy for `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
         expires = self._round_up(math.ceil(self._clock()) + self._lifetime)
         with self._lock:
             key = (prefix_url, expires)
@@ -76,7 +76,7 @@ class CloudFrontSigner:
             else:
                 SIGNATURES_REUSED.inc()
             self._policies.move_to_end(key)
-            while len(self._policies) > CACHED_GRANTS:
+            while len(self._policies) > MAX_CACHED_POLICIES:
                 self._policies.popitem(last=False)
         return policy
 
@@ -94,10 +94,14 @@ class CloudFrontSigner:
 
 
 def make_policy(resource: str, expires: int) -> bytes:
-    """The exact bytes of a custom policy: one statement, no white space, expiry in epoch seconds."""
+    """Return the exact bytes of a custom policy: one statement, no white space, expiry in epoch seconds.
+
+    Raises:
+        ValueError: The resource has a wildcard before its end, or characters that are not plain in a URL.
+    """
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(
-            "a resource may hold no wildcard but its last character, and only plain characters of a URL"
+            "a resource may contain only unreserved URL characters, and a wildcard only as its last character"
         )
     condition = f'{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}'
     return f'{{"Statement":[{{"Resource":"{resource}","Condition":{condition}}}]}}'.encode()

@@ -1,7 +1,8 @@
-"""Lease tokens: what a lease allows, signed; one word without dots that fits into a path.
+"""Signs and verifies lease tokens, which fit into one URL path segment.
 
-`igl~<key id>~<claims>~<signature>`, claims as base64url JSON, HMAC-SHA-256 over all before it. It holds no
-dot: some readers take the last dot of a URL for the file's ending, and put into the middle what they derive.
+Format: `igl~<key id>~<claims>~<signature>`, with claims as base64url JSON and HMAC-SHA-256 over everything
+before the signature. A token has no dot, because some readers treat the text after the last dot of a URL as
+the file extension and insert the names that they derive before it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ _SALT = "image-gateway lease"
 
 
 class BadToken(Exception):
-    """The token is none that one of our keys signed."""
+    """The token is malformed or not signed by one of the configured keys."""
 
 
 @dataclass(frozen=True)
 class LeaseClaims:
-    """What a token is bound to; scopes in ascending order, the session's end in epoch seconds."""
+    """The claims of a token; scopes in ascending order, the session's end in epoch seconds."""
 
     lease_id: str
     image_id: str
@@ -40,21 +41,21 @@ class LeaseClaims:
 
 @dataclass(frozen=True)
 class LeaseKey:
-    """A key by its id, which stands in the tokens that it signs."""
+    """A signing key; `key_id` is part of each token that it signs."""
 
     key_id: str
     secret: str = field(repr=False)
 
 
 class LeaseTokens:
-    """Signs with the first of its keys and verifies with any: to rotate, put a new one in front."""
+    """Signs with the first key and verifies with all of them. To rotate keys, insert the new one first."""
 
     def __init__(self, keys: Sequence[LeaseKey]) -> None:
-        self._signing = keys[0].key_id
-        self._signers = {key.key_id: _signer(key) for key in keys}
+        self._signing_key_id = keys[0].key_id
+        self._signers = {key.key_id: _make_signer(key) for key in keys}
 
     def sign(self, claims: LeaseClaims) -> str:
-        """The token of a lease."""
+        """Return the token for these claims."""
         document = [
             claims.lease_id,
             claims.image_id,
@@ -63,33 +64,37 @@ class LeaseTokens:
             claims.session_end,
         ]
         payload = base64.urlsafe_b64encode(json.dumps(document, separators=(",", ":")).encode()).rstrip(b"=")
-        value = b"~".join([PREFIX.encode(), self._signing.encode(), payload])
-        return self._signers[self._signing].sign(value).decode()
+        value = b"~".join([PREFIX.encode(), self._signing_key_id.encode(), payload])
+        return self._signers[self._signing_key_id].sign(value).decode()
 
     def verify(self, token: str) -> LeaseClaims:
-        """What a token of ours is bound to; raises BadToken. Whether the lease still holds is not asked."""
+        """Return the claims of a token that one of the keys signed, valid lease or not.
+
+        Raises:
+            BadToken: The token is malformed, or no key matches its signature.
+        """
         match = _TOKEN.fullmatch(token) if len(token) <= MAX_TOKEN else None
         signer = self._signers.get(match[1]) if match else None
         if match is None or signer is None:
             raise BadToken
-        # Not by unsign: the last character of a base64 signature has spellings that decode alike.
+        # Signer.unsign is too lenient: several spellings of a base64 signature's last character decode alike.
         value, _, _ = token.rpartition("~")
         if not hmac.compare_digest(signer.sign(value), token.encode()):
             raise BadToken
-        return _claims_of(match[2])
+        return _parse_claims(match[2])
 
 
 def looks_like_lease(text: str) -> bool:
-    """Whether a bearer token claims to be a lease; JWTs cannot."""
+    """Return whether a bearer token has the lease prefix, which a JWT never has."""
     return text.startswith(f"{PREFIX}~")
 
 
-def _signer(key: LeaseKey) -> Signer:
+def _make_signer(key: LeaseKey) -> Signer:
     return Signer(key.secret, salt=_SALT, sep="~", key_derivation="hmac", digest_method=hashlib.sha256)
 
 
-def _claims_of(payload: str) -> LeaseClaims:
-    """The claims in a payload whose signature holds; BadToken when another program signed it."""
+def _parse_claims(payload: str) -> LeaseClaims:
+    """Parse a payload with a valid signature; raises BadToken if another program signed it."""
     try:
         document = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         lease_id, image_id, version, scopes, session_end = document

@@ -1,4 +1,4 @@
-"""Bearer JWTs of an OpenID Connect issuer → who is calling."""
+"""Verifies bearer JWTs of an OpenID Connect issuer."""
 
 from __future__ import annotations
 
@@ -23,39 +23,43 @@ __all__ = ["DEFAULT_ALGORITHMS", "Identity", "OidcRules", "OidcUnusable", "OidcV
 
 
 class OidcVerifier:
-    """Verifies tokens by the issuer's published keys; shared by all threads.
+    """Verifies tokens with the issuer's published keys. Thread-safe.
 
-    The keys are fetched with the first token, never at construction. Raises OidcUnusable when the libraries
-    for it are not installed.
+    The keys are fetched with the first token, never at construction.
+
+    Raises:
+        OidcUnusable: The optional OIDC dependencies are not installed.
     """
 
     def __init__(self, rules: OidcRules, clock: Callable[[], float] = time.time) -> None:
         self._rules = rules
         self._clock = clock
-        self._tokens, fetch = _use_libraries(rules)
+        self._tokens, fetch = _import_libraries(rules)
         self._keys = KeyCache(fetch, clock)
 
     def verify(self, token: str) -> Identity:
-        """Return who the token speaks for.
+        """Return the identity that the token asserts.
 
-        Raises Unauthenticated for a bad token, and IdentityUnavailable when no key was ever obtained.
+        Raises:
+            Unauthenticated: The token is invalid.
+            IdentityUnavailable: The issuer's keys have never been fetched successfully.
         """
         header = self._tokens.read_header(token)
-        return read_identity(self._open(token, header), self._rules, self._clock())
+        return read_identity(self._verified_payload(token, header), self._rules, self._clock())
 
-    def _open(self, token: str, header: Header) -> bytes:
+    def _verified_payload(self, token: str, header: Header) -> bytes:
         keys = self._keys.get()
         try:
             return self._tokens.read_payload(token, header, keys)
         except Unauthenticated:
-            # The issuer may have changed its keys, perhaps under the same id.
+            # The issuer may have rotated its keys, possibly under the same key id.
             newer = self._keys.get_newer(keys)
             if newer is None:
                 raise
         return self._tokens.read_payload(token, header, newer)
 
 
-def _use_libraries(rules: OidcRules) -> tuple[Tokens, Callable[[], KeySet]]:
+def _import_libraries(rules: OidcRules) -> tuple[Tokens, Callable[[], KeySet]]:
     try:
         from image_gateway.identity.oidc_signatures import Tokens, read_key_set
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""What a token must claim, the settings of a provider, and refusals."""
+"""OIDC configuration and the validation of token claims."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from image_gateway.errors import Unauthenticated
 
 
 class OidcUnusable(ValueError):
-    """Tokens can never be checked as configured or installed; the text says why."""
+    """OIDC is misconfigured or its dependencies are missing; the message gives the reason."""
 
 
 class KeysUnobtainable(Exception):
-    """One attempt to get the issuer's keys failed; the text names the host and the reason, nothing secret."""
+    """One attempt to fetch the issuer's keys failed; the message names the host and the reason, no secret."""
 
 
 def refuse(reason: str) -> Unauthenticated:
-    """The answer to a bad token; `reason` is plain ASCII without quotes and holds nothing of the token.
+    """Return the 401 error for an invalid token, with a challenge as in RFC 6750 §3.
 
     https://www.rfc-editor.org/rfc/rfc6750#section-3
+
+    Args:
+        reason: ASCII text without quotes and without any part of the token.
     """
     challenge = f'Bearer error="invalid_token", error_description="{reason}"'
     return Unauthenticated(reason, headers={"WWW-Authenticate": challenge})
@@ -37,11 +40,13 @@ DEFAULT_ALGORITHMS = (
 
 @dataclass(frozen=True)
 class OidcRules:
-    """What a token must say; `leeway` in seconds.
+    """How tokens are validated; `leeway` is in seconds.
 
-    Without `jwks_url` the keys are discovered from the issuer. `admin_claim` is the name of a claim that
-    must be true, or name=value. Dots in a claim's name descend into objects, unless the whole name is there.
-    Raises OidcUnusable for rules that would believe no token, or one signed with a shared secret.
+    Without `jwks_url` the key set is found by OIDC discovery. `admin_claim` is the name of a claim that must
+    be true, or `name=value`. Dots in a claim's name select nested objects, unless a claim has the full name.
+
+    Raises:
+        OidcUnusable: The rules would accept no token, or allow tokens signed with a shared secret.
     """
 
     issuer: str
@@ -56,15 +61,15 @@ class OidcRules:
         if not self.issuer or not self.audience:
             raise OidcUnusable("needs an issuer and an audience")
         if not self.algorithms or not set(self.algorithms) <= set(DEFAULT_ALGORITHMS):
-            raise OidcUnusable(f"takes only the algorithms {', '.join(DEFAULT_ALGORITHMS)}")
+            raise OidcUnusable(f"supports only the algorithms {', '.join(DEFAULT_ALGORITHMS)}")
         name, equals, value = (self.admin_claim or "none").partition("=")
         if not name or (equals and not value):
-            raise OidcUnusable("needs an admin claim like name or name=value")
+            raise OidcUnusable("needs an admin claim in the form name or name=value")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the caller is, as the issuer says."""
+    """The caller as identified by the issuer."""
 
     user: str
     admin: bool
@@ -74,12 +79,19 @@ MAX_USER_LENGTH = 256
 
 
 def read_identity(payload: bytes, rules: OidcRules, now: float) -> Identity:
-    """Return who the token speaks for at `now`, in seconds since 1970; raises Unauthenticated."""
+    """Validate the claims and return the identity.
+
+    Args:
+        now: Seconds since the epoch.
+
+    Raises:
+        Unauthenticated: A claim is missing, malformed, expired or has the wrong value.
+    """
     claims = _parse(payload)
     _check_times(claims, now, rules.leeway)
     if claims.get("iss") != rules.issuer:
         raise refuse("the token has the wrong issuer")
-    if not _is_for(claims.get("aud"), rules.audience):
+    if not _audience_matches(claims.get("aud"), rules.audience):
         raise refuse("the token has the wrong audience")
     return Identity(_read_user(claims, rules.user_claim), _is_admin(claims, rules.admin_claim))
 
@@ -105,7 +117,7 @@ def _check_times(claims: Mapping[str, object], now: float, leeway: int) -> None:
 
 
 def _read_time(value: object) -> float:
-    # An int may be too large for a float, yet compares with one.
+    # An int may be too large to convert to a float, but compares with one.
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -113,13 +125,13 @@ def _read_time(value: object) -> float:
     raise refuse("the token is malformed: exp, nbf and iat must be numbers")
 
 
-def _is_for(audience: object, accepted: tuple[str, ...]) -> bool:
-    named = audience if isinstance(audience, list) else [audience]
-    return all(isinstance(name, str) for name in named) and not set(accepted).isdisjoint(named)
+def _audience_matches(audience: object, accepted: tuple[str, ...]) -> bool:
+    audiences = audience if isinstance(audience, list) else [audience]
+    return all(isinstance(name, str) for name in audiences) and not set(accepted).isdisjoint(audiences)
 
 
 def _read_user(claims: Mapping[str, object], name: str) -> str:
-    user = _find(claims, name)
+    user = _find_claim(claims, name)
     if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_LENGTH or not user.isprintable():
         raise refuse("the token has no usable user claim")
     return user
@@ -129,7 +141,7 @@ def _is_admin(claims: Mapping[str, object], rule: str | None) -> bool:
     if rule is None:
         return False
     name, equals, wanted = rule.partition("=")
-    value = _find(claims, name)
+    value = _find_claim(claims, name)
     if not equals:
         return value is True
     if isinstance(value, str):
@@ -137,8 +149,8 @@ def _is_admin(claims: Mapping[str, object], rule: str | None) -> bool:
     return isinstance(value, list) and wanted in value
 
 
-def _find(claims: Mapping[str, object], name: str) -> object:
-    # Claims that are named by a URL have dots in their names.
+def _find_claim(claims: Mapping[str, object], name: str) -> object:
+    # Names of namespaced claims are URLs, which contain dots.
     if name in claims:
         return claims[name]
     value: object = claims

@@ -1,4 +1,4 @@
-"""The keys of a provider: fetched within bounds, and cached."""
+"""Fetches an issuer's JSON Web Key Set with timeouts and a size limit, and caches it."""
 
 from __future__ import annotations
 
@@ -24,105 +24,112 @@ LIFETIME_SECONDS = 600
 COOLDOWN_SECONDS = 5
 FIRST_WAIT_SECONDS = 4
 RETRY_WAIT_SECONDS = 1
-# How often the background thread looks at the clock.
-LOOK_SECONDS = 1
+# Poll interval of the background thread.
+POLL_SECONDS = 1
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Held:
+class _FetchedKeys:
     keys: KeySet
-    since: float
+    fetched_at: float
 
 
 class KeyCache:
-    """Keeps what `fetch` returned for ten minutes, and then for as long as `fetch` raises KeysUnobtainable.
+    """Caches the result of `fetch` for ten minutes, and longer while `fetch` raises KeysUnobtainable.
 
-    Between the end of an attempt and the next there is a cooldown, whatever asks for it. The attempt is made
-    by the thread that asks; others wait for it only while there are no keys at all. When the first attempt
-    has failed, a background thread repeats it until there are keys.
+    Attempts are separated by a cooldown of five seconds. The calling thread fetches; other threads wait for
+    it only while there are no keys at all. If the first attempt fails, a background thread retries until it
+    succeeds.
     """
 
     def __init__(self, fetch: Callable[[], KeySet], clock: Callable[[], float]) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._attempt = threading.Lock()
-        self._held: _Held | None = None
+        self._fetch_lock = threading.Lock()
+        self._cached: _FetchedKeys | None = None
         self._tried_at: float | None = None
-        # Guards `_retrying`, and tells of finished attempts and of a cooldown that is over.
+        # Guards `_retry_thread`; notified after each attempt and at the end of a cooldown.
         self._changed = threading.Condition()
-        self._retrying: threading.Thread | None = None
+        self._retry_thread: threading.Thread | None = None
 
     def get(self) -> KeySet:
-        """Return the newest keys; raises IdentityUnavailable when there never were any.
+        """Return the newest keys.
 
-        While there are none, waits at most 4 seconds for the first attempt and 1 for a later one, and not at
-        all in the cooldown after a failure.
+        While there are none, waits up to 4 seconds for the first attempt, up to 1 second for a later one, and
+        not at all during the cooldown after a failure.
+
+        Raises:
+            IdentityUnavailable: No attempt has succeeded yet.
         """
-        held = self._held
-        if held is None or not self._is_within(held.since, LIFETIME_SECONDS):
-            held = self._refresh()
-        if held is None:
+        cached = self._cached
+        if cached is None or not self._is_within(cached.fetched_at, LIFETIME_SECONDS):
+            cached = self._refresh()
+        if cached is None:
             raise IdentityUnavailable("the identity provider's keys could not be obtained; try again")
-        return held.keys
+        return cached.keys
 
     def get_newer(self, keys: KeySet) -> KeySet | None:
-        """Return keys fetched after `keys`, or None; for a token that `keys` do not vouch for."""
-        held = self._held
-        if held is None or held.keys is keys:
-            held = self._refresh()
-        return held.keys if held is not None and held.keys is not keys else None
+        """Return keys that were fetched after `keys`, or None. For tokens that `keys` do not verify."""
+        cached = self._cached
+        if cached is None or cached.keys is keys:
+            cached = self._refresh()
+        return cached.keys if cached is not None and cached.keys is not keys else None
 
-    def _refresh(self) -> _Held | None:
-        if self._held is not None or self._tried_at is None:
-            self._attempt_here()
-        if self._held is None and self._tried_at is not None:
-            self._attempt_in_background()
-        return self._held
+    def _refresh(self) -> _FetchedKeys | None:
+        if self._cached is not None or self._tried_at is None:
+            self._fetch_in_this_thread()
+        if self._cached is None and self._tried_at is not None:
+            self._wait_for_background_fetch()
+        return self._cached
 
-    def _attempt_here(self) -> None:
-        wait = FIRST_WAIT_SECONDS if self._held is None else 0
-        if not self._is_cooling() and self._attempt.acquire(timeout=wait):
+    def _fetch_in_this_thread(self) -> None:
+        wait = FIRST_WAIT_SECONDS if self._cached is None else 0
+        if not self._in_cooldown() and self._fetch_lock.acquire(timeout=wait):
             try:
-                # Another thread may have finished its attempt just now.
-                if not self._is_cooling():
+                # Another thread may have finished its attempt while this one waited for the lock.
+                if not self._in_cooldown():
                     self._try_fetch()
             finally:
-                self._attempt.release()
+                self._fetch_lock.release()
 
-    def _attempt_in_background(self) -> None:
+    def _wait_for_background_fetch(self) -> None:
         with self._changed:
-            # A thread of the process that this one was forked from is not alive here.
-            if self._held is None and (self._retrying is None or not self._retrying.is_alive()):
-                self._retrying = threading.Thread(target=self._retry, name="oidc-keys", daemon=True)
-                self._retrying.start()
+            # A thread does not survive a fork: restart it in the child process.
+            if self._cached is None and (self._retry_thread is None or not self._retry_thread.is_alive()):
+                self._retry_thread = threading.Thread(
+                    target=self._retry_until_fetched, name="oidc-keys", daemon=True
+                )
+                self._retry_thread.start()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._held is not None or self._is_cooling(), RETRY_WAIT_SECONDS)
+            self._changed.wait_for(
+                lambda: self._cached is not None or self._in_cooldown(), RETRY_WAIT_SECONDS
+            )
 
-    def _retry(self) -> None:
-        """Attempt after each cooldown until there are keys."""
-        while self._held is None:
+    def _retry_until_fetched(self) -> None:
+        """Retry after each cooldown until an attempt succeeds."""
+        while self._cached is None:
             with self._changed:
-                is_due = self._changed.wait_for(lambda: not self._is_cooling(), LOOK_SECONDS)
+                is_due = self._changed.wait_for(lambda: not self._in_cooldown(), POLL_SECONDS)
             if is_due:
-                with self._attempt:
+                with self._fetch_lock:
                     self._try_fetch()
 
     def _try_fetch(self) -> None:
         try:
-            self._held = _Held(self._fetch(), self._clock())
+            self._cached = _FetchedKeys(self._fetch(), self._clock())
         except KeysUnobtainable as error:
-            _log.warning("the identity provider's keys could not be obtained: %s", error)
+            _log.warning("fetching the identity provider's keys failed: %s", error)
         finally:
             with self._changed:
                 self._tried_at = self._clock()
                 self._changed.notify_all()
 
-    def _is_cooling(self) -> bool:
+    def _in_cooldown(self) -> bool:
         return self._tried_at is not None and self._is_within(self._tried_at, COOLDOWN_SECONDS)
 
     def _is_within(self, start: float, seconds: float) -> bool:
-        # A clock that was set back must not stop the refreshes.
+        # If the clock was set back, fetch again instead of waiting for it to catch up.
         return 0 <= self._clock() - start < seconds
 
 
@@ -134,9 +141,12 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-A
 
 
 def fetch_key_set(issuer: str, jwks_url: str | None) -> object:
-    """Return the decoded JWKS at `jwks_url`, or at the issuer's own `jwks_uri`; raises KeysUnobtainable.
+    """Return the decoded JWKS from `jwks_url`, or from the `jwks_uri` in the issuer's discovery document.
 
-    No redirect is followed and no proxy of the environment used.
+    Does not follow redirects and ignores the proxy settings of the environment.
+
+    Raises:
+        KeysUnobtainable: The request failed, timed out or returned an unusable response.
     """
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     with urllib3.PoolManager(retries=False, timeout=timeout) as http:
@@ -144,14 +154,17 @@ def fetch_key_set(issuer: str, jwks_url: str | None) -> object:
 
 
 def _discover(http: urllib3.PoolManager, issuer: str) -> str:
-    """https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation"""
+    """Return the `jwks_uri` of the issuer.
+
+    https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
+    """
     document = _get_json(http, issuer.rstrip("/") + "/.well-known/openid-configuration")
     if not isinstance(document, dict) or document.get("issuer") != issuer:
-        raise KeysUnobtainable(f"{_host(issuer)} describes another issuer than the one configured")
+        raise KeysUnobtainable(f"{_host(issuer)} describes an issuer other than the one configured")
     url = document.get("jwks_uri")
     allowed = ("https://",) if issuer.lower().startswith("https:") else ("https://", "http://")
     if not isinstance(url, str) or not url.lower().startswith(allowed):
-        raise KeysUnobtainable(f"{_host(issuer)} names no usable jwks_uri")
+        raise KeysUnobtainable(f"{_host(issuer)} has no usable jwks_uri")
     return url
 
 
@@ -160,25 +173,25 @@ def _get_json(http: urllib3.PoolManager, url: str) -> object:
     try:
         with http.request(
             "GET", url, headers=_HEADERS, redirect=False, preload_content=False, decode_content=False
-        ) as answer:
-            if answer.status != 200:
-                raise KeysUnobtainable(f"{host} answered {answer.status}")
-            return json.loads(_read(answer, host))
+        ) as response:
+            if response.status != 200:
+                raise KeysUnobtainable(f"{host} answered {response.status}")
+            return json.loads(_read_body(response, host))
     except (HTTPError, OSError) as error:
-        # The text of the error may hold the whole URL.
+        # The message may contain the full URL.
         raise KeysUnobtainable(f"{host}: {type(error).__name__}") from None
     except (ValueError, RecursionError):
-        raise KeysUnobtainable(f"{host} answered something that is not JSON") from None
+        raise KeysUnobtainable(f"{host} sent a response that is not JSON") from None
 
 
-def _read(answer: urllib3.BaseHTTPResponse, host: str) -> bytes:
+def _read_body(response: urllib3.BaseHTTPResponse, host: str) -> bytes:
     body, deadline = bytearray(), time.monotonic() + BODY_SECONDS
-    while block := answer.read1(65_536):
+    while block := response.read1(65_536):
         body += block
         if len(body) > MAX_BYTES:
-            raise KeysUnobtainable(f"{host} answered more than {MAX_BYTES} bytes")
+            raise KeysUnobtainable(f"{host} sent more than {MAX_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise KeysUnobtainable(f"{host} answered too slowly")
+            raise KeysUnobtainable(f"{host} timeout: the response took longer than {BODY_SECONDS} seconds")
     return bytes(body)
 
 

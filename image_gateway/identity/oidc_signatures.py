@@ -1,4 +1,4 @@
-"""JSON Web Keys, and the signatures of tokens."""
+"""Parses JSON Web Key Sets and verifies token signatures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BY_CURVE = {
 
 @dataclass(frozen=True)
 class VerificationKey:
-    """A public key and the algorithms that its type, curve and own `alg` allow."""
+    """A public key and the algorithms that its type, curve and `alg` allow."""
 
     kid: str | None
     algorithms: frozenset[str]
@@ -33,32 +33,35 @@ class VerificationKey:
 
 @dataclass(frozen=True)
 class KeySet:
-    """What the issuer published, without the keys that cannot be used."""
+    """The issuer's usable keys."""
 
     keys: tuple[VerificationKey, ...]
 
     def find(self, kid: str | None) -> tuple[VerificationKey, ...]:
-        """The keys with this id; all of them for a token that names none."""
+        """Return the keys with this id, or all keys if the token has no key id."""
         return tuple(key for key in self.keys if kid is None or key.kid == kid)
 
 
 def read_key_set(document: object, allowed: Iterable[str]) -> KeySet:
-    """Return the usable keys of a decoded JWKS; others are passed over. Raises KeysUnobtainable for none.
+    """Return the usable keys of a decoded JWKS and ignore the others.
 
     https://www.rfc-editor.org/rfc/rfc7517#section-5
+
+    Raises:
+        KeysUnobtainable: The set has no usable key.
     """
     entries = document.get("keys") if isinstance(document, dict) else None
     keys = [_read_key(entry, frozenset(allowed)) for entry in entries] if isinstance(entries, list) else []
     usable = tuple(key for key in keys if key is not None)
     if not usable:
-        raise KeysUnobtainable("the key set holds no usable key")
+        raise KeysUnobtainable("the key set has no usable key")
     return KeySet(usable)
 
 
 def _read_key(entry: object, allowed: frozenset[str]) -> VerificationKey | None:
-    if not isinstance(entry, dict) or not _is_for_verifying(entry):
+    if not isinstance(entry, dict) or not _may_verify(entry):
         return None
-    algorithms = _algorithms_of(entry) & allowed
+    algorithms = _possible_algorithms(entry) & allowed
     kid = entry.get("kid")
     key = _load(entry, min(algorithms)) if algorithms else None
     if key is None or not (kid is None or isinstance(kid, str)):
@@ -66,8 +69,8 @@ def _read_key(entry: object, allowed: frozenset[str]) -> VerificationKey | None:
     return VerificationKey(kid, algorithms, key)
 
 
-def _is_for_verifying(entry: dict[str, object]) -> bool:
-    # A private key that was published is anybody's.
+def _may_verify(entry: dict[str, object]) -> bool:
+    # A published private key (`d`) is compromised.
     operations = entry.get("key_ops", ["verify"])
     return (
         entry.get("use", "sig") == "sig"
@@ -77,7 +80,7 @@ def _is_for_verifying(entry: dict[str, object]) -> bool:
     )
 
 
-def _algorithms_of(entry: dict[str, object]) -> frozenset[str]:
+def _possible_algorithms(entry: dict[str, object]) -> frozenset[str]:
     kty, crv = entry.get("kty"), entry.get("crv")
     possible: frozenset[str] = frozenset()
     if kty == "RSA":
@@ -90,7 +93,7 @@ def _algorithms_of(entry: dict[str, object]) -> frozenset[str]:
 def _load(entry: dict[str, object], algorithm: str) -> AllowedPublicKeys | None:
     try:
         key: AllowedPublicKeys = PyJWK(entry, algorithm).key
-    except Exception:  # noqa: BLE001  # whatever a broken key makes the libraries raise, the others are good
+    except Exception:  # noqa: BLE001  # the libraries raise many types for a malformed key; skip only this one
         return None
     return None if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS else key
 
@@ -100,21 +103,25 @@ MAX_TOKEN_LENGTH = 8192
 
 @dataclass(frozen=True)
 class Header:
-    """What the token says about itself; every other field of its header is ignored."""
+    """The algorithm and key id of a token's header; other fields are ignored."""
 
     algorithm: str
     kid: str | None
 
 
 class Tokens:
-    """Opens tokens signed by one of `algorithms`."""
+    """Verifies tokens that are signed with one of `algorithms`."""
 
     def __init__(self, algorithms: Sequence[str]) -> None:
         self._jws = PyJWS(algorithms)
         self._algorithms = tuple(algorithms)
 
     def read_header(self, token: str) -> Header:
-        """Return the header of a token that is worth a key; raises Unauthenticated."""
+        """Return the token's unverified header.
+
+        Raises:
+            Unauthenticated: The header is malformed or its algorithm is not allowed.
+        """
         if len(token) > MAX_TOKEN_LENGTH:
             raise refuse("the token is too long")
         try:
@@ -130,8 +137,12 @@ class Tokens:
         return Header(header["alg"], header.get("kid"))
 
     def read_payload(self, token: str, header: Header, keys: KeySet) -> bytes:
-        """Return what one of the keys has signed; raises Unauthenticated."""
-        for key in _choose(keys, header):
+        """Return the payload of a token that one of the keys signed.
+
+        Raises:
+            Unauthenticated: No key matches, or the signature is wrong.
+        """
+        for key in _candidate_keys(keys, header):
             payload = self._verify(token, header.algorithm, key)
             if payload is not None:
                 return payload
@@ -145,13 +156,13 @@ class Tokens:
         return payload
 
 
-def _choose(keys: KeySet, header: Header) -> Sequence[VerificationKey]:
-    named = keys.find(header.kid)
-    fitting = [key for key in named if header.algorithm in key.algorithms]
-    if header.kid is None and len(fitting) != 1:
-        raise refuse("the token names no key, and not exactly one would fit")
-    if not named:
+def _candidate_keys(keys: KeySet, header: Header) -> Sequence[VerificationKey]:
+    found = keys.find(header.kid)
+    usable_keys = [key for key in found if header.algorithm in key.algorithms]
+    if header.kid is None and len(usable_keys) != 1:
+        raise refuse("the token has no key id, and not exactly one key matches its algorithm")
+    if not found:
         raise refuse("the token's key is unknown")
-    if not fitting:
-        raise refuse("the token's algorithm does not fit its key")
-    return fitting
+    if not usable_keys:
+        raise refuse("the token's algorithm does not match its key")
+    return usable_keys

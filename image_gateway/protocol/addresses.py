@@ -1,4 +1,4 @@
-"""Who a network address counts as."""
+"""Maps client addresses to the networks that limits count by."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ IPV6_PREFIX = 64
 
 @lru_cache(maxsize=4096)
 def network_of(address: str | None) -> str:
-    """Return what limits are counted by: an IPv4 address, or the /64 of an IPv6 address.
+    """Return the key that limits count by: an IPv4 address, or the /64 network of an IPv6 address.
 
-    One customer has a whole /64. An IPv4 address inside an IPv6 one (RFC 4291 §2.5.5.2) counts as itself;
-    what is no address counts as its text.
+    A single customer usually has a whole /64. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) counts as the
+    IPv4 address; text that is not an address is returned unchanged.
     """
     try:
         parsed = ipaddress.ip_address(address or "")

@@ -1,4 +1,4 @@
-"""Telling a raw disk from the container formats that would have to be expanded first."""
+"""Detects container formats (qcow2, VMDK, VHD …), which must be converted to raw disks first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _MAGIC = {
 }
 _VDI_OFFSET, _VDI_MAGIC = 0x40, b"\x7f\x10\xda\xbe"
 _VHD_COOKIE = b"conectix"
-# Virtual PC before 2004 wrote a footer of 511 bytes.
+# Versions before Virtual PC 2004 wrote a footer of 511 bytes.
 _VHD_FOOTER_LENGTHS = (512, 511)
 
 
 def find_container_format(head: bytes, tail: bytes = b"") -> str | None:
-    """Name the container format of a file; None for a raw disk.
+    """Return the name of a file's container format, or None for a raw disk.
 
     Args:
         head: The first 512 bytes, or all of a shorter file.
-        tail: The last 512 bytes, or all of a shorter file: a fixed VHD is a raw disk with a footer.
+        tail: The last 512 bytes, or all of a shorter file. A fixed VHD is a raw disk with a footer.
     """
     if head[_VDI_OFFSET : _VDI_OFFSET + len(_VDI_MAGIC)] == _VDI_MAGIC:
         return "VDI"

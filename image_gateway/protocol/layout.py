@@ -1,7 +1,7 @@
-"""Where an image's objects lie: S3 keys and the CloudFront paths that equal them.
+"""Layout of an image's objects: S3 keys and the equal CloudFront paths.
 
-`<base>/<ownerKey>/<imageId>/<version>/` holds `disk.img`, `manifest.json` and `chunks/`, so that one
-signed policy over the prefix covers all of them.
+`<base>/<ownerKey>/<imageId>/<version>/` contains `disk.img`, `manifest.json` and `chunks/`, so one signed
+policy for the prefix covers all of them.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from functools import cached_property, lru_cache
 
 @lru_cache(maxsize=4096)
 def owner_key(owner: str) -> str:
-    """Derive the path segment of an owner: 40 hex digits, whatever the owner is called.
+    """Return the path segment of an owner: 40 hex digits.
 
-    A user id may hold `/`, `?`, `*`, `%` or dot-segments, which break keys and are wildcards in
-    CloudFront policies; its SHA-256 (160 bits of it) holds none.
+    These are the first 160 bits of the SHA-256 of the user id. The id itself may contain `/`, `?`, `*`, `%`
+    or dot-segments, which break keys and are wildcards in CloudFront policies.
     """
     return hashlib.sha256(owner.encode()).hexdigest()[:40]
 
 
 def normalise_base_path(text: str) -> str:
-    """Base path without doubled or trailing slashes: `/a/b`, or the empty string for the root."""
+    """Return the base path without repeated or trailing slashes: `/a/b`, or the empty string for the root."""
     segments = [segment for segment in text.split("/") if segment]
     return "".join(f"/{segment}" for segment in segments)
 
 
 def chunk_name(index: int, width: int) -> str:
-    """File name of a chunk: zero-padded decimal of `width` digits, and `.bin`."""
+    """Return the file name of a chunk: the index, zero-padded to `width` digits, and `.bin`."""
     return f"{index:0{width}d}.bin"
 
 
@@ -42,20 +42,20 @@ _IMAGE_PREFIX = re.compile(r"(?:.*/)?[0-9a-f]{40}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3
 
 
 def image_of_prefix(prefix: str) -> str | None:
-    """The image whose versions lie under a prefix of this layout; None for one that is none of ours."""
+    """Return the image id in a prefix `<base>/<ownerKey>/<imageId>/`, or None if it has another form."""
     match = _IMAGE_PREFIX.fullmatch(prefix)
     return match[1] if match else None
 
 
 def image_id_of(disk_key: str) -> str | None:
-    """The image that a key of this layout belongs to; None for a key that is none of ours."""
+    """Return the image id in a disk's key, or None for any other key."""
     match = _DISK_KEY.fullmatch(disk_key)
     return match[1] if match else None
 
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """The place of one version of one image."""
+    """The location of one version of an image."""
 
     base_path: str
     owner: str
@@ -64,12 +64,12 @@ class ImageLocation:
 
     @property
     def path(self) -> str:
-        """URL path of the prefix: leading slash, no trailing one."""
+        """URL path of the prefix, with a leading and without a trailing slash."""
         return f"{self.base_path}/{owner_key(self.owner)}/{self.image_id}/{self.version}"
 
     @property
     def prefix(self) -> str:
-        """S3 key prefix: no leading slash, one trailing one."""
+        """S3 key prefix, without a leading and with a trailing slash."""
         return f"{self.path.lstrip('/')}/"
 
     @cached_property

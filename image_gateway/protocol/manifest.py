@@ -1,7 +1,7 @@
-"""The chunked manifest `aero.chunked-disk-image.v1`: build, write, parse, validate.
+"""Builds, writes, parses and validates manifests of the format `aero.chunked-disk-image.v1`.
 
-A chunked image is a manifest and chunk objects of equal size (the last may be shorter), read by
-plain GETs. The rules and their limits are described in docs/reference/chunked-format.md.
+A chunked image consists of a manifest and chunk objects of equal size (the last may be shorter), which
+clients read with plain GETs. docs/reference/chunked-format.md describes the rules and limits.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class ManifestError(ValueError):
-    """A manifest, or the sizes for one, break a rule; the text names the field and the rule."""
+    """A manifest or its sizes are invalid; the message names the field and the rule."""
 
 
 @dataclass(frozen=True)
 class ChunkFacts:
-    """What a manifest says of one chunk; either may be unknown."""
+    """Size and SHA-256 of one chunk in a manifest; None if not given."""
 
     size: int | None = None
     sha256: str | None = None
@@ -38,7 +38,7 @@ class ChunkFacts:
 
 @dataclass(frozen=True)
 class ChunkGeometry:
-    """How `total_size` bytes are cut: all chunks have `chunk_size` bytes but the last."""
+    """How `total_size` bytes are divided into chunks: all have `chunk_size` bytes except the last."""
 
     total_size: int
     chunk_size: int
@@ -56,7 +56,7 @@ class ChunkGeometry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A valid manifest; make one with `build_manifest` or `parse_manifest`."""
+    """A valid manifest. Create one with `build_manifest` or `parse_manifest`."""
 
     image_id: str
     version: str
@@ -65,7 +65,7 @@ class Manifest:
     chunks: tuple[ChunkFacts, ...] | None
 
     def to_json(self) -> bytes:
-        """The manifest's bytes as published: compact, the same for the same manifest."""
+        """Return the manifest as compact JSON; equal manifests give equal bytes."""
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "imageId": self.image_id,
@@ -82,7 +82,7 @@ class Manifest:
 
 
 def check_geometry(total_size: int, chunk_size: int) -> ChunkGeometry:
-    """Return the geometry, or raise ManifestError naming the size that breaks a rule."""
+    """Return the geometry, or raise ManifestError if a size is out of range or no multiple of 512 bytes."""
     if not 0 < chunk_size <= MAX_CHUNK_SIZE or chunk_size % SECTOR:
         raise ManifestError(
             f"chunkSize must be a multiple of {SECTOR} from {SECTOR} to {MAX_CHUNK_SIZE}, not {chunk_size}"
@@ -91,9 +91,10 @@ def check_geometry(total_size: int, chunk_size: int) -> ChunkGeometry:
         raise ManifestError(f"totalSize must be a positive multiple of {SECTOR}, not {total_size}")
     geometry = ChunkGeometry(total_size, chunk_size)
     if geometry.count > MAX_CHUNKS:
-        least = -(-total_size // MAX_CHUNKS)
+        least_size = -(-total_size // MAX_CHUNKS)
         raise ManifestError(
-            f"{geometry.count} chunks are more than {MAX_CHUNKS}; choose chunks of at least {least} bytes"
+            f"{geometry.count} chunks exceed the maximum of {MAX_CHUNKS}: "
+            f"choose chunks of at least {least_size} bytes"
         )
     return geometry
 
@@ -101,14 +102,14 @@ def check_geometry(total_size: int, chunk_size: int) -> ChunkGeometry:
 def build_manifest(
     image_id: str, version: str, geometry: ChunkGeometry, index_width: int, chunks: Sequence[ChunkFacts]
 ) -> Manifest:
-    """Make the manifest of a freshly cut image."""
+    """Build the manifest of a newly chunked image."""
     return parse_manifest(Manifest(image_id, version, geometry, index_width, tuple(chunks)).to_json())
 
 
 def parse_manifest(text: bytes) -> Manifest:
-    """Parse and validate a manifest's bytes; ManifestError names the field that is wrong."""
+    """Parse and validate a manifest. Raises ManifestError, which names the invalid field."""
     if len(text) > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"a manifest has at most {MAX_MANIFEST_BYTES} bytes")
+        raise ManifestError(f"a manifest may have at most {MAX_MANIFEST_BYTES} bytes")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -119,33 +120,39 @@ def parse_manifest(text: bytes) -> Manifest:
 
 
 def _validate(document: dict[str, Any]) -> Manifest:
-    _expect_constant(document, "schema", SCHEMA)
-    _expect_constant(document, "mimeType", MIME_TYPE)
-    geometry = check_geometry(_integer(document, "totalSize"), _integer(document, "chunkSize"))
-    if _integer(document, "chunkCount") != geometry.count:
+    _require_constant(document, "schema", SCHEMA)
+    _require_constant(document, "mimeType", MIME_TYPE)
+    geometry = check_geometry(
+        _require_integer(document, "totalSize"), _require_integer(document, "chunkSize")
+    )
+    if _require_integer(document, "chunkCount") != geometry.count:
         raise ManifestError(f"chunkCount must be {geometry.count}, not {document['chunkCount']}")
-    width = _integer(document, "chunkIndexWidth") if "chunkIndexWidth" in document else DEFAULT_INDEX_WIDTH
+    width = (
+        _require_integer(document, "chunkIndexWidth")
+        if "chunkIndexWidth" in document
+        else DEFAULT_INDEX_WIDTH
+    )
     if not len(str(geometry.count - 1)) <= width <= MAX_INDEX_WIDTH:
         raise ManifestError(f"chunkIndexWidth must hold the last index and be at most {MAX_INDEX_WIDTH}")
     return Manifest(
-        _string(document, "imageId"),
-        _string(document, "version"),
+        _require_string(document, "imageId"),
+        _require_string(document, "version"),
         geometry,
         width,
-        _chunks(document, geometry),
+        _parse_chunks(document, geometry),
     )
 
 
-def _chunks(document: dict[str, Any], geometry: ChunkGeometry) -> tuple[ChunkFacts, ...] | None:
+def _parse_chunks(document: dict[str, Any], geometry: ChunkGeometry) -> tuple[ChunkFacts, ...] | None:
     entries = document.get("chunks")
     if entries is None:
         return None
     if not isinstance(entries, list) or len(entries) != geometry.count:
         raise ManifestError(f"chunks must be a list of {geometry.count} entries")
-    return tuple(_chunk(index, entry, geometry) for index, entry in enumerate(entries))
+    return tuple(_parse_chunk(index, entry, geometry) for index, entry in enumerate(entries))
 
 
-def _chunk(index: int, entry: Any, geometry: ChunkGeometry) -> ChunkFacts:
+def _parse_chunk(index: int, entry: Any, geometry: ChunkGeometry) -> ChunkFacts:
     if not isinstance(entry, dict):
         raise ManifestError(f"chunks[{index}] must be an object")
     size, sha256 = entry.get("size"), entry.get("sha256")
@@ -157,23 +164,23 @@ def _chunk(index: int, entry: Any, geometry: ChunkGeometry) -> ChunkFacts:
 
 
 def _facts_to_json(facts: ChunkFacts) -> dict[str, Any]:
-    named = {"size": facts.size, "sha256": facts.sha256}
-    return {name: value for name, value in named.items() if value is not None}
+    fields = {"size": facts.size, "sha256": facts.sha256}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def _expect_constant(document: dict[str, Any], name: str, value: str) -> None:
+def _require_constant(document: dict[str, Any], name: str, value: str) -> None:
     if document.get(name) != value:
         raise ManifestError(f"{name} must be {value}")
 
 
-def _integer(document: dict[str, Any], name: str) -> int:
+def _require_integer(document: dict[str, Any], name: str) -> int:
     value = document.get(name)
     if type(value) is not int:
         raise ManifestError(f"{name} must be an integer")
     return value
 
 
-def _string(document: dict[str, Any], name: str) -> str:
+def _require_string(document: dict[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
         raise ManifestError(f"{name} must be a non-empty string")

@@ -1,4 +1,4 @@
-"""Bounded parallel work whose results come out in order."""
+"""A bounded parallel map that preserves order."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ Item = TypeVar("Item")
 
 
 def map_ordered(work: Callable[[int], Item], count: int, parallel: int) -> Generator[Item]:
-    """Yield `work(0)` … `work(count - 1)` in order, at most `parallel` of them under way or waiting.
+    """Yield `work(0)` … `work(count - 1)` in order, computed by up to `parallel` threads.
 
-    The first error stops the rest: what has not begun is cancelled, what has is waited for.
+    At most `parallel` results are in progress or buffered. After the first error, pending calls are cancelled
+    and running ones are awaited.
     """
-    waiting: deque[Future[Item]] = deque()
+    pending: deque[Future[Item]] = deque()
     with ThreadPoolExecutor(parallel, "in-order") as pool:
         try:
             for index in range(count):
-                if len(waiting) == parallel:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(work, index))
-            while waiting:
-                yield waiting.popleft().result()
+                if len(pending) == parallel:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(work, index))
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""The parts of a multipart upload: S3's limits, the plan of an upload, and lists held against each other.
+"""Parts of a multipart upload: S3 limits, the upload plan, and validation of part lists.
 
 Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 """
@@ -16,14 +16,14 @@ MIB = 1024 * 1024
 MIN_PART_SIZE = 5 * MIB
 MAX_PART_SIZE = 5 * 1024 * MIB
 MAX_PARTS = 10_000
-# 48.8 TiB, AWS's limit since December 2025; many other stores stop at 5 TiB.
+# 48.8 TiB, the AWS limit since December 2025; many other stores allow only 5 TiB.
 MAX_OBJECT_SIZE = MAX_PARTS * MAX_PART_SIZE
 MAX_NAMED = 20
 
 
 @dataclass(frozen=True)
 class ClaimedPart:
-    """A part as the client names it; the ETag may come without quotes."""
+    """A part as listed by the client; the ETag may be unquoted."""
 
     number: int
     etag: str
@@ -31,10 +31,10 @@ class ClaimedPart:
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part as the store lists it; `etag` quoted, `size` in bytes.
+    """A part as listed by the store; `etag` is quoted, `size` in bytes.
 
-    `rivals` are other bytes sent for the same number in the same second, where the store's list does not tell
-    which came last.
+    `rivals` are uploads of other bytes for the same number in the same second, if the store's list does not
+    show which one came last.
     """
 
     number: int
@@ -44,9 +44,11 @@ class StoredPart:
 
 
 def choose_part_size(size: int | None, configured: int) -> int:
-    """The configured part size, grown in whole MiB until `size` bytes fit in 10,000 equal parts.
+    """Return the configured part size, enlarged in whole MiB if `size` bytes need more than 10,000 parts.
 
-    `size` None is not known. It must not be above MAX_OBJECT_SIZE.
+    Args:
+        size: At most MAX_OBJECT_SIZE bytes; None if unknown.
+        configured: The part size from the settings, in bytes.
     """
     if size is None:
         return configured
@@ -55,17 +57,17 @@ def choose_part_size(size: int | None, configured: int) -> int:
 
 
 def count_parts(size: int, part_size: int) -> int:
-    """How many parts `size` bytes make; an empty image is one empty part."""
+    """Return the number of parts for `size` bytes; an empty image has one empty part."""
     return max(1, -(-size // part_size))
 
 
 def length_of_part(number: int, size: int, part_size: int) -> int:
-    """Bytes of one part of a plan: `part_size`, and what is left for the last."""
+    """Return the length of a planned part in bytes: `part_size`, or the rest for the last part."""
     return min(part_size, size - (number - 1) * part_size)
 
 
 def find_list_problem(claimed: Sequence[ClaimedPart]) -> str | None:
-    """Say what is wrong with a list of parts by itself, or None."""
+    """Return an error message if the list of parts is invalid by itself, or None."""
     if not claimed:
         return "parts must name at least one part"
     numbers = [part.number for part in claimed]
@@ -79,18 +81,18 @@ def find_list_problem(claimed: Sequence[ClaimedPart]) -> str | None:
 
 
 def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPart]) -> str | None:
-    """Say where a client's list disagrees with what the store has, or None.
+    """Return an error message if the client's list does not match the parts in the store, or None.
 
-    Looks for parts the store never got, ETags it never gave, and parts other than the last that
-    are below the 5 MiB that S3 demands.
+    Checks for parts that were not uploaded, wrong ETags, and parts other than the last below the 5 MiB
+    minimum of S3.
     """
     known = {part.number: part for part in stored}
     missing = [part.number for part in claimed if part.number not in known]
     if missing:
         return f"the store has no such part: {name_parts(missing)}; upload it first"
-    foreign = [part.number for part in claimed if quoted(part.etag) != known[part.number].etag]
-    if foreign:
-        return f"the etag is not what the store gave: {name_parts(foreign)}"
+    mismatched = [part.number for part in claimed if quoted(part.etag) != known[part.number].etag]
+    if mismatched:
+        return f"the etag does not match the store's: {name_parts(mismatched)}"
     last = max(part.number for part in claimed)
     small = [
         part.number for part in claimed if part.number != last and known[part.number].size < MIN_PART_SIZE
@@ -101,39 +103,42 @@ def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPa
 
 
 def newest_parts(listed: Iterable[tuple[StoredPart, datetime]]) -> list[StoredPart]:
-    """The part that counts of each number, by number, of a list with the moment when each was sent.
+    """Return the effective part for each number, in ascending order.
 
-    A part that is sent again replaces the earlier one (AWS: UploadPart); some stores list both.
+    A part that is uploaded again replaces the earlier one (AWS: UploadPart); some stores list both.
+
+    Args:
+        listed: Parts with their upload times.
     """
     kept: dict[int, tuple[StoredPart, datetime]] = {}
-    for part, moment in listed:
-        other, since = kept.get(part.number, (part, moment))
-        if moment > since or other.etag == part.etag:
-            kept[part.number] = (part, moment)
-        elif moment == since:
-            kept[part.number] = (replace(other, rivals=(*other.rivals, part)), since)
+    for part, uploaded_at in listed:
+        other, newest_at = kept.get(part.number, (part, uploaded_at))
+        if uploaded_at > newest_at or other.etag == part.etag:
+            kept[part.number] = (part, uploaded_at)
+        elif uploaded_at == newest_at:
+            kept[part.number] = (replace(other, rivals=(*other.rivals, part)), newest_at)
     return [kept[number][0] for number in sorted(kept)]
 
 
 def resolve_rivals(stored: Iterable[StoredPart], claimed: Iterable[ClaimedPart]) -> list[StoredPart]:
-    """The parts with those in front that the client names by their ETags."""
-    wanted = {part.number: quoted(part.etag) for part in claimed}
+    """Return the parts, replaced by the rival whose ETag the client lists, if any."""
+    etags = {part.number: quoted(part.etag) for part in claimed}
     return [
-        next((rival for rival in part.rivals if rival.etag == wanted.get(part.number)), part)
+        next((rival for rival in part.rivals if rival.etag == etags.get(part.number)), part)
         for part in stored
     ]
 
 
 def find_rivals(stored: Iterable[StoredPart]) -> str | None:
-    """Say which parts were sent twice in one second with different bytes, or None."""
-    doubtful = [part.number for part in stored if part.rivals]
-    if not doubtful:
+    """Return an error message if parts were uploaded twice in one second with different bytes, or None."""
+    ambiguous = [part.number for part in stored if part.rivals]
+    if not ambiguous:
         return None
-    return f"sent twice with different bytes in one second: {name_parts(doubtful)}; upload again"
+    return f"uploaded twice with different bytes in one second: {name_parts(ambiguous)}; upload again"
 
 
 def find_gap(stored: Iterable[StoredPart]) -> str | None:
-    """Say which parts below the highest are missing, or None; for an upload of unknown size."""
+    """Return an error message if a part below the highest number is missing, or None. For unknown sizes."""
     numbers = {part.number for part in stored}
     if not numbers:
         return "no part was uploaded"
@@ -142,7 +147,7 @@ def find_gap(stored: Iterable[StoredPart]) -> str | None:
 
 
 def find_plan_problem(stored: Iterable[StoredPart], size: int, part_size: int) -> str | None:
-    """Say where uploaded parts differ from the plan of a declared size, or None."""
+    """Return an error message if the uploaded parts do not match the plan for the declared size, or None."""
     known = {part.number: part.size for part in stored}
     count = count_parts(size, part_size)
     missing = [number for number in range(1, count + 1) if number not in known]
@@ -150,15 +155,15 @@ def find_plan_problem(stored: Iterable[StoredPart], size: int, part_size: int) -
         return f"not uploaded: {name_parts(missing)}"
     beyond = [number for number in known if number > count]
     if beyond:
-        return f"the declared {size} bytes make {count} parts, beyond them is {name_parts(beyond)}"
+        return f"the declared {size} bytes make {count} parts, there is no {name_parts(beyond)}"
     wrong = [number for number in known if known[number] != length_of_part(number, size, part_size)]
     if wrong:
-        return f"not the size that the plan gives: {name_parts(wrong)}; upload again"
+        return f"wrong size for the upload plan: {name_parts(wrong)}; upload again"
     return None
 
 
 def name_parts(numbers: Iterable[int]) -> str:
-    """Part numbers for an error message: at most 20 of them, and how many more."""
+    """Format part numbers for an error message: at most 20 numbers and the count of the others."""
     ordered = sorted(set(numbers))
     shown = ", ".join(str(number) for number in ordered[:MAX_NAMED])
     more = len(ordered) - MAX_NAMED

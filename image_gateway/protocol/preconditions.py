@@ -1,4 +1,4 @@
-"""Conditional requests: If-Match … If-Range in the order of RFC 9110 §13.2.2, one decision."""
+"""Evaluates conditional requests in the order of RFC 9110 §13.2.2."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TWO_DIGIT_YEAR = re.compile(r"[0-9]-[A-Za-z]{3}-([0-9]{2}) ")
 
 
 def quoted(etag: str) -> str:
-    """Return an entity tag with its quotes (RFC 9110 §8.8.3), which some stores leave out."""
+    """Return an entity tag with its quotes (RFC 9110 §8.8.3), which some stores omit."""
     bare = etag.strip()
     return bare if bare.startswith(('"', 'W/"')) else f'"{bare}"'
 
 
 class Decision(Enum):
-    """What a conditional request comes to."""
+    """The result of evaluating a conditional request."""
 
     PROCEED = "proceed"
     PROCEED_WHOLE = "proceed, but ignore Range"
@@ -33,7 +33,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Validators:
-    """The current version: `etag` strong and quoted, `last_modified` aware, whole seconds."""
+    """The validators of the current version: `etag` strong and quoted, `last_modified` aware, in seconds."""
 
     etag: str
     last_modified: datetime
@@ -41,7 +41,7 @@ class Validators:
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditional headers as they came, None where absent."""
+    """The raw values of the conditional headers; None if absent."""
 
     if_match: str | None = None
     if_none_match: str | None = None
@@ -53,43 +53,43 @@ class Conditions:
 def decide(conditions: Conditions, current: Validators) -> Decision:
     """Evaluate the conditions of a GET or HEAD against the current version.
 
-    A header longer than its bound is one that cannot match: If-Match then fails, If-None-Match and
-    If-Range do not hold; an unreadable or overlong date is ignored (RFC 9110 §13.1.3, §13.1.4).
+    A header that exceeds its length limit never matches: If-Match fails, If-None-Match and If-Range are
+    false. A date that is malformed or too long is ignored (RFC 9110 §13.1.3, §13.1.4).
     """
-    if not _passes_match(conditions, current):
+    if not _if_match_passes(conditions, current):
         return Decision.FAILED
     if _is_unmodified(conditions, current):
         return Decision.NOT_MODIFIED
-    if conditions.if_range is not None and not _range_holds(conditions.if_range, current):
+    if conditions.if_range is not None and not _if_range_matches(conditions.if_range, current):
         return Decision.PROCEED_WHOLE
     return Decision.PROCEED
 
 
-def _passes_match(conditions: Conditions, current: Validators) -> bool:
+def _if_match_passes(conditions: Conditions, current: Validators) -> bool:
     if conditions.if_match is not None:
-        return _listed(conditions.if_match, current.etag, weakly=False)
-    unmodified_since = _date(conditions.if_unmodified_since)
+        return _etag_matches(conditions.if_match, current.etag, weakly=False)
+    unmodified_since = _parse_date(conditions.if_unmodified_since)
     return unmodified_since is None or current.last_modified <= unmodified_since
 
 
 def _is_unmodified(conditions: Conditions, current: Validators) -> bool:
     if conditions.if_none_match is not None:
-        return _listed(conditions.if_none_match, current.etag, weakly=True)
-    modified_since = _date(conditions.if_modified_since)
+        return _etag_matches(conditions.if_none_match, current.etag, weakly=True)
+    modified_since = _parse_date(conditions.if_modified_since)
     return modified_since is not None and current.last_modified <= modified_since
 
 
-def _range_holds(if_range: str, current: Validators) -> bool:
+def _if_range_matches(if_range: str, current: Validators) -> bool:
     text = if_range.strip(" \t")
     if len(if_range) > IF_RANGE_LIMIT:
         return False
     if text.startswith('"'):
         return text == current.etag
-    date = _date(text)
+    date = _parse_date(text)
     return date is not None and current.last_modified <= date
 
 
-def _listed(header: str, etag: str, *, weakly: bool) -> bool:
+def _etag_matches(header: str, etag: str, *, weakly: bool) -> bool:
     if len(header) > ETAG_LIST_LIMIT:
         return False
     tags = parse_etags(header.strip(" \t"))
@@ -97,19 +97,19 @@ def _listed(header: str, etag: str, *, weakly: bool) -> bool:
     return tags.contains_weak(value) if weakly else tags.contains(value)
 
 
-def _date(header: str | None) -> datetime | None:
+def _parse_date(header: str | None) -> datetime | None:
     if header is None or len(header) > DATE_LIMIT:
         return None
     try:
         date = parse_date(header)
-        return date and _in_its_year(date, header)
+        return date and _correct_year(date, header)
     except (OverflowError, ValueError):
-        # The standard library's parser lets numbers through that no date can hold.
+        # The standard library's parser accepts numbers that are out of range for a datetime.
         return None
 
 
-def _in_its_year(date: datetime, header: str) -> datetime:
-    """The date in the year that RFC 9110 §5.6.7 gives it: the parser errs with two digits, and with 00xx."""
+def _correct_year(date: datetime, header: str) -> datetime:
+    """Correct the year by RFC 9110 §5.6.7: the parser misreads two-digit years and 00xx."""
     four_digits = _EARLY_YEAR.search(header)
     if four_digits:
         return date.replace(year=int(four_digits[1]))

@@ -1,18 +1,18 @@
-"""Text of others made harmless for a terminal or a log."""
+"""Escapes untrusted text for terminals and logs."""
 
 from __future__ import annotations
 
 
 def escape_unprintable(text: str, *, keep: str = "") -> str:
-    r"""Return the text with everything that could control a terminal or reorder a line as an escape.
+    r"""Return the text with every character escaped that could control a terminal or reorder a line.
 
-    These are control characters (C0, DEL, C1), line and paragraph separators, format characters such as
-    those of bidirectional text, lone surrogates, and blanks other than the space. They become `\n`, `\x1b` or
-    `\u202e`. A backslash stays as it is, so escaping twice changes nothing.
+    These are control characters (C0, DEL, C1), line and paragraph separators, format characters (such as
+    bidirectional overrides), lone surrogates, and all white space except the space. They become `\n`,
+    `\x1b` or `\u202e`. Backslashes are not escaped, so escaping is idempotent.
 
     Args:
-        text: What a client, a server or a file name holds.
-        keep: Characters to leave as they are, such as the line breaks of a message of our own.
+        text: Untrusted text, such as a header, a response or a file name.
+        keep: Characters to leave unchanged, such as the line breaks of a message of our own.
     """
     if text.isprintable():
         return text

@@ -1,23 +1,23 @@
-"""One exact parser of the Range header (RFC 9110 §14.1.2, §14.2) for a body of known size."""
+"""Parses the Range header (RFC 9110 §14.1.2, §14.2) for a body of known size."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Longer numbers are beyond every object; int() itself refuses more than 4300 digits.
-_MOST_DIGITS = 20
+# No object is so large, and int() rejects more than 4300 digits.
+_MAX_DIGITS = 20
 _BYTE_RANGE = re.compile(r"([0-9]*)-([0-9]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Whole:
-    """Send everything: there is no Range, or one in a unit we do not know."""
+    """Send the whole body: there is no Range header, or its unit is unknown."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Send the bytes from `start` up to, not including, `stop`."""
+    """Send the bytes from `start` up to but not including `stop`."""
 
     start: int
     stop: int
@@ -27,24 +27,24 @@ class Part:
         return self.stop - self.start
 
     def as_request(self) -> str:
-        """The Range header that asks a store for exactly this part."""
+        """Return the Range header value that requests exactly this part."""
         return f"bytes={self.start}-{self.stop - 1}"
 
     def as_content_range(self, size: int) -> str:
-        """The Content-Range header (RFC 9110 §14.4) of this part of `size` bytes."""
+        """Return the Content-Range header value (RFC 9110 §14.4) for a body of `size` bytes."""
         return f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
 @dataclass(frozen=True)
 class Unsatisfiable:
-    """Nothing can be sent for this Range: answer 416."""
+    """The range cannot be satisfied: respond with 416."""
 
 
 def resolve_range(header: str | None, size: int) -> Whole | Part | Unsatisfiable:
-    """Decide what a Range header asks of a body of `size` bytes; never raises.
+    """Resolve a Range header against a body of `size` bytes. Never raises.
 
-    One range in bytes is honoured and clamped to the body. Another unit is ignored
-    (RFC 9110 §14.2). Several ranges, and anything malformed, are unsatisfiable.
+    A single byte range is clamped to the body. Other units are ignored (RFC 9110 §14.2). Multiple ranges and
+    malformed headers are unsatisfiable.
     """
     if header is None:
         return Whole()
@@ -59,13 +59,13 @@ def resolve_range(header: str | None, size: int) -> Whole | Part | Unsatisfiable
 
 def _resolve(first: str, last: str, size: int) -> Part | Unsatisfiable:
     if not first:
-        length = min(_number(last), size) if last else 0
+        length = min(_parse_number(last), size) if last else 0
         return Part(size - length, size) if length else Unsatisfiable()
-    start = _number(first)
-    stop = min(_number(last) + 1, size) if last else size
+    start = _parse_number(first)
+    stop = min(_parse_number(last) + 1, size) if last else size
     return Part(start, stop) if start < stop else Unsatisfiable()
 
 
-def _number(digits: str) -> int:
+def _parse_number(digits: str) -> int:
     significant = digits.lstrip("0") or "0"
-    return 10**_MOST_DIGITS if len(significant) > _MOST_DIGITS else int(significant)
+    return 10**_MAX_DIGITS if len(significant) > _MAX_DIGITS else int(significant)

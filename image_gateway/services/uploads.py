@@ -265,7 +265,7 @@ class Uploads:
         count = count_parts(plan.size, plan.part_size)
         beyond = [number for number in numbers if number > count]
         if beyond:
-            raise BadRequest(f"partNumber: the plan has {count} parts, beyond them is {name_parts(beyond)}")
+            raise BadRequest(f"partNumber: the plan has {count} parts, there is no {name_parts(beyond)}")
 
     def _sign(self, key: str, plan: UploadPlan, number: int, lifetime: int) -> str:
         length = None if plan.size is None else length_of_part(number, plan.size, plan.part_size)

@@ -157,17 +157,17 @@ def test_the_same_secret_under_another_id_verifies_nothing() -> None:
 )
 def test_a_payload_of_another_program_is_no_lease(document: object) -> None:
     """Signed with our key, so only the shape is wrong."""
-    from image_gateway.identity.lease_tokens import _signer
+    from image_gateway.identity.lease_tokens import _make_signer
 
     payload = base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
-    assert not verifies(_signer(ONE).sign(f"igl~k1~{payload}").decode())
+    assert not verifies(_make_signer(ONE).sign(f"igl~k1~{payload}").decode())
 
 
 @pytest.mark.parametrize("payload", ["A", "_w", "eA", "W10x"], ids=str)
 def test_a_payload_that_is_no_json_is_no_lease(payload: str) -> None:
-    from image_gateway.identity.lease_tokens import _signer
+    from image_gateway.identity.lease_tokens import _make_signer
 
-    assert not verifies(_signer(ONE).sign(f"igl~k1~{payload}").decode())
+    assert not verifies(_make_signer(ONE).sign(f"igl~k1~{payload}").decode())
 
 
 @pytest.mark.parametrize(

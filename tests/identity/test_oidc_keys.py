@@ -94,8 +94,7 @@ def test_old_keys_serve_without_limit_while_attempts_are_spaced(
             clock.now += 1
     assert source.calls == 1 + 4
     assert (
-        caplog.messages
-        == ["the identity provider's keys could not be obtained: id.example.com answered 503"] * 4
+        caplog.messages == ["fetching the identity provider's keys failed: id.example.com answered 503"] * 4
     )
     source.failing = False
     assert cache.get() is not first
@@ -233,9 +232,9 @@ def test_a_failed_first_attempt_is_repeated_though_nobody_asks(
         source.failing = calls == 2
         clock.now += COOLDOWN_SECONDS
         assert source.entered.wait(PATIENCE)
-    assert cache._retrying is not None
-    cache._retrying.join(PATIENCE)
-    assert not cache._retrying.is_alive()
+    assert cache._retry_thread is not None
+    cache._retry_thread.join(PATIENCE)
+    assert not cache._retry_thread.is_alive()
     assert cache.get() == KeySet(())
     assert source.calls == 3
 
@@ -252,7 +251,7 @@ def test_nobody_waits_for_an_attempt_soon_after_a_failure(
     assert all(isinstance(answer.exception(PATIENCE), IdentityUnavailable) for answer in answers)
     assert source.calls == 1
     retrying = [thread for thread in threading.enumerate() if thread.name == "oidc-keys"]
-    assert [thread for thread in retrying if thread not in before] == [cache._retrying]
+    assert [thread for thread in retrying if thread not in before] == [cache._retry_thread]
     assert all(thread.daemon for thread in retrying)
 
 
@@ -273,6 +272,6 @@ def test_an_attempt_in_the_background_is_not_waited_for_long(
             cache.get()
     assert source.calls == 2
     source.gate.set()
-    assert cache._retrying is not None
-    cache._retrying.join(PATIENCE)
+    assert cache._retry_thread is not None
+    cache._retry_thread.join(PATIENCE)
     assert cache.get() == KeySet(())

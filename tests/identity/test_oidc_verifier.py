@@ -71,7 +71,7 @@ def test_a_token_without_key_id_needs_exactly_one_key_that_fits() -> None:
         provider.rotate("ES256")
         verifier = verifier_of(provider)
         for key in (elliptic, provider.key):
-            assert_refused(verifier, provider.token(key=key, headers={"kid": ...}), "names no key")
+            assert_refused(verifier, provider.token(key=key, headers={"kid": ...}), "no key id")
             assert verifier.verify(provider.token(key=key)) == ALICE
 
 

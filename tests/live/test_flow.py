@@ -115,7 +115,7 @@ def test_a_mistake_in_the_list_names_the_part(client: GatewayClient) -> None:
     client.put_part(client.sign_part(upload, 2), b"small")
     for etags, text in [
         ({1: etag, 3: etag}, "no such part: part 3"),
-        ({1: '"00000000000000000000000000000000"'}, "not what the store gave: part 1"),
+        ({1: '"00000000000000000000000000000000"'}, "does not match the store's: part 1"),
         ({1: etag, 2: etag}, "smaller than 5242880 bytes: part 1"),
     ]:
         with pytest.raises(ApiError, match=text) as caught:

@@ -110,17 +110,17 @@ def test_a_list_that_agrees_with_the_store(claimed: list[ClaimedPart], stored: l
         pytest.param(
             [ClaimedPart(1, '"other"')],
             store(p1=1),
-            "the etag is not what the store gave: part 1",
+            "the etag does not match the store's: part 1",
             id="foreign etag",
         ),
         pytest.param(
             [ClaimedPart(1, 'W/"e1"')],
             store(p1=1),
-            "the etag is not what the store gave: part 1",
+            "the etag does not match the store's: part 1",
             id="weak etag",
         ),
         pytest.param(
-            [ClaimedPart(1, '"E1"')], store(p1=1), "the etag is not what the store gave: part 1", id="case"
+            [ClaimedPart(1, '"E1"')], store(p1=1), "the etag does not match the store's: part 1", id="case"
         ),
         pytest.param(
             claim(1, 2),

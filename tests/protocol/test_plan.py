@@ -72,7 +72,7 @@ def test_ten_thousand_parts_of_five_tebibytes() -> None:
     assert sum(part.size for part in parts) == 5 * TIB
     for other in (5 * TIB - 1, 5 * TIB + 1):
         assert find_plan_problem(parts, other, part_size) == (
-            f"not the size that the plan gives: part {len(parts)}; upload again"
+            f"wrong size for the upload plan: part {len(parts)}; upload again"
         )
     missing = [part for part in parts if part.number % 2]
     text = find_plan_problem(missing, 5 * TIB, part_size)
