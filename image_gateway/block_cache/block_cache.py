@@ -1,4 +1,4 @@
-"""Blocks of images on the local disk: found, filled once, and given up on for a while after failures."""
+"""Caches blocks of images on the local disk, and pauses after disk failures."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from image_gateway.block_cache.cache_directory import CacheDirectory, FileLock, 
 from image_gateway.block_cache.capacity import CacheUsage, Capacity
 from image_gateway.observability.metrics import CACHE_FILLS, CACHE_HITS, CACHE_MISSES
 
-# All-zero blocks take no bytes, but an inode each.
-LEAST_FILES, BYTES_PER_FILE = 4096, 64 * 1024
+# All-zero blocks occupy no bytes, but one inode each.
+MIN_FILES, BYTES_PER_FILE = 4096, 64 * 1024
 
 
 class BlockCache:
-    """At most `max_bytes` of blocks of `block_size` bytes under `folder`, the least recently used go first.
+    """Caches up to `max_bytes` of blocks of `block_size` bytes under `folder`, with LRU eviction.
 
-    Nothing is touched before the first `open`, so it may be made before a fork. Processes may share the
-    folder whatever their sizes are; each keeps to its own bound when it adds a block.
+    The disk is not accessed before the first `open`, so the cache may be created before a fork. Processes
+    with different sizes may share the folder; each enforces its own limit when it adds a block.
     """
 
     def __init__(self, folder: Path, max_bytes: int, block_size: int) -> None:
         self.block_size = block_size
         self._max_bytes = max_bytes
         self._directory = CacheDirectory(folder)
-        limit = CacheUsage(max_bytes, LEAST_FILES + max_bytes // BYTES_PER_FILE)
+        limit = CacheUsage(max_bytes, MIN_FILES + max_bytes // BYTES_PER_FILE)
         self._block_files = BlockFiles(self._directory, Capacity(self._directory, limit))
         self._index = ImageIndex(self._directory)
         self._backoff = FailureBackoff()
@@ -41,13 +41,16 @@ class BlockCache:
         *,
         image_id: str | None = None,
     ) -> Block | None:
-        """Open block `index` of an image of `size` bytes, for the caller to close.
+        """Return block `index` of an image of `size` bytes; the caller must close it.
 
-        `image_id` is by what `forget` finds the block again.
+        Returns None if the cache cannot serve the block: a disk error, a full disk, or a timeout of 30 s.
 
-        `fill(start, stop)` reads it from the store, in one thread of all processes while the others wait; it
-        must not open blocks itself. What it raises is raised here, and who waited tries next. None when the
-        cache cannot serve: its disk fails or is full, or 30 s of waiting were not enough.
+        Args:
+            fill: Reads bytes [start, stop) from the store. Called by one thread of all processes while the
+                others
+                wait; must not open blocks itself. Its exceptions are propagated, and a waiting thread
+                retries.
+            image_id: The id by which `forget` finds the block.
         """
         key = block_key(self._directory.blocks, version, size, self.block_size, index)
         if not 0 <= key.start < size:
@@ -57,34 +60,34 @@ class BlockCache:
             CACHE_HITS.inc()
             return block
         CACHE_MISSES.inc()
-        if self._backoff.resting or key.length > self._max_bytes:
+        if self._backoff.paused or key.length > self._max_bytes:
             return None
         return self._find_or_fill(key, fill, image_id)
 
     def images(self) -> Iterator[str]:
-        """Yield the ids of images that may have blocks here."""
+        """Yield the ids of images that may have cached blocks."""
         return self._index.images()
 
     def forget(self, image_id: str) -> bool:
-        """Remove all blocks of an image that was deleted; whether there were any.
+        """Remove all blocks of a deleted image. Return whether there were any.
 
-        What the account of bytes counts for them is corrected at the next eviction. Blocks that are being
-        read stay readable. A disk that refuses is logged, and the next sweep tries again.
+        The byte count is corrected at the next eviction. Open blocks stay readable. A disk error is logged,
+        and the next sweep retries.
         """
         if not self._index.has(image_id):
             return False
         try:
-            with self._directory.lock_ledger() as lock:
+            with self._directory.lock_capacity() as lock:
                 return any(lock.attempts()) and self._index.forget(image_id)
         except OSError as error:
-            self._backoff.note(error)
+            self._backoff.record_failure(error)
             return False
 
     def _find(self, key: BlockKey, discard: bool = False) -> Block | None:
         try:
             return self._block_files.find(key, discard)
         except OSError as error:
-            self._backoff.note(error)
+            self._backoff.record_failure(error)
             return None
 
     def _find_or_fill(
@@ -97,59 +100,59 @@ class BlockCache:
             for taken in lock.attempts():
                 if taken or self._block_files.knows(key):
                     block = self._find(key, discard=taken)
-                    if block is not None or self._backoff.resting:
+                    if block is not None or self._backoff.paused:
                         return block
                 if taken:
-                    return self._keep(key, fill(key.start, key.stop), image_id)
-        self._backoff.mention("a block was being filled by others for long")
+                    return self._store(key, fill(key.start, key.stop), image_id)
+        self._backoff.log_limited("timeout while waiting for another process to fill a block")
         return None
 
     def _open_lock(self, key: BlockKey) -> FileLock | None:
         try:
             return self._directory.lock_fill(key.stem)
         except OSError as error:
-            self._backoff.note(error)
+            self._backoff.record_failure(error)
             return None
 
-    def _keep(self, key: BlockKey, data: bytes, image_id: str | None) -> Block | None:
+    def _store(self, key: BlockKey, data: bytes, image_id: str | None) -> Block | None:
         CACHE_FILLS.inc()
         if len(data) != key.length:
-            self._backoff.mention(f"a fill of {key.length} bytes got {len(data)}")
+            self._backoff.log_limited(f"short read: expected {key.length} bytes, got {len(data)}")
             return None
         try:
             if image_id is not None:
-                self._index.note(image_id, key.folder)
+                self._index.add(image_id, key.folder)
             return self._block_files.put(key, data)
         except OSError as error:
-            self._backoff.note(error)
+            self._backoff.record_failure(error)
             return None
 
 
-REST_SECONDS = 10.0
-LOG_SECONDS = 60.0
+PAUSE_SECONDS = 10.0
+LOG_INTERVAL_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
 class FailureBackoff:
-    """Remembers the last failure of the cache in this process."""
+    """Pauses the cache of this process after a disk failure."""
 
     def __init__(self) -> None:
-        self._rest_until = 0.0
-        self._silent_until = 0.0
+        self._paused_until = 0.0
+        self._muted_until = 0.0
 
     @property
-    def resting(self) -> bool:
-        """Whether nothing should be filled now: what is read could not be kept."""
-        return time.monotonic() < self._rest_until
+    def paused(self) -> bool:
+        """Whether filling is paused, because new blocks could not be stored."""
+        return time.monotonic() < self._paused_until
 
-    def note(self, reason: OSError) -> None:
-        """Log, and begin a rest."""
-        self._rest_until = time.monotonic() + REST_SECONDS
-        self.mention(f"{type(reason).__name__}: {reason}")
+    def record_failure(self, reason: OSError) -> None:
+        """Log the error and start a pause."""
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+        self.log_limited(f"{type(reason).__name__}: {reason}")
 
-    def mention(self, reason: str) -> None:
-        """Log, unless something was logged less than a minute ago."""
+    def log_limited(self, reason: str) -> None:
+        """Log a warning, at most once a minute."""
         now = time.monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + LOG_SECONDS
-            _log.warning("the block cache is passed by: %s", reason)
+        if now >= self._muted_until:
+            self._muted_until = now + LOG_INTERVAL_SECONDS
+            _log.warning("the block cache is bypassed: %s", reason)

@@ -1,4 +1,4 @@
-"""The files that hold blocks: written whole, checked by CRC when read."""
+"""Stores blocks in files, which are written atomically and verified by CRC-32."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from image_gateway.block_cache.capacity import Capacity
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Bytes of an image; `file` is at offset 0 and holds exactly these, None when all of them are zero.
+    """Bytes of an image. `file` contains exactly these bytes, or is None if all of them are zero.
 
-    Whoever got it closes it; the bytes stay readable until then, also when the block is evicted.
+    The receiver must close it. The bytes stay readable until then, even if the block is evicted.
     """
 
     length: int
     file: BinaryIO | None
 
     def read(self, offset: int, length: int) -> bytes:
-        """Read up to `length` bytes from `offset` of the block, wherever the file's own position is.
+        """Return up to `length` bytes from `offset`, independent of the file position.
 
-        Fewer only where the block ends. Raises OSError when the disk cannot read them.
+        Shorter only at the end of the block. Raises OSError if the disk cannot read them.
         """
         length = max(0, min(length, self.length - offset))
         if self.file is None:
             return bytes(length)
         data = os.pread(self.file.fileno(), length, offset)
         if len(data) < length:
-            raise OSError("a cached block became shorter while it was open")
+            raise OSError("a cached block was truncated while it was open")
         return data
 
     def close(self) -> None:
-        """Let go of the file; may be called again."""
+        """Close the file. May be called repeatedly."""
         if self.file is not None:
             self.file.close()
 
@@ -55,15 +55,15 @@ class Block:
 
 ZERO = "zero"
 TOUCH_SECONDS = 60
-MOST_KNOWN = 65_536
-_READ_SIZE = 256 * 1024
+MAX_KNOWN_BLOCKS = 65_536
+_VERIFY_READ_SIZE = 256 * 1024
 
 
-FOLDER_BLOCKS = 256
+BLOCKS_PER_FOLDER = 256
 
 
 class BlockKey(NamedTuple):
-    """A block's bytes [start, stop) of the image; its file is `folder`/`name`-`checksum`."""
+    """Identifies bytes [start, stop) of an image; the file is `folder`/`name`-`checksum`."""
 
     start: int
     stop: int
@@ -72,29 +72,29 @@ class BlockKey(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Bytes of the block; only the last one of an image is shorter than the others."""
+        """Bytes of the block; only the last block of an image may be shorter."""
         return self.stop - self.start
 
     @property
     def stem(self) -> str:
-        """The path of the file up to its checksum."""
+        """The path of the file without its checksum."""
         return f"{self.folder}/{self.name}"
 
 
 def block_key(blocks: str, version: str, size: int, block_size: int, index: int) -> BlockKey:
-    """Find a block's key under the folder `blocks`; images and block sizes never share a folder."""
+    """Return a block's key under the folder `blocks`. Image versions and block sizes never share a folder."""
     identity = f"{block_size} {size} {version}".encode(errors="surrogatepass")
     digest = hashlib.sha256(identity).hexdigest()
-    folder = f"{blocks}/{digest[:2]}/{digest[2:40]}/{index // FOLDER_BLOCKS:x}"
+    folder = f"{blocks}/{digest[:2]}/{digest[2:40]}/{index // BLOCKS_PER_FOLDER:x}"
     start = index * block_size
     return BlockKey(start, min(size, start + block_size), folder, f"{index:x}")
 
 
 class BlockFiles:
-    """Finds blocks without a lock, and puts new ones under the capacity's.
+    """Finds blocks without a lock, and stores new ones under the capacity lock.
 
-    A file's name ends in the CRC-32 of its bytes, or `zero` for an empty file that stands for zeros. What a
-    loss of power tore differs from its name, which is looked at when a process first meets the file.
+    The file name ends in the CRC-32 of the content, or in `zero` for an empty file that represents zeros. The
+    CRC is verified when a process first opens a file, which detects files torn by a power failure.
     """
 
     def __init__(self, directory: CacheDirectory, capacity: Capacity) -> None:
@@ -103,11 +103,11 @@ class BlockFiles:
         self._known: dict[str, str] = {}
 
     def knows(self, key: BlockKey) -> bool:
-        """Whether this process has met the block; it may be gone since."""
+        """Return whether this process has opened the block before; it may have been evicted since."""
         return key.stem in self._known
 
     def find(self, key: BlockKey, discard: bool = False) -> Block | None:
-        """Open a block, None when there is none; `discard` removes torn ones. Raises OSError."""
+        """Return the block or None; `discard` deletes torn files. Raises OSError."""
         stem = key.stem
         checksum = self._known.get(stem)
         if checksum is not None:
@@ -115,42 +115,42 @@ class BlockFiles:
             if block is not None:
                 return block
             self._known.pop(stem, None)
-        return self._meet(key, discard)
+        return self._find_and_verify(key, discard)
 
-    def _meet(self, key: BlockKey, discard: bool) -> Block | None:
+    def _find_and_verify(self, key: BlockKey, discard: bool) -> Block | None:
         self._directory.prepare()
-        for name in _names_of(key):
+        for name in _file_names(key):
             path, checksum = f"{key.folder}/{name}", name.partition("-")[2]
             block = _open(path, checksum, key.length)
             if block is not None and _verify(block, checksum):
-                self._know(key.stem, checksum)
+                self._remember(key.stem, checksum)
                 return block
             if block is not None:
                 block.close()
             if discard:
-                # The capacity goes on counting it, which is on the safe side, until it counts anew.
+                # The capacity counts it until the next recount; overestimating is safe.
                 with suppress(FileNotFoundError):
                     os.unlink(path)
         return None
 
     def put(self, key: BlockKey, data: bytes) -> Block:
-        """Keep a block for all; raises OSError when it cannot be kept."""
-        # Compared as a whole: ends at the first byte that is not zero.
+        """Store a block for all processes. Raises OSError if that fails."""
+        # This comparison stops at the first byte that is not zero.
         zero = data == bytes(len(data))
         checksum, content = (ZERO, b"") if zero else (f"{zlib.crc32(data):08x}", data)
         with self._capacity.reserving(len(content)):
             file = self._publish(key, checksum, content)
-        self._know(key.stem, checksum)
+        self._remember(key.stem, checksum)
         if zero:
             file.close()
             return Block(key.length, None)
         return Block(key.length, file)
 
     def _publish(self, key: BlockKey, checksum: str, content: bytes) -> FileIO:
-        """Write the one incoming file there can be, as the capacity is held, and give it its name."""
+        """Write the content to the single incoming file, which the capacity lock protects, and rename it."""
         incoming = self._directory.incoming
         with suppress(FileNotFoundError):
-            # Of a writer that was killed.
+            # Left over by a killed process.
             os.unlink(incoming)
         fd = os.open(incoming, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -164,24 +164,24 @@ class BlockFiles:
             raise
         return FileIO(fd, "rb")
 
-    def _know(self, stem: str, checksum: str) -> None:
-        # Rarely so many; all are verified again then, which needs no lock.
-        if len(self._known) >= MOST_KNOWN:
+    def _remember(self, stem: str, checksum: str) -> None:
+        # Rarely reached; afterwards all blocks are verified again, which needs no lock.
+        if len(self._known) >= MAX_KNOWN_BLOCKS:
             self._known.clear()
         self._known[stem] = checksum
 
 
 def _write(fd: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[os.write(fd, remaining) :]
     os.lseek(fd, 0, os.SEEK_SET)
     now = time.time_ns()
     os.utime(fd, ns=(now, now))
 
 
 def _open(path: str, checksum: str, length: int) -> Block | None:
-    """Open a file that is there and of the right length."""
+    """Open a file, or return None if it is missing or has the wrong length."""
     try:
         if checksum == ZERO:
             status = os.stat(path)
@@ -199,15 +199,15 @@ def _open(path: str, checksum: str, length: int) -> Block | None:
 
 
 def _touch(file: int | str, status: os.stat_result) -> None:
-    """Mark a file as used now; a time far ahead is one of a clock that was wrong."""
+    """Update the modification time used for LRU; a time in the far future comes from a wrong clock."""
     now = time.time()
     if abs(now - status.st_mtime) > TOUCH_SECONDS:
-        # It may lie on a disk that became read-only.
+        # The disk may have become read-only.
         with suppress(OSError):
             os.utime(file, ns=(round(now * 1e9), round(now * 1e9)))
 
 
-def _names_of(key: BlockKey) -> list[str]:
+def _file_names(key: BlockKey) -> list[str]:
     try:
         names = os.listdir(key.folder)
     except FileNotFoundError:
@@ -220,8 +220,8 @@ def _verify(block: Block, checksum: str) -> bool:
         return True
     found = 0
     try:
-        for offset in range(0, block.length, _READ_SIZE):
-            found = zlib.crc32(block.read(offset, _READ_SIZE), found)
+        for offset in range(0, block.length, _VERIFY_READ_SIZE):
+            found = zlib.crc32(block.read(offset, _VERIFY_READ_SIZE), found)
     except OSError:
         return False
     return f"{found:08x}" == checksum

@@ -1,4 +1,4 @@
-"""The folder of the cache: its locks, its layout and the index of blocks by image."""
+"""The cache's folder: layout, file locks and the index of blocks by image."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-WAIT_SECONDS = 30.0
+LOCK_TIMEOUT_SECONDS = 30.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02
 
 
 class FileLock:
-    """An exclusive flock, on a descriptor of its own so that threads of one process exclude each other."""
+    """An exclusive flock with its own descriptor, so that threads of one process exclude each other, too."""
 
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def attempts(self) -> Iterator[bool]:
-        """Try to take the lock until the caller stops or 30 s are over; yields whether it was taken."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        """Yield whether the lock was acquired, until the caller stops or 30 s have passed."""
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         pause = _SHORTEST_PAUSE
         while time.monotonic() < deadline:
-            yield self._try()
+            yield self._try_acquire()
             time.sleep(pause)
             pause = min(1.5 * pause, _LONGEST_PAUSE)
 
-    def _try(self) -> bool:
+    def _try_acquire(self) -> bool:
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,7 +45,7 @@ class FileLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Unlocked first: a child forked meanwhile has the descriptor too, and would keep the lock.
+        # Unlock before closing: a child that was forked meanwhile shares the descriptor and keeps the lock.
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
 
@@ -54,10 +54,10 @@ LAYOUT = "v1"
 
 
 class CacheDirectory:
-    """Names the files of the cache: blocks, image index, byte count, locks, and blocks being written."""
+    """Paths of the cache's files: blocks, image index, byte count, locks, and the block being written."""
 
     def __init__(self, folder: Path) -> None:
-        # A folder of its own inside the given one, which may be a mount with rights that are not ours to set.
+        # Use a subfolder: the given folder may be a mount whose permissions we may not change.
         self._top = f"{folder.absolute()}/{LAYOUT}"
         self.blocks = f"{self._top}/blocks"
         self.images = f"{self._top}/images"
@@ -67,19 +67,19 @@ class CacheDirectory:
         self._prepared = False
 
     def prepare(self) -> None:
-        """Make the folders when this process first needs them; raises OSError when it cannot."""
+        """Create the folders on first use in this process. Raises OSError."""
         if not self._prepared:
-            self._make()
+            self._create_folders()
             self._prepared = True
 
-    def lock_ledger(self) -> FileLock:
-        """Open the capacity, which is also the lock over everything that changes the blocks."""
+    def lock_capacity(self) -> FileLock:
+        """Open the byte count's file, whose lock protects all changes to the blocks."""
         return self._open_lock(self._capacity)
 
     def lock_fill(self, stem: str) -> FileLock:
-        """Open the lock of a block's fill.
+        """Open the lock for filling a block.
 
-        There are 4096 for all blocks, so none needs to be removed; two blocks rarely share one and wait.
+        All blocks share 4096 lock files, so none has to be deleted. Two blocks rarely wait for the same lock.
         """
         return self._open_lock(f"{self._locks}/{zlib.crc32(os.fsencode(stem)) & 0xFFF:03x}")
 
@@ -87,15 +87,15 @@ class CacheDirectory:
         try:
             return FileLock(path)
         except FileNotFoundError:
-            self._make()
+            self._create_folders()
             return FileLock(path)
 
-    def _make(self) -> None:
+    def _create_folders(self) -> None:
         make_private(self._top)
         found = os.lstat(self._top)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PermissionError(f"{self._top} is not a folder of this user")
-        # Mounting a volume may have opened it to a group.
+            raise PermissionError(f"{self._top} is not a folder owned by this user")
+        # Mounting a volume (fsGroup) may have added group permissions.
         if found.st_mode & 0o077:
             os.chmod(self._top, 0o700)
         make_private(self._locks)
@@ -103,7 +103,7 @@ class CacheDirectory:
 
 
 def make_private(folder: str) -> None:
-    """Make a folder, and those above that are missing, for this user alone; it may exist."""
+    """Create a folder and its missing parents with mode 0700. An existing folder is not an error."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -113,42 +113,43 @@ def make_private(folder: str) -> None:
         make_private(folder)
 
 
-MOST_NOTED = 4096
+MAX_REMEMBERED_PATHS = 4096
 
 
 class ImageIndex:
-    """Empty files `images/<image id>/<version digest>`, one for each version that has had blocks."""
+    """Empty files `images/<image id>/<version digest>`, one for each version that has had cached blocks."""
 
     def __init__(self, directory: CacheDirectory) -> None:
         self._directory = directory
-        self._noted: set[str] = set()
+        self._remembered: set[str] = set()
 
-    def note(self, image_id: str, folder: str) -> None:
-        """Remember that a folder of blocks is of this image; raises OSError.
+    def add(self, image_id: str, folder: str) -> None:
+        """Record that a folder of blocks belongs to this image. Raises OSError.
 
-        Written before the first block: blocks that nobody can find again would outlive their image.
+        Call this before the first block is written: blocks that are not in the index would outlive their
+        image.
         """
-        path = f"{self._directory.images}/{image_id}/{_digest_of(folder)}"
-        if path in self._noted and os.path.exists(path):
+        path = f"{self._directory.images}/{image_id}/{_version_digest(folder)}"
+        if path in self._remembered and os.path.exists(path):
             return
         make_private(os.path.dirname(path))
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        # One for each image read by this process; all are written again then, which is harmless.
-        if len(self._noted) >= MOST_NOTED:
-            self._noted.clear()
-        self._noted.add(path)
+        # Rarely reached; afterwards the files are created again, which is harmless.
+        if len(self._remembered) >= MAX_REMEMBERED_PATHS:
+            self._remembered.clear()
+        self._remembered.add(path)
 
     def images(self) -> Iterator[str]:
-        """Yield the ids of images that have, or had, blocks here."""
+        """Yield the ids of images that have, or had, cached blocks."""
         with suppress(FileNotFoundError):
             yield from os.listdir(self._directory.images)
 
     def has(self, image_id: str) -> bool:
-        """Whether an image has, or had, blocks here; costs no lock."""
+        """Return whether an image has, or had, cached blocks; takes no lock."""
         return os.path.isdir(f"{self._directory.images}/{image_id}")
 
     def forget(self, image_id: str) -> bool:
-        """Remove all blocks of an image; whether there were any. Raises OSError when the disk refuses."""
+        """Remove all blocks of an image. Return whether there were any. Raises OSError."""
         folder = f"{self._directory.images}/{image_id}"
         try:
             digests = os.listdir(folder)
@@ -162,13 +163,13 @@ class ImageIndex:
                 found = True
             with suppress(FileNotFoundError):
                 os.unlink(f"{folder}/{digest}")
-        # A reader that began before the deletion may have noted it again.
+        # A reader that started before the deletion may have added it again.
         with suppress(OSError):
             os.rmdir(folder)
         return found
 
 
-def _digest_of(folder: str) -> str:
-    """The digest of a version, of which blocks/<2 digits>/<the rest>/<group> is a folder."""
+def _version_digest(folder: str) -> str:
+    """Return the version digest of a folder `blocks/<2 digits>/<the rest>/<group>`."""
     version = os.path.dirname(folder)
     return os.path.basename(os.path.dirname(version)) + os.path.basename(version)

@@ -1,4 +1,4 @@
-"""How many bytes the cache holds, and which blocks are evicted."""
+"""Tracks the size of the cache and evicts the least recently used blocks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from image_gateway.observability.metrics import CACHE_BYTES, CACHE_EVICTIONS
 
 
 class CacheUsage(NamedTuple):
-    """How much there is: bytes of all blocks, and files, which all-zero blocks have too."""
+    """Total bytes of all blocks and number of files (all-zero blocks have an empty file)."""
 
     bytes: int
     files: int
 
     def plus(self, size: int, files: int = 1) -> CacheUsage:
-        """This usage and `files` more files of `size` bytes together."""
+        """Return this usage plus `files` files with `size` bytes in total."""
         return CacheUsage(self.bytes + size, self.files + files)
 
     def fits(self, limit: CacheUsage) -> bool:
-        """Whether neither bytes nor files are more than in `limit`."""
+        """Return whether neither bytes nor files exceed `limit`."""
         return self.bytes <= limit.bytes and self.files <= limit.files
 
 
 class Entry(NamedTuple):
-    """A file among the blocks; they order by age, the newest first."""
+    """A block's file; sorts by age, newest first."""
 
     newness: int
     size: int
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def count(blocks: str) -> CacheUsage:
-    """Count what is on disk."""
+    """Return the usage counted on disk."""
     usage = CacheUsage(0, 0)
     for entry in _walk(blocks):
         usage = usage.plus(entry.size)
@@ -45,13 +45,14 @@ def count(blocks: str) -> CacheUsage:
 
 
 def evict(blocks: str, believed: CacheUsage, limit: CacheUsage) -> tuple[CacheUsage, int]:
-    """Remove the oldest until the rest fits `limit`; the rest, counted from disk, and how many went.
+    """Remove the oldest files until the rest fits `limit`. Return the remaining usage and the number removed.
 
-    `believed` is at least what is there: it bounds how many candidates are held in memory.
+    Args:
+        believed: An upper bound of the current usage; limits how many candidates are held in memory.
     """
-    usage, gone = CacheUsage(0, 0), 0
+    usage, evicted = CacheUsage(0, 0), 0
     excess = CacheUsage(max(0, believed.bytes - limit.bytes), max(0, believed.files - limit.files))
-    oldest = _Oldest(excess)
+    oldest = _OldestEntries(excess)
     for entry in _walk(blocks):
         usage = usage.plus(entry.size)
         oldest.offer(entry)
@@ -59,12 +60,12 @@ def evict(blocks: str, believed: CacheUsage, limit: CacheUsage) -> tuple[CacheUs
         if usage.fits(limit):
             break
         _remove(entry.path)
-        usage, gone = usage.plus(-entry.size, -1), gone + 1
-    return usage, gone
+        usage, evicted = usage.plus(-entry.size, -1), evicted + 1
+    return usage, evicted
 
 
-class _Oldest:
-    """The oldest of the entries offered, no more of them than make up `excess`."""
+class _OldestEntries:
+    """Collects the oldest of the offered entries, just enough to cover `excess`."""
 
     def __init__(self, excess: CacheUsage) -> None:
         self._excess = excess
@@ -86,7 +87,7 @@ class _Oldest:
 
 
 def _walk(folder: str) -> Iterator[Entry]:
-    """Yield every file below, and remove empty folders; the capacity must be held, or one could be in use."""
+    """Yield all files below `folder` and remove empty folders; the caller must hold the capacity lock."""
     found = _list(folder)
     if not found:
         with suppress(OSError):
@@ -95,7 +96,7 @@ def _walk(folder: str) -> Iterator[Entry]:
         if item.is_dir(follow_symlinks=False):
             yield from _walk(item.path)
             continue
-        # A torn block may be removed by whoever refills it.
+        # A process that refills a torn block may have removed it.
         with suppress(FileNotFoundError):
             status = item.stat(follow_symlinks=False)
             yield Entry(-status.st_mtime_ns, status.st_size, item.path)
@@ -112,7 +113,7 @@ def _list(folder: str) -> list[os.DirEntry[str]]:
 def _remove(path: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
-    # Up to and with `blocks` itself, when nothing is left.
+    # Removes empty parents, up to and including `blocks` itself.
     with suppress(OSError):
         while True:
             path = os.path.dirname(path)
@@ -123,10 +124,10 @@ _FORMAT = struct.Struct("<QQ")
 
 
 class Capacity:
-    """Knows the usage of blocks, and lets one thread of all processes at a time change it.
+    """Tracks the usage on disk and serializes changes across threads and processes.
 
-    What it says is never less than what is on disk, wherever a process is killed: sizes are added before
-    files are written and subtracted after they are gone. Each process counts anew when it first changes it.
+    The recorded usage is never below the usage on disk, even if a process is killed: sizes are added before
+    files are written and subtracted after they are deleted. Each process recounts before its first change.
     """
 
     def __init__(self, directory: CacheDirectory, limit: CacheUsage) -> None:
@@ -136,14 +137,16 @@ class Capacity:
 
     @contextmanager
     def reserving(self, size: int) -> Iterator[None]:
-        """Make room for a file of `size` bytes, written within; an OSError there gives the room back.
+        """Reserve `size` bytes for a file to be written inside the block; an OSError undoes the reservation.
 
-        Raises OSError, a TimeoutError when other processes hold its lock for long.
+        Raises:
+            OSError: The disk failed.
+            TimeoutError: Other processes held the lock for 30 s.
         """
-        with self._directory.lock_ledger() as lock:
+        with self._directory.lock_capacity() as lock:
             if not any(lock.attempts()):
-                raise TimeoutError("the cache's capacity is held by others")
-            before = self._make_room(self._open(lock.fd), size)
+                raise TimeoutError("timeout while waiting for the lock of the cache's capacity")
+            before = self._evict_if_needed(self._read(lock.fd), size)
             self._write(lock.fd, before.plus(size))
             try:
                 yield
@@ -151,7 +154,7 @@ class Capacity:
                 self._write(lock.fd, before)
                 raise
 
-    def _open(self, fd: int) -> CacheUsage:
+    def _read(self, fd: int) -> CacheUsage:
         text = os.pread(fd, _FORMAT.size, 0)
         if self._counted and len(text) == _FORMAT.size:
             return CacheUsage(*_FORMAT.unpack(text))
@@ -159,15 +162,15 @@ class Capacity:
         self._counted = True
         return usage
 
-    def _make_room(self, usage: CacheUsage, size: int) -> CacheUsage:
+    def _evict_if_needed(self, usage: CacheUsage, size: int) -> CacheUsage:
         if usage.plus(size).fits(self._limit):
             return usage
         target = CacheUsage(
             min(self._limit.bytes * 9 // 10, self._limit.bytes - size),
             min(self._limit.files * 9 // 10, self._limit.files - 1),
         )
-        usage, gone = evict(self._directory.blocks, usage, target)
-        CACHE_EVICTIONS.inc(gone)
+        usage, evicted = evict(self._directory.blocks, usage, target)
+        CACHE_EVICTIONS.inc(evicted)
         return usage
 
     def _write(self, fd: int, usage: CacheUsage) -> None:

@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The caller of a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from image_gateway.domain.leases import Lease
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a user, maybe an admin; or whoever has a lease; or nobody that is known."""
+    """The caller of a request: a user (possibly an admin), the bearer of a lease, or anonymous."""
 
     user: str | None = None
     admin: bool = False

@@ -1,4 +1,4 @@
-"""What time it is."""
+"""Converts clock readings to dates."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from datetime import UTC, datetime
 
 
 def now_of(clock: Callable[[], float]) -> datetime:
-    """The clock's seconds since the epoch as an aware UTC date."""
+    """Return the clock's reading (seconds since the epoch) as an aware UTC datetime."""
     return datetime.fromtimestamp(clock(), UTC)

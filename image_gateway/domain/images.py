@@ -1,4 +1,4 @@
-"""What the catalog knows of an image, as plain values, and which of its states may follow which."""
+"""Images as recorded in the catalog, and the transitions between their states."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from image_gateway.protocol.layout import ImageLocation
 
 
 class ImageState(StrEnum):
-    """`uploading` until the store has joined the parts, then `complete` and readable.
+    """The state of an image.
 
-    `failed` is an upload that was aborted, left alone too long or not what was declared; `deleted` stays
-    as a record until nobody asks for it any more.
+    `uploading` lasts until the store has completed the multipart upload; then the image is `complete` and
+    readable. `failed` is an upload that was aborted, has expired or did not match its declaration. `deleted`
+    images remain as records.
     """
 
     UPLOADING = "uploading"
@@ -32,7 +33,7 @@ LEGAL_TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
 
 
 def states_before(state: ImageState) -> list[ImageState]:
-    """The states from which `state` may be reached."""
+    """Return the states from which `state` can be reached."""
     return [before for before, after in LEGAL_TRANSITIONS.items() if state in after]
 
 
@@ -49,10 +50,10 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True)
 class UploadPlan:
-    """How an image is uploaded; fixed when it is created.
+    """How an image is uploaded; fixed at creation.
 
-    `part_size` in bytes; `size` and `sha256` are what the client declared, None when it did not. After
-    `expires_at` the upload counts as left alone.
+    `part_size` is in bytes. `size` and `sha256` are the client's declaration, or None. The upload expires at
+    `expires_at`.
     """
 
     upload_id: str
@@ -64,7 +65,7 @@ class UploadPlan:
 
 @dataclass(frozen=True)
 class DiskFacts:
-    """A complete disk object: size in bytes, quoted ETag, date, and the Cache-Control it is stored with."""
+    """A complete disk object: size in bytes, quoted ETag, date, and its stored Cache-Control."""
 
     size: int
     etag: str
@@ -74,10 +75,10 @@ class DiskFacts:
 
 @dataclass(frozen=True)
 class ChunkedFacts:
-    """A published chunked version: how the disk is cut, and its manifest object.
+    """A published chunked version: its geometry and its manifest object.
 
-    `disk_sha256` is the hex digest of the whole disk; `published_at` is the manifest's date at the
-    store, which no chunk is younger than.
+    `disk_sha256` is the hex digest of the whole disk. `published_at` is the manifest's Last-Modified at the
+    store; no chunk is newer.
     """
 
     chunk_size: int
@@ -91,10 +92,10 @@ class ChunkedFacts:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image; `disk` is there when complete, `chunked` when published.
+    """One image. `disk` is set when it is complete, `chunked` when it is published.
 
-    `revision` grows with every change; `reserved_bytes` is what the image counts for in its owner's use;
-    `purged_at` says since when a failed or deleted image has nothing left in the store.
+    `revision` grows with every change. `reserved_bytes` counts towards the owner's usage. `purged_at` is when
+    a failed or deleted image was found to have no objects left in the store.
     """
 
     image_id: str
@@ -116,18 +117,18 @@ class ImageRecord:
 
     @cached_property
     def location(self) -> ImageLocation:
-        """Where its objects lie; the base path is the one it was created under."""
+        """The location of its objects, with the base path at the time of creation."""
         return ImageLocation(self.base_path, self.owner, self.image_id, self.version)
 
     @property
     def sha256(self) -> str | None:
-        """The disk's SHA-256 in hex: computed when it was published, else as declared."""
+        """The disk's SHA-256 in hex: computed if published, otherwise as declared."""
         return self.chunked.disk_sha256 if self.chunked else self.plan.sha256
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What an owner's images count for together."""
+    """The number and total bytes of an owner's images."""
 
     images: int
     bytes: int
@@ -135,7 +136,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Quota:
-    """The most that one owner may have; None is no limit. Sizes in bytes."""
+    """Limits of one owner; None is unlimited. Sizes in bytes."""
 
     images: int | None = None
     bytes: int | None = None
@@ -144,15 +145,15 @@ class Quota:
 
     @property
     def limits_bytes(self) -> bool:
-        """Whether an upload's size must be known before it begins."""
+        """Whether the size of an upload must be declared in advance."""
         return self.bytes is not None or self.bytes_per_image is not None
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which images to list: a user's own, or with `shared` what others share with the user.
+    """Selects a user's own images, or with `shared` those that others share with the user.
 
-    At most `limit`, newest first, after `after` (created at, id).
+    Returns at most `limit`, newest first, after the cursor `after` (created at, id).
     """
 
     user: str

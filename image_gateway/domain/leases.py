@@ -1,4 +1,4 @@
-"""Leases: what they permit, to whom, and until when."""
+"""Leases: temporary permissions on one image."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a lease is for; neither includes the other."""
+    """What a lease permits; neither scope includes the other."""
 
     DISK_READ = "disk:read"
     DISK_WRITE = "disk:write"
 
 
 class WhenLapsed(StrEnum):
-    """What readers by a lapsed lease are told: 401 at once, or 503 to wait while it can be renewed."""
+    """The response to readers with an expired lease: 401 at once, or 503 while it can be renewed."""
 
     REFUSE = "refuse"
     WAIT = "wait"
 
 
 class ChunksFrom(StrEnum):
-    """Where a lease's path reads chunks: through the gateway, or by redirects to signed URLs of the CDN."""
+    """Where readers with a lease get chunks: from the gateway, or by redirects to signed CDN URLs."""
 
     GATEWAY = "gateway"
     CDN = "cdn"
 
 
 class HolderKind(StrEnum):
-    """On whose behalf a lease holds: it ends with what its holder was allowed."""
+    """On whose permission a lease is based; it ends when that permission ends."""
 
     USER = "user"
     ADMIN = "admin"
@@ -40,7 +40,7 @@ class HolderKind(StrEnum):
 
 @dataclass(frozen=True)
 class Holder:
-    """For whom a lease was made: a user or admin by id, a share link by id, anyone (of a public image)."""
+    """The holder of a lease: a user, admin or share link with its id, or anyone (for a public image)."""
 
     kind: HolderKind
     name: str = ""
@@ -56,7 +56,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease as it stands: renewals move `expires_at`, up to `session_ends_at`."""
+    """A lease with its current expiry: renewals extend `expires_at` up to `session_ends_at`."""
 
     lease_id: str
     image_id: str

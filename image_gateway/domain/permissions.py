@@ -1,4 +1,4 @@
-"""Who may do what: the one table."""
+"""Permissions: a table of roles and actions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What somebody is to an image; of several, the one that may most."""
+    """The relation of a caller to an image; if several apply, the one with the most permissions."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -18,11 +18,11 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """What can be done with an image.
+    """Actions on an image.
 
-    SHOW is its record; READ its bytes and facts; LEASE making a URL or lease that reads them; WRITE writing
-    deltas over it; UPLOAD everything until it is complete; DESCRIBE its name and visibility; SHARE letting
-    others in.
+    SHOW reads its record; READ its bytes and metadata; LEASE creates a URL or lease for reading; WRITE writes
+    deltas on top of it; UPLOAD covers everything until it is complete; DESCRIBE changes its name and
+    visibility; SHARE gives others access.
     """
 
     SHOW = "show"

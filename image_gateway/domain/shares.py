@@ -1,4 +1,4 @@
-"""Users and links that an owner lets in."""
+"""Shares with users, and share links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What a share allows; `write` includes `read`."""
+    """The permission of a share; `write` includes `read`."""
 
     READ = "read"
     WRITE = "write"
@@ -16,7 +16,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True)
 class Share:
-    """A user who may read, or write to, an image."""
+    """A user's permission to read or write an image."""
 
     image_id: str
     user: str
@@ -26,7 +26,7 @@ class Share:
 
 @dataclass(frozen=True)
 class ShareLink:
-    """A link to an image; None is no limit. Its token is known to those who were given it."""
+    """A link to an image; None is unlimited. Its token is known only to those who received the link."""
 
     link_id: str
     image_id: str
@@ -37,8 +37,9 @@ class ShareLink:
     revoked_at: datetime | None = None
 
     def holds(self, now: datetime) -> bool:
-        """Whether leases made by it still hold; uses limit redemptions, not leases."""
+        """Return whether leases created by the link are valid; `max_uses` limits redemptions, not leases."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def is_redeemable(self, now: datetime) -> bool:
+        """Return whether the link can be redeemed."""
         return self.holds(now) and (self.max_uses is None or self.uses < self.max_uses)

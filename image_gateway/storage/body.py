@@ -1,4 +1,4 @@
-"""The body of an object as an iterator that counts, goes on after breaks, never ends short, always closes."""
+"""An object's body as an iterator that resumes after errors, never ends short and always closes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from image_gateway.errors import GatewayError, StoreFact
 from image_gateway.observability.metrics import BODY_GIVE_UPS, BODY_RESUMES
 
 BLOCK_SIZE = 256 * 1024
-# Seconds to wait before each of the times that a body is gone on with.
-PAUSES = (0, 0.25, 0.5, 1, 2)
+# Delays in seconds before consecutive attempts to resume a body.
+RETRY_DELAYS = (0, 0.25, 0.5, 1, 2)
 _log = logging.getLogger(__name__)
-_BREAKS = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPClientError, OSError)
+_READ_ERRORS = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, HTTPClientError, OSError)
 
 
 class BodyBroken(Exception):
-    """The store ended a body early; the client's connection must break, not end normally."""
+    """The store ended a body early. The client's connection must be aborted, not ended normally."""
 
 
 class ReadableStream(Protocol):
-    """The two verbs of a botocore StreamingBody that are needed here."""
+    """The methods of botocore's StreamingBody that are used here."""
 
     def read(self, amt: int | None = ...) -> bytes: ...
 
@@ -37,10 +37,12 @@ Reopen = Callable[[int], ReadableStream]
 class ObjectBody:
     """Iterates over exactly `length` bytes in blocks of at most 256 KiB.
 
-    When the store breaks off, `reopen` gives a stream of the same version from the byte reached, up to five
-    times in a row; every block read restores that. Raises BodyBroken when that is over, or the version is
-    gone. The server closes it on every path, also when it was never started, which a generator's `finally`
-    would not notice.
+    If a read fails, `reopen` returns a stream of the same version from the current offset. It is called up to
+    five times in a row; each block that is read resets the count. Raises BodyBroken after the last attempt,
+    or if the version is gone.
+
+    This is not a generator: the server closes the body even if it was never started, and a generator's
+    `finally` would not run then.
     """
 
     # Its bytes come over the network: there is no file that the server could send by itself.
@@ -58,11 +60,11 @@ class ObjectBody:
         self._reopen = reopen
         self._sent = 0
         self._sleep = sleep
-        self._breaks = 0
+        self._attempts = 0
         self._first: bytes | None = None
 
     def begin(self) -> None:
-        """Read the first block ahead, whole: a store that breaks at once can still be answered for."""
+        """Read the first block completely in advance, while the status code can still report an error."""
         wanted = min(BLOCK_SIZE, self._length)
         first = b""
         while len(first) < wanted:
@@ -83,14 +85,14 @@ class ObjectBody:
         return self._next_block(min(BLOCK_SIZE, self._length - self._sent))
 
     def read_all(self) -> bytes:
-        """Return all bytes and close; for bodies known to be small."""
+        """Return all bytes and close the body. For small bodies."""
         try:
             return b"".join(self)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Give the connection back; may be called again."""
+        """Release the connection. May be called repeatedly."""
         self._stream.close()
 
     def _next_block(self, amount: int) -> bytes:
@@ -99,35 +101,38 @@ class ObjectBody:
             self._resume()
             block = self._read(amount)
         self._sent += len(block)
-        self._breaks = 0
+        self._attempts = 0
         return block
 
     def _read(self, amount: int) -> bytes:
-        """Return some bytes, none when the stream broke."""
+        """Return some bytes, or none if the stream failed or ended."""
         try:
             return self._stream.read(amount)
-        except _BREAKS as error:
+        except _READ_ERRORS as error:
             _log.warning(
-                "a body broke after %d of %d bytes: %s", self._sent, self._length, type(error).__name__
+                "reading a body failed after %d of %d bytes: %s",
+                self._sent,
+                self._length,
+                type(error).__name__,
             )
             return b""
 
     def _resume(self) -> None:
-        """Go on at the byte reached; BodyBroken when that cannot be."""
+        """Resume at the current offset. Raises BodyBroken if that fails."""
         self.close()
-        while self._reopen and self._breaks < len(PAUSES):
-            self._sleep(PAUSES[self._breaks])
-            self._breaks += 1
+        while self._reopen and self._attempts < len(RETRY_DELAYS):
+            self._sleep(RETRY_DELAYS[self._attempts])
+            self._attempts += 1
             try:
                 self._stream = self._reopen(self._sent)
             except StoreFact as error:
-                raise self._broken(f"the object is gone or replaced ({type(error).__name__})") from error
+                raise self._broken(f"the object was deleted or replaced ({type(error).__name__})") from error
             except GatewayError as error:
-                _log.warning("a body could not be gone on with: %s", error.code)
+                _log.warning("resuming the body failed: %s", error.code)
                 continue
             BODY_RESUMES.inc()
             return
-        raise self._broken("the store ended it early")
+        raise self._broken("the store closed the connection early")
 
     def _broken(self, reason: str) -> BodyBroken:
         BODY_GIVE_UPS.inc()

@@ -1,4 +1,4 @@
-"""Setting a bucket up for browser uploads, and proving that it works."""
+"""Configures a bucket for browser uploads and verifies the configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from image_gateway.storage.client import StoreClients
 
 _log = logging.getLogger(__name__)
 UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
-# A lifecycle rule that only aborts uploads: MinIO refuses it by MalformedXML, RustFS by InvalidArgument.
+# MinIO rejects a lifecycle rule that only aborts uploads with MalformedXML, RustFS with InvalidArgument.
 RULE_UNSUPPORTED = UNSUPPORTED | {"MalformedXML", "InvalidArgument"}
-# A net below the sweeper, which knows whether somebody still works on an upload; a rule does not.
+# A fallback for the sweeper, which, unlike a lifecycle rule, knows whether an upload is still active.
 ABORT_AFTER_DAYS = 30
 PROBE_SECONDS = 60
 
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the set-up and what came of it."""
+    """The name and outcome of one set-up step."""
 
     name: str
     outcome: Outcome
@@ -39,7 +39,7 @@ class Step:
 
 
 class BucketSetup:
-    """Creates and configures the bucket; each step reports for itself, later ones go on."""
+    """Creates and configures the bucket. Each step reports its own outcome; later steps still run."""
 
     def __init__(self, clients: StoreClients, origins: tuple[str, ...]) -> None:
         self._clients = clients
@@ -47,7 +47,7 @@ class BucketSetup:
         self._origins = origins
 
     def run(self) -> Iterator[Step]:
-        """Yield each step when it is finished; running again changes nothing."""
+        """Yield each step when it has finished. Idempotent."""
         yield self._try("bucket exists", self._create)
         yield self._try("CORS for browser uploads", self._set_cors)
         yield self._try(
@@ -76,7 +76,7 @@ class BucketSetup:
             if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
                 raise
         else:
-            return "it was there"
+            return "already exists"
         region = self._clients.address.region
         if self._clients.address.endpoint is None and region != "us-east-1":
             where = {"LocationConstraint": region}
@@ -119,14 +119,14 @@ class BucketSetup:
         return ""
 
     def _lifecycle_rules(self) -> list[dict[str, object]]:
-        """The rules that are there already: putting a configuration replaces all of them."""
+        """Return the existing rules, because PutBucketLifecycleConfiguration replaces all of them."""
         try:
-            answer = self._clients.requests.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+            configuration = self._clients.requests.get_bucket_lifecycle_configuration(Bucket=self._bucket)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchLifecycleConfiguration":
                 return []
             raise
-        return [dict(rule) for rule in answer.get("Rules", [])]
+        return [dict(rule) for rule in configuration.get("Rules", [])]
 
     def _check_preflight(self) -> str:
         origin = self._probe_origin()
@@ -149,7 +149,7 @@ class BucketSetup:
             if response.status != 200:
                 raise _ProbeFailed(f"the store answered {response.status}")
             if "etag" not in exposed.lower() and exposed != "*":
-                raise _ProbeFailed("the ETag is not exposed to browsers")
+                raise _ProbeFailed("the CORS rules do not expose the ETag")
         finally:
             self._clients.requests.delete_object(Bucket=self._bucket, Key=key)
         return ""
@@ -170,4 +170,4 @@ class BucketSetup:
 
 
 class _ProbeFailed(Exception):
-    """A request of the verification was answered wrongly; the text says how."""
+    """A probe request got a wrong response; the message describes it."""

@@ -1,4 +1,4 @@
-"""The one boto3 client of a process, and the one that signs URLs for the host browsers use."""
+"""Creates the boto3 clients of a process: for requests, and for signing URLs with the public host name."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class StoreAddress:
-    """Where the store is and how to talk to it.
+    """Location of the store and connection settings; timeouts in seconds.
 
-    Endpoints are None for AWS itself; `credentials` (key id, secret) None for the SDK's provider chain.
+    Endpoints are None for AWS. `credentials` are (key id, secret), or None for the SDK's provider chain.
     """
 
     bucket: str
@@ -38,41 +38,41 @@ class StoreAddress:
 
 
 class StoreClients:
-    """Makes the clients when they are first used in a process, so never before a fork."""
+    """Creates the clients on first use in each process, so that none is shared across a fork."""
 
     def __init__(self, address: StoreAddress) -> None:
         self.address = address
         self._lock = threading.Lock()
-        self._pair: _ClientPair | None = None
+        self._clients: _ProcessClients | None = None
         self._pid = 0
 
     @property
     def requests(self) -> S3Client:
-        """The client that talks to the store."""
+        """The client for requests to the store."""
         return self._for_this_process().requests
 
     @property
     def requests_once(self) -> S3Client:
-        """As `requests`, but without a second try."""
+        """Like `requests`, but without retries."""
         return self._for_this_process().requests_once
 
     @property
     def signing(self) -> S3Client:
-        """The client whose presigned URLs name the host that browsers reach."""
+        """The client that presigns URLs with the host name that browsers use."""
         return self._for_this_process().signing
 
     def signing_credentials(self) -> ReadOnlyCredentials:
-        """The key id, secret and session token of `signing` now, refreshed where they expire."""
+        """Return the current key id, secret and session token of `signing`, refreshed if they expire."""
         return self._for_this_process().signing_credentials()
 
-    def _for_this_process(self) -> _ClientPair:
+    def _for_this_process(self) -> _ProcessClients:
         with self._lock:
-            if self._pair is None or self._pid != os.getpid():
-                self._pair, self._pid = _ClientPair(self.address), os.getpid()
-            return self._pair
+            if self._clients is None or self._pid != os.getpid():
+                self._clients, self._pid = _ProcessClients(self.address), os.getpid()
+            return self._clients
 
 
-class _ClientPair:
+class _ProcessClients:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         self._session = _make_session(address)
@@ -116,8 +116,8 @@ def _make_client(
         connect_timeout=address.connect_timeout,
         read_timeout=address.read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        # Other stores reject the SDK's default CRC trailers, and a custom endpoint may come from the
-        # environment (AWS_ENDPOINT_URL) unseen: only send checksums where S3 demands them.
+        # S3-compatible stores reject the SDK's default CRC trailers, and AWS_ENDPOINT_URL may set a custom
+        # endpoint without our knowledge, so send checksums only where S3 requires them.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )

@@ -1,4 +1,4 @@
-"""Translates botocore's errors: what each error code of a store means to the gateway."""
+"""Translates botocore's errors to those of the gateway."""
 
 from __future__ import annotations
 
@@ -27,23 +27,31 @@ _BY_CODE: Mapping[str, type[Exception]] = {
     "404": ObjectMissing,
     "PreconditionFailed": ObjectChanged,
     "412": ObjectChanged,
-    # Ranges are asked within the size on record: an object that has not so many bytes is another one.
+    # Requested ranges lie within the recorded size, so a smaller object is another version.
     "InvalidRange": ObjectChanged,
     "416": ObjectChanged,
     "NoSuchUpload": UploadMissing,
 }
-_PART_FAULTS = {
-    "InvalidPart": "the store does not have one of the parts, or its etag is another",
+_PART_ERRORS = {
+    "InvalidPart": "the store does not have one of the parts, or its etag differs",
     "InvalidPartOrder": "the parts are not in ascending order",
-    "EntityTooSmall": "a part other than the last is below the store's least size",
+    "EntityTooSmall": "a part other than the last is below the store's minimum size",
     "EntityTooLarge": "the parts together are larger than the store allows",
     "InvalidRequest": "the store refuses this list of parts",
     "MalformedXML": "the store refuses this list of parts",
 }
-_RETRYABLE = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "503", "500"}
+_RETRYABLE_CODES = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "RequestTimeout",
+    "Throttling",
+    "503",
+    "500",
+}
 
 
-# What calls of botocore raise, and reading fields that a store left out.
+# Raised by botocore, or by reading fields that a store omitted.
 STORE_ERRORS = (
     BotoCoreError,
     ClientError,
@@ -58,7 +66,7 @@ STORE_ERRORS = (
 def translate_errors(
     operation: str, *, missing: type[Exception] | None = None, parts: bool = False
 ) -> Iterator[None]:
-    """Raise the errors of botocore within as errors of this package; arguments as for `translate_error`."""
+    """Translate botocore errors raised inside the block; arguments as for `translate_error`."""
     try:
         yield
     except STORE_ERRORS as error:
@@ -68,26 +76,26 @@ def translate_errors(
 def translate_error(
     operation: str, error: Exception, *, missing: type[Exception] | None = None, parts: bool = False
 ) -> Exception:
-    """Return the error of this package for one of STORE_ERRORS, and log what operators need to know.
+    """Return the gateway's error for one of STORE_ERRORS and log the cause.
 
     Args:
         operation: The S3 operation that failed.
         error: One of STORE_ERRORS.
-        missing: What a bare 404 means to this operation.
-        parts: Whether the operation takes a list of parts, which may be refused.
+        missing: The error for a 404 without an error code.
+        parts: Whether the operation sends a list of parts, which the store may reject.
     """
     if isinstance(error, ClientError):
         return _translate_client_error(operation, error, missing, parts=parts)
     if isinstance(error, NoCredentialsError):
-        _log.error("%s: there are no credentials for the store", operation)
+        _log.error("%s: no credentials for the store", operation)
         return StoreError("the gateway has no credentials for the store")
     if isinstance(error, (KeyError, ValueError, ResponseParserError)):
-        _log.error("%s: the store's answer cannot be read: %s", operation, type(error).__name__)
-        return StoreError("the store's answer cannot be read")
+        _log.error("%s: invalid response from the store: %s", operation, type(error).__name__)
+        return StoreError("the store sent an invalid response")
     if isinstance(error, RecursionError):
-        # The SDK asks where the bucket is, and follows that answer's redirect as well.
-        _log.error("%s: the store redirects without saying to which region; check AWS_REGION", operation)
-        return StoreError("the store redirects without saying where to")
+        # The SDK looks up the bucket's region and follows the redirect of that response, too.
+        _log.error("%s: redirect loop: the store does not name the region; check AWS_REGION", operation)
+        return StoreError("the store redirects without naming the region")
     _log.warning("%s failed: %s", operation, type(error).__name__)
     return StoreUnavailable("the store did not answer; try again")
 
@@ -97,22 +105,24 @@ def _translate_client_error(
 ) -> Exception:
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    # A proxy's HTML, or an answer to HEAD, has no code.
+    # A proxy's HTML page and the response to a HEAD have no error code.
     fact = _BY_CODE.get(code or str(status))
     if fact is ObjectMissing and missing is not None:
         fact = missing
     if fact is not None:
         return fact(f"{operation}: {code}")
-    if parts and code in _PART_FAULTS:
-        return PartsRejected(_PART_FAULTS[code])
-    return _unexpected(operation, code, status, error.response.get("ResponseMetadata", {}))
+    if parts and code in _PART_ERRORS:
+        return PartsRejected(_PART_ERRORS[code])
+    return _translate_unexpected(operation, code, status, error.response.get("ResponseMetadata", {}))
 
 
-def _unexpected(operation: str, code: str, status: int, metadata: Mapping[str, Any]) -> GatewayError:
-    # What AWS's support asks for; ids of requests are no secrets.
+def _translate_unexpected(
+    operation: str, code: str, status: int, metadata: Mapping[str, Any]
+) -> GatewayError:
+    # AWS support asks for these request ids; they are not secret.
     ids = {"store_request_id": metadata.get("RequestId"), "store_host_id": metadata.get("HostId")}
     known = {name: value for name, value in ids.items() if value}
-    _log.warning("%s: the store answered %s %s", operation, status, code, extra=known)
-    if code in _RETRYABLE or status in (429, 500, 502, 503, 504):
-        return StoreUnavailable("the store cannot answer now; try again")
+    _log.warning("%s failed: the store answered %s %s", operation, status, code, extra=known)
+    if code in _RETRYABLE_CODES or status in (429, 500, 502, 503, 504):
+        return StoreUnavailable("the store is temporarily unavailable; try again")
     return StoreError(f"the store refused {operation}")

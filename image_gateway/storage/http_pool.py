@@ -1,7 +1,7 @@
-"""One GET after the other over kept connections: as much of HTTP/1.1 as bodies of known length need.
+"""A keep-alive connection pool for GET requests: the subset of HTTP/1.1 for bodies of known length.
 
-urllib3 connects, with its TLS; the exchange is ours, because http.client reads an answer's head by way of an
-e-mail parser, which costs four times as much processor time as all the rest of a small ranged read (ADR 15).
+urllib3 connects and handles TLS. Requests and responses are handled here, because http.client parses headers
+with the email package, which takes four times as much CPU time as the rest of a small ranged read (ADR 15).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ READ_AHEAD = 64 * 1024
 
 
 class ConnectionBroken(OSError):
-    """The connection ended, or what came over it is not HTTP/1.1 with a length."""
+    """The connection was closed, or the response is not HTTP/1.1 with a length."""
 
 
 class Connection:
-    """One connection; what it read beyond an answer's head is the beginning of the body."""
+    """One connection; bytes received after the response headers are buffered as the start of the body."""
 
     def __init__(self, sock: socket.socket, release: Callable[[socket.socket], None]) -> None:
         self._sock = sock
@@ -37,34 +37,34 @@ class Connection:
         POOL_CONNECTIONS.inc()
 
     def send_request(self, request: bytes) -> tuple[int, dict[str, str]]:
-        """Send a request and return the answer's status and headers, their names in lower case."""
+        """Send a request and return the response's status and headers, with lower-case names."""
         try:
             self._sock.sendall(request)
         except BlockingIOError as error:
-            raise TimeoutError("the store takes nothing") from error
+            raise TimeoutError("write timeout: the store does not accept data") from error
         return parse_head(self._read_head())
 
     def read(self, amount: int) -> bytes:
-        """Return up to `amount` bytes of the body, at least one unless the connection has ended."""
+        """Return up to `amount` bytes of the body; empty only if the connection was closed."""
         if self._buffer:
             data, self._buffer = self._buffer[:amount], self._buffer[amount:]
             return data
         return self._receive(amount)
 
     def keep(self) -> None:
-        """Give the connection back, its answer read; one with more to say is not to be trusted."""
+        """Return the connection to the pool after its response was read; close it if extra bytes arrived."""
         if self._buffer:
             self.close()
             return
-        self._count_off()
+        self._decrement_count()
         self._release(self._sock)
 
     def close(self) -> None:
-        """End the connection; may be called again."""
-        self._count_off()
+        """Close the connection. May be called repeatedly."""
+        self._decrement_count()
         self._sock.close()
 
-    def _count_off(self) -> None:
+    def _decrement_count(self) -> None:
         if self._is_counted:
             self._is_counted = False
             POOL_CONNECTIONS.dec()
@@ -73,14 +73,16 @@ class Connection:
         try:
             return self._sock.recv(amount)
         except BlockingIOError as error:
-            raise TimeoutError("the store is silent") from error
+            raise TimeoutError("read timeout: the store sent nothing") from error
 
     def _read_head(self) -> bytes:
         data = self._receive(READ_AHEAD)
         while (end := data.find(b"\r\n\r\n")) < 0:
             more = self._receive(READ_AHEAD)
             if not more or len(data) > MAX_HEAD:
-                raise ConnectionBroken("the connection ended within the head of an answer")
+                raise ConnectionBroken(
+                    "the connection was closed within the response headers, or they are too long"
+                )
             data += more
         self._buffer = data[end + 4 :]
         return data[:end]
@@ -88,7 +90,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class HttpConnectionPool:
-    """Where to connect, with time-outs in seconds, and the connections that are kept."""
+    """Connects to one host and keeps idle connections; timeouts in seconds."""
 
     scheme: str
     host: str
@@ -99,24 +101,24 @@ class HttpConnectionPool:
     pool: IdleSockets
 
     def take(self) -> Connection | None:
-        """A kept connection; its other side may end it at any moment."""
+        """Return an idle connection or None; the peer may close it at any moment."""
         sock = self.pool.take()
         return Connection(sock, self.pool.put) if sock else None
 
     def connect(self) -> Connection:
-        """A new connection; OSError or urllib3's HTTPError when there is none to be had."""
+        """Open a new connection. Raises OSError or urllib3's HTTPError."""
         return Connection(self._open(), self.pool.put)
 
     def _open(self) -> socket.socket:
-        connection = self._make()
+        connection = self._create_connection()
         connection.connect()
         sock = connection.sock
         _set_timeout(sock, self.read_timeout)
-        # The connection object would close the socket with itself.
+        # Otherwise the connection object would close the socket when it is garbage-collected.
         connection.sock = None
         return sock
 
-    def _make(self) -> HTTPConnection:
+    def _create_connection(self) -> HTTPConnection:
         if self.scheme == "https":
             return HTTPSConnection(
                 self.host, self.port, timeout=self.connect_timeout, ca_certs=self.ca_bundle
@@ -125,7 +127,7 @@ class HttpConnectionPool:
 
 
 class IdleSockets:
-    """Kept connections, the one used last first."""
+    """Idle sockets; the most recently used is reused first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -133,13 +135,13 @@ class IdleSockets:
         self._idle: list[socket.socket] = []
 
     def take(self) -> socket.socket | None:
-        """A connection on which nothing has come meanwhile, neither bytes nor its end."""
+        """Return a socket that has received neither data nor EOF while idle, or None."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 sock = self._idle.pop()
-            if _is_silent(sock):
+            if _has_no_input(sock):
                 return sock
             sock.close()
 
@@ -152,7 +154,7 @@ class IdleSockets:
 
 
 def _set_timeout(sock: socket.socket, seconds: float) -> None:
-    """Let the kernel keep the time, which spares a poll before each call; TLS cannot do with that."""
+    """Set kernel timeouts, which avoid a poll before each call; TLS sockets need Python's timeout."""
     if isinstance(sock, ssl.SSLSocket):
         sock.settimeout(seconds)
         return
@@ -162,34 +164,38 @@ def _set_timeout(sock: socket.socket, seconds: float) -> None:
         sock.setsockopt(socket.SOL_SOCKET, option, timeval)
 
 
-def _is_silent(sock: socket.socket) -> bool:
+def _has_no_input(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return not poll.poll(0)
 
 
 def make_request(host: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """The bytes of a GET; raises ValueError for what could not stand in its head."""
+    """Return the bytes of a GET request. Raises ValueError for line breaks in the target or a header."""
     lines = [f"GET {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     text = "\r\n".join(lines)
     if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1:
-        raise ValueError("a line break within a line of a request")
+        raise ValueError("line break in a request target or header")
     return f"{text}\r\n\r\n".encode("latin-1")
 
 
 def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status and headers of an answer's head; ConnectionBroken when it is none, or has two lengths."""
+    """Return status and headers of a response.
+
+    Raises:
+        ConnectionBroken: The response is not HTTP/1.1, or has an invalid header or two lengths.
+    """
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
-        raise ConnectionBroken("the answer is not HTTP/1.1")
+        raise ConnectionBroken("the response is not HTTP/1.1")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         name, value = name.lower(), value.strip(" \t")
         if not colon or (headers.setdefault(name, value) != value and name == "content-length"):
-            raise ConnectionBroken("a header of the answer cannot be read")
+            raise ConnectionBroken("the response has an invalid header")
     if version == "HTTP/1.0":
         headers["connection"] = "close"
     return int(rest[:3]), headers

@@ -1,4 +1,4 @@
-"""ObjectStore: the store's verbs in the domain's words; botocore's errors become named facts here."""
+"""ObjectStore: S3 operations on one bucket, with botocore's errors translated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ListedObject:
-    """A line of a listing; the date is aware UTC of whole seconds."""
+    """An object in a listing; `last_modified` is aware UTC, in whole seconds."""
 
     key: str
     size: int
@@ -36,7 +36,7 @@ class ListedObject:
 
 @dataclass(frozen=True)
 class OpenUpload:
-    """A multipart upload that is neither completed nor aborted; `initiated` is aware UTC."""
+    """A multipart upload in progress; `initiated` is aware UTC."""
 
     key: str
     upload_id: str
@@ -44,8 +44,11 @@ class OpenUpload:
 
 
 class ObjectStore(ObjectReads):
-    """One bucket. Each method says which facts of `image_gateway.errors` it raises besides
-    StoreError (the answer cannot be used) and StoreUnavailable (no answer, try again)."""
+    """The objects of one bucket.
+
+    All methods may raise StoreError (invalid or unexpected response) and StoreUnavailable (no response; a
+    retry may succeed). Other errors are listed with the methods.
+    """
 
     def __init__(self, clients: StoreClients, reads: ObjectReader | None = None) -> None:
         super().__init__(clients, reads)
@@ -56,7 +59,7 @@ class ObjectStore(ObjectReads):
         return self._clients.requests
 
     def check_reachable(self) -> None:
-        """Ask for the bucket; StoreUnavailable, whatever the reason, when it cannot be used."""
+        """Send HeadBucket. Raises StoreUnavailable if the bucket cannot be used for any reason."""
         try:
             with translate_errors("HeadBucket"):
                 self._client.head_bucket(Bucket=self._bucket)
@@ -64,7 +67,7 @@ class ObjectStore(ObjectReads):
             raise StoreUnavailable("the bucket is missing or refuses this gateway") from error
 
     def create_upload(self, key: str, *, cache_control: str) -> str:
-        """Begin a multipart upload of a disk image and return its upload id."""
+        """Create a multipart upload of a disk image and return its upload id."""
         with translate_errors("CreateMultipartUpload"):
             answer = self._client.create_multipart_upload(
                 Bucket=self._bucket,
@@ -78,30 +81,38 @@ class ObjectStore(ObjectReads):
     def sign_part(
         self, key: str, upload_id: str, number: int, *, lifetime: int, length: int | None = None
     ) -> str:
-        """Return a URL that PUTs one part for `lifetime` seconds, for the host that browsers use.
+        """Return a presigned PUT URL for one part, valid for `lifetime` seconds, on the public host.
 
-        A `length` is signed into it, so that the store refuses any other Content-Length.
+        If `length` is given it is signed, so the store rejects any other Content-Length.
         """
         with translate_errors("presign UploadPart"):
             return self._part_signer.sign(key, upload_id, number, lifetime=lifetime, length=length)
 
     def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        """Return the parts that the store would join, all pages, by number; raises UploadMissing.
+        """Return all uploaded parts, ordered by number.
 
-        A part that was sent again replaces the earlier one (AWS: UploadPart). SeaweedFS lists both.
+        A part that is uploaded again replaces the earlier one (AWS: UploadPart); SeaweedFS lists both.
+
+        Raises:
+            UploadMissing: There is no such upload.
         """
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=key, UploadId=upload_id
         )
         with translate_errors("ListParts", missing=UploadMissing):
             return newest_parts(
-                (StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"]), _sent_at(part))
+                (StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"]), _uploaded_at(part))
                 for page in pages
                 for part in page.get("Parts", [])
             )
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
-        """Join the parts, given in ascending order; raises UploadMissing or PartsRejected."""
+        """Complete the upload from `parts`, which must be in ascending order.
+
+        Raises:
+            UploadMissing: There is no such upload.
+            PartsRejected: The store rejected the list of parts.
+        """
         listed: list[CompletedPartTypeDef] = [
             {"PartNumber": part.number, "ETag": quoted(part.etag)} for part in parts
         ]
@@ -111,15 +122,15 @@ class ObjectStore(ObjectReads):
             )
 
     def abort_upload(self, key: str, upload_id: str) -> None:
-        """Throw an upload and its parts away; one that is gone already is no error."""
+        """Abort an upload and delete its parts. A missing upload is not an error."""
         try:
             with translate_errors("AbortMultipartUpload", missing=UploadMissing):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
         except UploadMissing:
-            _log.info("the upload to abort was gone already")
+            _log.info("the upload to abort no longer exists")
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
-        """Write a whole object."""
+        """Write an object."""
         with translate_errors("PutObject"):
             self._client.put_object(
                 Bucket=self._bucket,
@@ -131,7 +142,7 @@ class ObjectStore(ObjectReads):
             )
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield every object under a prefix, page by page."""
+        """Yield all objects with this prefix, page by page."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         with translate_errors("ListObjectsV2"):
             for page in pages:
@@ -141,7 +152,7 @@ class ObjectStore(ObjectReads):
                     )
 
     def list_folders(self, prefix: str) -> Iterator[str]:
-        """Yield the prefixes that end at the next slash after this one, page by page."""
+        """Yield the common prefixes up to the next slash after `prefix`, page by page."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix, Delimiter="/"
         )
@@ -151,7 +162,7 @@ class ObjectStore(ObjectReads):
                     yield item["Prefix"]
 
     def list_uploads(self, prefix: str) -> Iterator[OpenUpload]:
-        """Yield every open multipart upload under a prefix, page by page."""
+        """Yield all multipart uploads in progress with this prefix, page by page."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket, Prefix=prefix
         )
@@ -161,21 +172,21 @@ class ObjectStore(ObjectReads):
                     yield OpenUpload(item["Key"], item["UploadId"], item["Initiated"].astimezone(UTC))
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Remove up to 1,000 objects in one call; StoreError when the store kept one of them."""
+        """Delete up to 1,000 objects in one request. Raises StoreError if any of them was not deleted."""
         listed: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
         with translate_errors("DeleteObjects"):
             answer = self._client.delete_objects(
                 Bucket=self._bucket, Delete={"Objects": listed, "Quiet": True}
             )
         if answer.get("Errors"):
-            _log.warning("DeleteObjects: the store kept %d objects", len(answer["Errors"]))
-            raise StoreError("the store refused to delete objects")
+            _log.warning("DeleteObjects: the store failed to delete %d objects", len(answer["Errors"]))
+            raise StoreError("the store failed to delete objects")
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is gone already is no error."""
+        """Delete an object. A missing object is not an error."""
         with translate_errors("DeleteObject"):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
 
-def _sent_at(part: PartTypeDef) -> datetime:
+def _uploaded_at(part: PartTypeDef) -> datetime:
     return part.get("LastModified", datetime.min.replace(tzinfo=UTC))

@@ -1,7 +1,7 @@
-"""Reading objects: by the SDK, or leaner over a pool of our own by URLs that the SDK signs once in a while.
+"""Reads objects by the SDK, or faster by presigned URLs over a connection pool.
 
-Both give the SDK's shape of answer and raise its errors. A presigned GET does not sign Range and If-Match, so
-one URL serves all reads of an object for some minutes, and a read costs no signature at all.
+Both readers return the SDK's response format and raise its errors. A presigned GET does not sign Range and
+If-Match, so one URL is reused for all reads of an object for some minutes, without a signature per read.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from image_gateway.storage.client import DEFAULT_PORTS, StoreAddress, StoreClien
 from image_gateway.storage.http_pool import Connection, HttpConnectionPool, IdleSockets, make_request
 
 ATTEMPTS = 3
-LONGEST_BACKOFF = 20.0
-URL_LIFETIME = 900
-URL_REUSED_FOR = 300.0
-URLS_KEPT = 4096
+MAX_BACKOFF_SECONDS = 20.0
+URL_LIFETIME_SECONDS = 900
+URL_REUSE_SECONDS = 300.0
+MAX_CACHED_URLS = 4096
 
 
 class ObjectReader(Protocol):
-    """A GetObject of one bucket; `arguments` are Range, IfMatch and IfUnmodifiedSince in the SDK's words.
+    """Runs GetObject on one bucket; `arguments` are Range, IfMatch and IfUnmodifiedSince as in the SDK.
 
-    `once` asks for no second try: the caller has a patience of its own.
+    `once` disables retries, for callers with their own retry loop.
     """
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]: ...
 
     def sign(self, key: str) -> SplitResult:
-        """A presigned GET of an object, good for ten minutes and more."""
+        """Return a presigned GET URL that is valid for at least ten minutes."""
         ...
 
 
 class SdkReader:
-    """GetObject as the SDK does it, with its own retries."""
+    """Runs GetObject with the SDK and its retries."""
 
     def __init__(self, clients: StoreClients) -> None:
         self._clients = clients
@@ -64,12 +64,13 @@ class SdkReader:
 
 
 class PresignedReader:
-    """GetObject with the SDK's credentials, endpoint and signature, and little else of it.
+    """Runs GetObject with presigned URLs and a connection pool.
 
-    It reads answers 200 and 206 of known length. Every other answer is closed and the SDK asks again, which
-    knows all forms of errors, redirects between regions, expired credentials, and when to try again: AWS
-    sends its error documents chunked, proxies send HTML. Connections that fail are tried up to three times; a
-    kept connection that turns out to be closed is no try. For one process: made after a fork.
+    It handles responses 200 and 206 of known length. For any other response, it closes the connection and
+    repeats the request with the SDK, which handles errors in all formats (AWS sends them chunked, proxies
+    send HTML), redirects between regions, expired credentials and retries. Connection errors are retried up
+    to twice; an idle connection that the peer has closed does not count as an attempt. Create one per
+    process, after a fork.
     """
 
     def __init__(self, clients: StoreClients, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -84,20 +85,22 @@ class PresignedReader:
         return self._urls.get(key)
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]:
-        """Begin to read an object; raises botocore's ClientError, or its errors of connections."""
-        answer = self._try(key, _headers_of(arguments), 1 if once else ATTEMPTS)
+        """Start reading an object. Raises botocore's ClientError or its connection errors."""
+        answer = self._send_with_retries(key, _request_headers(arguments), 1 if once else ATTEMPTS)
         if answer is not None:
             return answer
-        # Signed for another region, by credentials that expired, or by a clock that was wrong.
+        # The cached URL may be for another region, or signed with expired credentials or a wrong clock.
         self._urls.forget(key)
         return self._sdk.get(key, arguments, once=once)
 
-    def _try(self, key: str, headers: Mapping[str, str], attempts: int) -> dict[str, Any] | None:
+    def _send_with_retries(
+        self, key: str, headers: Mapping[str, str], attempts: int
+    ) -> dict[str, Any] | None:
         for attempt in range(1, attempts):
             try:
                 return self._send_request(key, headers)
             except (EndpointConnectionError, ReadTimeoutError):
-                self._sleep(min(random.random() * 2 ** (attempt - 1), LONGEST_BACKOFF))  # noqa: S311  # jitter
+                self._sleep(min(random.random() * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS))  # noqa: S311  # jitter
         return self._send_request(key, headers)
 
     def _send_request(self, key: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
@@ -106,11 +109,11 @@ class PresignedReader:
             return _exchange(self._pool_for(url), url, headers)
         except (OSError, HTTPError) as error:
             kind = ReadTimeoutError if isinstance(error, TimeoutError) else EndpointConnectionError
-            # Without the query, which is a secret.
+            # Without the query string, which contains the signature.
             raise kind(endpoint_url=f"{url.scheme}://{url.netloc}") from None
 
     def _pool_for(self, url: SplitResult) -> HttpConnectionPool:
-        """The connections to a URL's host; a bucket has one, or another one after a redirect."""
+        """Return the pool for a URL's host; a redirect may add a second host."""
         with self._lock:
             pool = self._pools.get(url.netloc)
             if pool is None:
@@ -127,7 +130,7 @@ class PresignedReader:
 
 
 class PresignedUrls:
-    """Presigned GETs by key, signed anew after five minutes: long before they, or the credentials, expire."""
+    """Caches presigned GET URLs by key for five minutes, well before they or the credentials expire."""
 
     def __init__(self, clients: StoreClients) -> None:
         self._clients = clients
@@ -135,36 +138,39 @@ class PresignedUrls:
         self._urls: OrderedDict[str, tuple[float, SplitResult]] = OrderedDict()
 
     def get(self, key: str) -> SplitResult:
-        """A URL that reads this object."""
+        """Return a presigned GET URL for this object."""
         now = time.monotonic()
         with self._lock:
             signed = self._urls.get(key)
-        if signed is not None and now - signed[0] < URL_REUSED_FOR:
+        if signed is not None and now - signed[0] < URL_REUSE_SECONDS:
             return signed[1]
         arguments = {"Bucket": self._clients.address.bucket, "Key": key}
         url = urlsplit(
-            self._clients.requests.generate_presigned_url("get_object", arguments, ExpiresIn=URL_LIFETIME)
+            self._clients.requests.generate_presigned_url(
+                "get_object", arguments, ExpiresIn=URL_LIFETIME_SECONDS
+            )
         )
         with self._lock:
             self._urls[key] = (now, url)
-            while len(self._urls) > URLS_KEPT:
+            while len(self._urls) > MAX_CACHED_URLS:
                 self._urls.popitem(last=False)
         return url
 
     def forget(self, key: str) -> None:
+        """Remove the URL of this object from the cache."""
         with self._lock:
             self._urls.pop(key, None)
 
 
 def read_origin(address: StoreAddress) -> str:
-    """Scheme and host of the URLs that objects are read by, as the SDK builds them."""
+    """Return scheme and host of the URLs that the SDK builds for reads."""
     unsigned = replace(address, credentials=address.credentials or ("none", "none"))
     url = PresignedUrls(StoreClients(unsigned)).get("object")
     return f"{url.scheme}://{url.netloc}"
 
 
 def make_reader(clients: StoreClients) -> ObjectReader:
-    """The lean way, unless a proxy of the environment stands between: that is the SDK's business."""
+    """Return a PresignedReader, or an SdkReader if the environment configures a proxy for the store."""
     endpoint = clients.address.endpoint
     host = urlsplit(endpoint).hostname if endpoint else "amazonaws.com"
     proxied = bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host or "")
@@ -172,28 +178,28 @@ def make_reader(clients: StoreClients) -> ObjectReader:
 
 
 class _Body:
-    """The rest of an answer, of known length; the connection is kept when all of it was read."""
+    """The body of a response; returns the connection to the pool when it was read completely."""
 
     def __init__(self, connection: Connection, length: int, *, keep: bool) -> None:
         self._connection: Connection | None = connection
-        self._left = length
+        self._remaining = length
         self._keep = keep
         if not length:
             self._finish()
 
     def read(self, amount: int | None = None) -> bytes:
-        """Up to `amount` bytes, nothing after the last one or when the connection has ended."""
+        """Return up to `amount` bytes; empty at the end or if the connection was closed."""
         if self._connection is None:
             return b""
-        wanted = self._left if amount is None else min(amount, self._left)
+        wanted = self._remaining if amount is None else min(amount, self._remaining)
         data = self._connection.read(wanted)
-        self._left -= len(data)
-        if not self._left:
+        self._remaining -= len(data)
+        if not self._remaining:
             self._finish()
         return data
 
     def close(self) -> None:
-        """Let the connection go; one with bytes still to come cannot be used again."""
+        """Close the connection if unread bytes remain, since it cannot be reused then."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -209,55 +215,55 @@ class _Body:
 def _exchange(
     pool: HttpConnectionPool, url: SplitResult, headers: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Send a GET once, on a kept connection if one is still open; None as `_send_request`."""
+    """Send a GET, on an idle connection if one is open. Returns None like `_send_request`."""
     request = make_request(url.netloc, f"{url.path}?{url.query}", headers)
-    kept = pool.take()
-    if kept is not None:
+    idle = pool.take()
+    if idle is not None:
         try:
-            return _send_request(kept, request)
+            return _send_request(idle, request)
         except TimeoutError:
             raise
         except OSError:
-            # It ended while nobody looked: what follows is the first real try.
-            kept.close()
+            # The peer closed the idle connection: retry on a new one, which is the first counted attempt.
+            idle.close()
     return _send_request(pool.connect(), request)
 
 
 def _send_request(connection: Connection, request: bytes) -> dict[str, Any] | None:
-    """The answer in the SDK's shape; None when it is not 200 or 206 with a length."""
+    """Return the response in the SDK's format, or None if it is not 200 or 206 with a length."""
     try:
         status, headers = connection.send_request(request)
-        length = _length_of(headers)
+        length = _content_length(headers)
         if status not in (200, 206) or length is None:
             connection.close()
             return None
         body = _Body(connection, length, keep=headers.get("connection", "").lower() != "close")
-        return _answer(headers, length, body)
+        return _sdk_response(headers, length, body)
     except BaseException:
         connection.close()
         raise
 
 
-def _length_of(headers: Mapping[str, str]) -> int | None:
+def _content_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "")
     if "transfer-encoding" in headers or not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
         return None
     return int(text)
 
 
-def _answer(headers: Mapping[str, str], length: int, body: _Body) -> dict[str, Any]:
-    given = {
+def _sdk_response(headers: Mapping[str, str], length: int, body: _Body) -> dict[str, Any]:
+    fields = {
         "ETag": headers.get("etag"),
         "CacheControl": headers.get("cache-control"),
         "ContentEncoding": headers.get("content-encoding"),
         "ContentRange": headers.get("content-range"),
-        "LastModified": _date(headers["last-modified"]) if "last-modified" in headers else None,
+        "LastModified": _parse_http_date(headers["last-modified"]) if "last-modified" in headers else None,
     }
-    answer: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    answer: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     return {**answer, "ContentLength": length, "Body": body}
 
 
-def _headers_of(arguments: Mapping[str, Any]) -> dict[str, str]:
+def _request_headers(arguments: Mapping[str, Any]) -> dict[str, str]:
     headers = {}
     if "Range" in arguments:
         headers["Range"] = arguments["Range"]
@@ -270,11 +276,11 @@ def _headers_of(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _date(text: str) -> datetime:
+def _parse_http_date(text: str) -> datetime:
     return parsedate_to_datetime(text)
 
 
 def _ca_bundle() -> str:
-    """The certificates that the SDK would trust."""
+    """Return the path of the CA certificates that the SDK uses."""
     configured = botocore.session.get_session().get_config_variable("ca_bundle")
     return str(configured or get_cert_path(True))

@@ -175,7 +175,7 @@ def test_a_block_larger_than_the_cache_is_passed_by(folder: Path) -> None:
 
 
 def test_a_cache_that_met_too_many_blocks_begins_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_gateway.block_cache.block_files.MOST_KNOWN", 2)
+    monkeypatch.setattr("image_gateway.block_cache.block_files.MAX_KNOWN_BLOCKS", 2)
     source = Source(9 * BLOCK)
     cache = BlockCache(folder, MANY, BLOCK)
     for index in [*range(9), *range(9)]:

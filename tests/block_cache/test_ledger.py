@@ -45,7 +45,7 @@ def test_a_smaller_bound_makes_room(folder: Path) -> None:
 
 
 def test_markers_of_zeros_are_bounded_in_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_cache, "LEAST_FILES", 20)
+    monkeypatch.setattr(block_cache, "MIN_FILES", 20)
     source = Source(SIZE, zeros=frozenset(range(1000)))
     cache = BlockCache(folder, BLOCK, BLOCK)
     for index in range(50):

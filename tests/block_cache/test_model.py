@@ -35,7 +35,7 @@ class Model(RuleBasedStateMachine):
         clock = Clock()
         self.patches = [
             patch.object(block_files, "time", SimpleNamespace(time=clock.time, time_ns=clock.time_ns)),
-            patch.object(block_cache, "LEAST_FILES", MOST_FILES),
+            patch.object(block_cache, "MIN_FILES", MOST_FILES),
             patch.object(block_cache, "BYTES_PER_FILE", 1 << 40),
         ]
         for each in self.patches:

@@ -66,7 +66,7 @@ def test_a_disk_that_takes_nothing(
         assert source.read(cache, 0) == source.expected(GIVEN, 0), "what is there is served all the same"
     assert not (folder / "v1" / "incoming").exists()
     assert len(files_of(folder)) == 1
-    monkeypatch.setattr(backoff, "REST_SECONDS", 0)
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", 0)
     again = BlockCache(folder, 100 * BLOCK, BLOCK)
     assert source.read(again, 1) == source.expected(GIVEN, 1)
 
@@ -90,7 +90,7 @@ def test_those_who_waited_do_not_read_what_cannot_be_kept(
 
 
 def test_what_was_not_kept_is_not_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "REST_SECONDS", 0)
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", 0)
     source = Source(SIZE)
     cache = BlockCache(folder, 3 * BLOCK, BLOCK)
     source.read(cache, 0)
@@ -123,7 +123,7 @@ def test_it_is_told_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for index in range(5):
         Source(SIZE).read(cache, index)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "passed by: " in caplog.text
+    assert "bypassed: " in caplog.text
 
 
 def test_the_folder_vanishes(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_fill_of_another_length_is_not_kept(folder: Path) -> None:
 
 @pytest.mark.parametrize("held", ["capacity", "locks"])
 def test_nobody_waits_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch, held: str) -> None:
-    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT_SECONDS", 0.05)
     source = Source(SIZE)
     source.read(BlockCache(folder, 100 * BLOCK, BLOCK), 0)
     (taken,) = [path for path in (folder / "v1").glob(f"{held}*/**/*") if path.is_file()] or [

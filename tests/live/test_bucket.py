@@ -17,7 +17,7 @@ def test_a_missing_bucket_is_made_and_proven(environment: dict[str, str], store:
     assert "bucket exists (created)" in first.stdout
     again = run_cli(changed, "bucket", "init")
     assert again.returncode == 0
-    assert "bucket exists (it was there)" in again.stdout
+    assert "bucket exists (already exists)" in again.stdout
     s3 = StoreClients(store.address).requests
     (rule,) = s3.get_bucket_cors(Bucket=name)["CORSRules"]
     assert rule["AllowedOrigins"] == ["https://app.example.com"]

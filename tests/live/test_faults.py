@@ -267,12 +267,12 @@ def test_a_body_survives_a_store_that_is_down_for_a_moment(scene: Scene, image_i
         cut.set()
 
     scene.proxy.plan = lambda _: None if cut.is_set() else Fault("end", SIZE // 2, meanwhile=go_down)
-    failures = scene.log().count("a body could not be gone on with")
+    failures = scene.log().count("resuming the body failed")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(scene.read, image_id)
         assert cut.wait(20)
         try:
-            wait_for(lambda: scene.log().count("a body could not be gone on with") > failures)
+            wait_for(lambda: scene.log().count("resuming the body failed") > failures)
         finally:
             scene.proxy.come_back()
         seen = reading.result()

@@ -548,7 +548,7 @@ def test_a_url_serves_for_five_minutes(lean: Lean, fake: FakeStore, monkeypatch:
 
 
 def test_few_urls_are_kept(lean: Lean, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads_module, "URLS_KEPT", 3)
+    monkeypatch.setattr(reads_module, "MAX_CACHED_URLS", 3)
     signed = count_signatures(lean.clients)
     for key in ("a", "b", "c", "d", "d", "c", "b"):
         lean.read(key)
@@ -593,7 +593,7 @@ TROUBLES: dict[str, Script] = {
 def test_no_signature_gets_into_logs_or_errors(
     lean: Lean, fake: FakeStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("image_gateway.storage.body.PAUSES", (0,))
+    monkeypatch.setattr("image_gateway.storage.body.RETRY_DELAYS", (0,))
     for logger in ("image_gateway", "urllib3"):
         caplog.set_level(logging.DEBUG, logger)
     fake.answer = TROUBLES[name]

@@ -12,7 +12,7 @@ import pytest
 
 from image_gateway.protocol.ranges import Part
 from image_gateway.storage import object_reads as objects_module
-from image_gateway.storage.body import BLOCK_SIZE, PAUSES, BodyBroken, ObjectBody
+from image_gateway.storage.body import BLOCK_SIZE, RETRY_DELAYS, BodyBroken, ObjectBody
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.object_reads import OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
@@ -116,7 +116,7 @@ def test_a_cut_after_every_byte(
         assert first.headers.get("range") == (part.as_request() if part else None)
         assert again.headers["range"] == f"bytes={start + after}-{stop - 1}"
         assert again.headers["if-match"] == '"e"'
-        assert pauses == [PAUSES[0]]
+        assert pauses == [RETRY_DELAYS[0]]
 
 
 def test_a_cut_at_every_second_byte_of_one_body(
@@ -125,7 +125,7 @@ def test_a_cut_at_every_second_byte_of_one_body(
     fake.answer = in_turn(*[cut(min(2, len(OLD) - done)) for done in range(0, len(OLD), 2)])
     assert read(store.open("k")) == (OLD, False)
     assert len(fake.asked) == len(OLD) / 2
-    assert set(pauses) == {PAUSES[0]}
+    assert set(pauses) == {RETRY_DELAYS[0]}
 
 
 def test_a_black_hole_within_a_body(store: ObjectStore, fake: FakeStore) -> None:
@@ -145,17 +145,17 @@ def test_errors_use_up_the_budget(
 ) -> None:
     fake.answer = in_turn(cut(5), lambda _: Reply(error_answer(status, None)))
     assert read(store.open("k")) == (OLD[:5], True)
-    assert pauses == list(PAUSES)
+    assert pauses == list(RETRY_DELAYS)
     # Each error is asked for fast, and by the SDK to know what it means; not by the SDK's three tries.
-    assert len(fake.asked) == 1 + len(PAUSES) * 2
+    assert len(fake.asked) == 1 + len(RETRY_DELAYS) * 2
 
 
-@pytest.mark.parametrize("errors", range(1, len(PAUSES)))
+@pytest.mark.parametrize("errors", range(1, len(RETRY_DELAYS)))
 def test_errors_that_pass(store: ObjectStore, fake: FakeStore, pauses: list[float], errors: int) -> None:
     bad: Script = lambda _: Reply(error_answer(503, "SlowDown"))  # noqa: E731
     fake.answer = in_turn(cut(5), *[bad, bad] * errors, good)
     assert read(store.open("k")) == (OLD, False)
-    assert pauses == list(PAUSES[: errors + 1])
+    assert pauses == list(RETRY_DELAYS[: errors + 1])
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "NoSuchKey"), (412, "PreconditionFailed"), (416, None)])
@@ -164,7 +164,7 @@ def test_gone_or_replaced(
 ) -> None:
     fake.answer = in_turn(cut(5), lambda _: Reply(error_answer(status, code)))
     assert read(store.open("k")) == (OLD[:5], True)
-    assert (pauses, len(fake.asked)) == ([PAUSES[0]], 3)
+    assert (pauses, len(fake.asked)) == ([RETRY_DELAYS[0]], 3)
 
 
 def other(**changes: Any) -> Script:
@@ -248,34 +248,34 @@ def body_of(broken: Broken, length: int, sleep: Callable[[float], None]) -> Obje
     return ObjectBody(broken.begin(), length, broken.begin, sleep)
 
 
-@pytest.mark.parametrize("breaks", range(len(PAUSES)))
+@pytest.mark.parametrize("breaks", range(len(RETRY_DELAYS)))
 def test_so_many_breaks_in_a_row_are_gone_on_from(breaks: int) -> None:
     pauses: list[float] = []
     broken = Broken(OLD, 7, *[0] * breaks)
     assert b"".join(body_of(broken, len(OLD), pauses.append)) == OLD
     assert broken.begun == [0] + [7] * (breaks + 1)
-    assert pauses == list(PAUSES[: breaks + 1])
+    assert pauses == list(RETRY_DELAYS[: breaks + 1])
     assert broken.open == 0
 
 
 def test_one_more_breaks_the_body() -> None:
     pauses: list[float] = []
-    broken = Broken(OLD, 7, *[0] * len(PAUSES))
+    broken = Broken(OLD, 7, *[0] * len(RETRY_DELAYS))
     body = body_of(broken, len(OLD), pauses.append)
     assert next(body) == OLD[:7]
     with pytest.raises(BodyBroken, match="after 7 of 40 bytes"):
         next(body)
-    assert broken.begun == [0] + [7] * len(PAUSES)
-    assert pauses == list(PAUSES)
+    assert broken.begun == [0] + [7] * len(RETRY_DELAYS)
+    assert pauses == list(RETRY_DELAYS)
     assert broken.open == 0
 
 
 def test_every_byte_restores_the_budget() -> None:
     pauses: list[float] = []
-    stumbles = [0] * (len(PAUSES) - 1)
+    stumbles = [0] * (len(RETRY_DELAYS) - 1)
     broken = Broken(OLD, *chain.from_iterable([*stumbles, 1] for _ in OLD))
     assert b"".join(body_of(broken, len(OLD), pauses.append)) == OLD
-    assert len(pauses) == len(OLD) * len(PAUSES) - 1
+    assert len(pauses) == len(OLD) * len(RETRY_DELAYS) - 1
     assert broken.open == 0
 
 
@@ -302,7 +302,7 @@ def test_the_first_block_is_read_whole_across_breaks() -> None:
 
 @pytest.mark.parametrize("came", [0, 1, BLOCK_SIZE - 1])
 def test_a_first_block_that_never_comes_is_told_before_anything_is_sent(came: int) -> None:
-    broken = Broken(bytes(2 * BLOCK_SIZE), came, *[0] * len(PAUSES))
+    broken = Broken(bytes(2 * BLOCK_SIZE), came, *[0] * len(RETRY_DELAYS))
     body = body_of(broken, 2 * BLOCK_SIZE, lambda _: None)
     with pytest.raises(BodyBroken):
         body.begin()
