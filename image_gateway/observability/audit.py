@@ -1,4 +1,4 @@
-"""The audit log: who was let in by whom, and what admins did."""
+"""The audit log: grants and revocations of access, and actions of admins."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _log = logging.getLogger("image_gateway.audit")
 
 
 def audit(event: str, **facts: str | int | None) -> None:
-    """Note an event; `facts` hold ids, never tokens."""
+    """Log an audit event; `facts` contain ids, never tokens."""
     _log.info(event, extra={name: value for name, value in facts.items() if value is not None})

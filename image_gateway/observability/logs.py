@@ -1,4 +1,4 @@
-"""Where log lines go, and what they look like."""
+"""Configures logging and formats log lines as JSON or text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from structlog.typing import EventDict
 from image_gateway.observability.masking import mask, mask_fields
 from image_gateway.protocol.printable import escape_unprintable
 
-# The facts of a request that are a client's own words; its path is masked where it stands for the route.
-_GIVEN_BY_CLIENTS = ("request_id", "user")
-# What another formatter leaves on a record that it was given first.
-_LEFT_BEHIND = ("message", "asctime")
-# One for all lines: json.dumps with options, as structlog calls it, makes another each time.
+# Request fields that the client controls. A path is masked before, where it stands in for the route.
+_CLIENT_FIELDS = ("request_id", "user")
+# Attributes that another formatter may have set on the record.
+_FORMATTER_ATTRIBUTES = ("message", "asctime")
+# Shared: json.dumps with options, as structlog calls it, creates an encoder for each call.
 _ENCODER = json.JSONEncoder()
 
 
 def logging_config(level: str, shape: str) -> dict[str, Any]:
-    """A logging.config dictionary: one line each on stderr, libraries from warning up."""
+    """Return a logging.config dictionary: one line per record on stderr; other libraries from WARNING up."""
     handler = {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
     ours = {"level": level.upper()}
     return {
@@ -36,7 +36,7 @@ def logging_config(level: str, shape: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "image_gateway": ours,
-            # What is kept as evidence is written at every level.
+            # The audit log is written at every configured level.
             "image_gateway.audit": {"level": "DEBUG" if level == "debug" else "INFO"},
             "gunicorn.error": {**ours, "handlers": [], "propagate": True},
         },
@@ -44,45 +44,45 @@ def logging_config(level: str, shape: str) -> dict[str, Any]:
 
 
 def configure_logging(level: str, shape: str) -> None:
-    """Set logging up, unless gunicorn has done so by our configuration: its access log would end."""
+    """Configure logging, unless gunicorn has already applied our configuration: its access log would stop."""
     if not any(isinstance(handler.formatter, ProcessorFormatter) for handler in logging.root.handlers):
         logging.config.dictConfig(logging_config(level, shape))
 
 
 class _JsonLines(ProcessorFormatter):
-    """Writes a request's line in one step: the chain of processors would cost a tenth of a small read."""
+    """Formats a request's line in one step; structlog's processor chain would add a tenth to a small read."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts: dict[str, Any] | None = record.__dict__.get("request")
         if facts is None:
             return super().format(record)
-        given = {name: mask(facts[name]) for name in _GIVEN_BY_CLIENTS if name in facts}
-        return _ENCODER.encode({**_always(record, record.msg), **facts, **given})
+        masked = {name: mask(facts[name]) for name in _CLIENT_FIELDS if name in facts}
+        return _ENCODER.encode({**_standard_fields(record, record.msg), **facts, **masked})
 
 
 def make_formatter(shape: str) -> ProcessorFormatter:
-    """Records of any logger as `json` or as `text`, with their extras and context, secrets masked."""
+    """Return a formatter for records of any logger as `json` or `text`, with extras and context, masked."""
     kind = _JsonLines if shape == "json" else ProcessorFormatter
     return kind(
         processors=[
-            _describe,
+            _add_standard_fields,
             ExtraAdder(),
             merge_contextvars,
             StackInfoRenderer(),
             format_exc_info,
-            _in_order,
-            _without_secrets,
+            _standard_fields_first,
+            _mask_secrets,
             _as_json if shape == "json" else _as_text,
         ]
     )
 
 
-def _describe(_: Any, __: str, fields: EventDict) -> EventDict:
-    fields["_always"] = _always(fields["_record"], fields["event"])
+def _add_standard_fields(_: Any, __: str, fields: EventDict) -> EventDict:
+    fields["_standard_fields"] = _standard_fields(fields["_record"], fields["event"])
     return fields
 
 
-def _always(record: logging.LogRecord, event: str) -> dict[str, Any]:
+def _standard_fields(record: logging.LogRecord, event: str) -> dict[str, Any]:
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     return {
         "time": moment.replace("+00:00", "Z"),
@@ -93,19 +93,19 @@ def _always(record: logging.LogRecord, event: str) -> dict[str, Any]:
     }
 
 
-def _in_order(_: Any, __: str, fields: EventDict) -> EventDict:
-    """What every line has, first; no extra takes its place."""
-    always = fields["_always"]
+def _standard_fields_first(_: Any, __: str, fields: EventDict) -> EventDict:
+    """Put the standard fields first; extras cannot override them."""
+    standard = fields["_standard_fields"]
     fields.update(fields.pop("request", {}))
     extras = {
         name: value
         for name, value in fields.items()
-        if name not in always and name not in _LEFT_BEHIND and not name.startswith("_")
+        if name not in standard and name not in _FORMATTER_ATTRIBUTES and not name.startswith("_")
     }
-    return {**always, **extras}
+    return {**standard, **extras}
 
 
-def _without_secrets(_: Any, __: str, fields: EventDict) -> EventDict:
+def _mask_secrets(_: Any, __: str, fields: EventDict) -> EventDict:
     return mask_fields(fields)
 
 
@@ -114,7 +114,7 @@ def _as_json(_: Any, __: str, fields: EventDict) -> str:
 
 
 def _as_text(_: Any, __: str, fields: EventDict) -> str:
-    """One line for people, and tracebacks as they are used to them."""
+    """Format one readable line, followed by the traceback if there is one."""
     blocks = [
         escape_unprintable(str(fields.pop(name)), keep="\n\t")
         for name in ("exception", "stack")
@@ -124,12 +124,12 @@ def _as_text(_: Any, __: str, fields: EventDict) -> str:
         fields.pop(name) for name in ("time", "level", "logger", "pid", "event")
     )
     line = f"{time} {level.upper()} {pid} {logger}: {escape_unprintable(event)}"
-    extras = [f" {name}={_word(value)}" for name, value in fields.items()]
+    extras = [f" {name}={_format_value(value)}" for name, value in fields.items()]
     return "\n".join(["".join([line, *extras]), *blocks])
 
 
-def _word(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, str) and value and value.isprintable() and not set(value) & set(' "='):
         return value
-    # JSON leaves DEL, C1 and the characters of bidirectional text as they are.
+    # JSON does not escape DEL, C1 and bidirectional control characters.
     return escape_unprintable(json.dumps(value, ensure_ascii=False))

@@ -1,7 +1,7 @@
-"""Secrets out of text that is meant for a log; what stays tells what kind of secret was there.
+"""Masks secrets in log text; the remaining prefix shows the kind of secret.
 
-Every pattern is anchored at a literal, and what it consumed it does not give back: the time is linear in the
-text's length.
+Every pattern starts with a literal and uses possessive quantifiers, so the run time is linear in the text's
+length.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 MASKED = "[masked]"
-# Some of these words, in lower case, are in every text that any pattern below matches.
+# Every text that a pattern below matches contains one of these words in lower case.
 _HINTS = (
     "igl",
     "igs_",
@@ -40,8 +40,8 @@ _SECRET_NAME = re.compile(
 _QUOTE = r"\\?[\"']"
 _EQUALS = r"(?:=|%(?:25)*+3[Dd])"
 _GAP = r"(?:[ \t+]|%(?:25)*+20)"
-# name=value, "name": "value"; what is known to be a header or a cookie also as name: value.
-_NAMED = (
+# name=value, "name": "value"; for names of headers and cookies also name: value.
+_NAMED_SECRET = (
     r"(?:x-amz-(?:signature|credential|security-token)|key-pair-id|cloudfront-(?:policy|signature)"
     r"|imagelease[0-9a-f-]{0,64}+)"
     rf"(?:{_EQUALS}|(?:{_QUOTE})?:[ \t]*+)"
@@ -56,9 +56,9 @@ _RULES = [
         r"[^\r\n\"']++",
         _ANY_CASE,
     ),
-    # A sentence about bearer tokens is none.
+    # Do not mask prose such as "bearer token".
     re.compile(rf"(bearer{_GAP}++)(?!tokens?(?:[\s.,;:!?\"')]|\Z))[^\s\"'<>&;,]++", _ANY_CASE),
-    re.compile(rf"((?:{_NAMED})(?:{_QUOTE})?)[^\s\"'\\<>&;]++", _ANY_CASE),
+    re.compile(rf"((?:{_NAMED_SECRET})(?:{_QUOTE})?)[^\s\"'\\<>&;]++", _ANY_CASE),
     re.compile(r"(igl(?:~|%(?:25)*+7[Ee]))(?:[A-Za-z0-9_~-]|%(?:25)*+7[Ee])++"),
     re.compile(r"(igs_)[A-Za-z0-9_-]{20,}+"),
     re.compile(r"(eyJ)(?:[A-Za-z0-9_-]{8,}+|[A-Za-z0-9_-]*+(?=\.eyJ))(?:\.[A-Za-z0-9_-]++)*+"),
@@ -67,9 +67,9 @@ _RULES = [
 
 
 def mask(text: str) -> str:
-    """The text with every secret that has a known shape or name replaced; masking twice changes nothing."""
+    """Return the text with every secret of a known shape or name masked. Idempotent."""
     lowered = text.lower()
-    for hint in _HINTS:  # a generator would cost more than the search
+    for hint in _HINTS:  # a generator expression would take longer than the search
         if hint in lowered:
             break
     else:
@@ -81,12 +81,12 @@ def mask(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def names_a_secret(name: str) -> bool:
-    """Whether a header, cookie or field of this name is to be masked whatever its value."""
+    """Return whether values of this header, cookie or field name are always masked."""
     return _SECRET_NAME.search(name) is not None
 
 
 def mask_value(value: Any) -> Any:
-    """Any value as JSON can hold it, every text in it masked; what JSON does not know becomes text."""
+    """Return a JSON-compatible copy of the value with all text masked; other types are converted to text."""
     if isinstance(value, str):
         return mask(value)
     if value is None or isinstance(value, (bool, int, float)):
@@ -99,7 +99,7 @@ def mask_value(value: Any) -> Any:
 
 
 def mask_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A dictionary with its values masked, by their name or by their shape."""
+    """Return a copy of the dictionary with values masked by name or by shape."""
     return {
         name: MASKED if isinstance(value, (str, bytes)) and names_a_secret(name) else mask_value(value)
         for name, value in fields.items()

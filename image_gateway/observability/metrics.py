@@ -1,4 +1,4 @@
-"""Instruments of Prometheus, and the functions that the other layers call to count."""
+"""Prometheus metrics, and the functions by which other layers record them."""
 
 from __future__ import annotations
 
@@ -25,38 +25,40 @@ from prometheus_client.registry import Collector
 
 from image_gateway.errors import GatewayError
 
-# A series beside each counter that says when it was made: nobody asks, and processes that share have none.
+# No `_created` series: they are not used and not supported in multiprocess mode.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-# A request lasts as long as its body, so the upper ones are those of whole images.
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
-_FIRST_BYTE = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# A request lasts until the end of its body, so the upper buckets cover whole images.
+_REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
+_FIRST_BYTE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 REQUESTS = Counter(
     "image_gateway_requests",
-    "Requests whose answer has ended, on whichever way.",
+    "Finished requests, including aborted ones.",
     ["route", "method", "status"],
 )
 REQUEST_SECONDS = Histogram(
     "image_gateway_request_seconds",
-    "Time from a request's arrival to the end of its body.",
+    "Time from receiving a request to the end of the response body.",
     ["route", "method", "class"],
-    buckets=_SECONDS,
+    buckets=_REQUEST_BUCKETS,
 )
 FIRST_BYTE_SECONDS = Histogram(
     "image_gateway_first_byte_seconds",
-    "Time from a request's arrival to the first byte of its body.",
+    "Time from receiving a request to the first byte of the response body.",
     ["route"],
-    buckets=_FIRST_BYTE,
+    buckets=_FIRST_BYTE_BUCKETS,
 )
-BYTES_SENT = Counter("image_gateway_sent_bytes", "Bytes of bodies handed to clients.", ["route"])
+BYTES_SENT = Counter("image_gateway_sent_bytes", "Bytes of response bodies sent to clients.", ["route"])
 
-STORE_CALLS = Counter("image_gateway_store_calls", "Calls to the store to open a body, resumes included.")
-BODY_RESUMES = Counter("image_gateway_body_resumes", "Bodies gone on with after the store broke off.")
-BODY_GIVE_UPS = Counter("image_gateway_body_give_ups", "Bodies whose client's connection was broken.")
-STALLS = Counter("image_gateway_stalls", "Clients that were let go because they took or sent nothing.")
+STORE_CALLS = Counter(
+    "image_gateway_store_calls", "Requests to the store that open a body, including resumes."
+)
+BODY_RESUMES = Counter("image_gateway_body_resumes", "Bodies resumed after an error of the store.")
+BODY_GIVE_UPS = Counter("image_gateway_body_give_ups", "Bodies aborted because resuming failed.")
+STALLS = Counter("image_gateway_stalls", "Stalled clients that were disconnected.")
 ACTIVE_STREAMS = Gauge("image_gateway_active_streams", "Bodies being streamed.", multiprocess_mode="livesum")
-STREAMS_REFUSED = Counter("image_gateway_streams_refused", "Reads answered 503 as too many were streamed.")
+STREAMS_REFUSED = Counter("image_gateway_streams_refused", "Reads answered 503 because of the stream limits.")
 POOL_CONNECTIONS = Gauge(
     "image_gateway_pool_connections", "Connections to the store in use.", multiprocess_mode="livesum"
 )
@@ -64,8 +66,8 @@ CACHE_HITS = Counter("image_gateway_cache_hits", "Blocks served from the block c
 CACHE_MISSES = Counter("image_gateway_cache_misses", "Blocks that the block cache did not have.")
 CACHE_FILLS = Counter("image_gateway_cache_fills", "Blocks read from the store into the block cache.")
 SIGNATURES_MADE = Counter("image_gateway_signatures_made", "CloudFront signatures made.")
-SIGNATURES_REUSED = Counter("image_gateway_signatures_reused", "CloudFront signatures handed out again.")
-CACHE_EVICTIONS = Counter("image_gateway_cache_evictions", "Blocks that the block cache let go to make room.")
+SIGNATURES_REUSED = Counter("image_gateway_signatures_reused", "CloudFront signatures reused.")
+CACHE_EVICTIONS = Counter("image_gateway_cache_evictions", "Blocks evicted from the block cache.")
 CACHE_BYTES = Gauge(
     "image_gateway_cache_bytes", "Bytes of blocks in the block cache.", multiprocess_mode="mostrecent"
 )
@@ -73,12 +75,12 @@ CACHE_BYTES = Gauge(
 
 UNMATCHED = "unmatched"
 OTHER = "OTHER"
-# Clients choose methods and paths: what is not in a list of ours would make series without end.
+# Clients choose methods and paths, so only known ones become labels: the number of series must be bounded.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class _Series(NamedTuple):
-    """Where the numbers of one kind of request go."""
+    """The child metrics for one combination of labels."""
 
     requests: Counter
     seconds: Histogram
@@ -92,8 +94,10 @@ _series: dict[tuple[str, str, int], _Series] = {}
 def record_request(
     route: str | None, method: str, status: int, *, seconds: float, first_byte: float | None, sent: int
 ) -> None:
-    """Count a request that is over; `route` is its rule's template, None when it met none."""
-    series = _series.get((route or UNMATCHED, method, status)) or _resolve(route or UNMATCHED, method, status)
+    """Record a finished request; `route` is the rule's template, or None if no rule matched."""
+    series = _series.get((route or UNMATCHED, method, status)) or _create_series(
+        route or UNMATCHED, method, status
+    )
     series.requests.inc()
     series.seconds.observe(seconds)
     if sent:
@@ -102,7 +106,7 @@ def record_request(
         series.first_byte.observe(first_byte)
 
 
-def _resolve(route: str, method: str, status: int) -> _Series:
+def _create_series(route: str, method: str, status: int) -> _Series:
     known = method if method in METHODS else OTHER
     key = (route, known, status)
     if key not in _series:
@@ -115,14 +119,14 @@ def _resolve(route: str, method: str, status: int) -> _Series:
     return _series[key]
 
 
-# However many scrape.
-KEPT_SECONDS = 15
-# A scrape does not wait behind one whose question hangs.
-PATIENCE_SECONDS = 5
+# The result is cached this long, however many clients scrape.
+CACHE_SECONDS = 15
+# How long a scrape waits for another one whose query hangs.
+LOCK_TIMEOUT_SECONDS = 5
 
 
 class OpenUploads(Collector):
-    """Asks at most every 15 seconds; while the catalog does not answer only that is told."""
+    """Queries open uploads at most every 15 seconds. If the catalog fails, only `catalog_up` is exported."""
 
     def __init__(
         self, count: Callable[[], tuple[int, int]], clock: Callable[[], float] = time.monotonic
@@ -130,8 +134,8 @@ class OpenUploads(Collector):
         self._count = count
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked_at: float | None = None
-        self._answer: tuple[int, int] | None = None
+        self._queried_at: float | None = None
+        self._result: tuple[int, int] | None = None
 
     def collect(self) -> Iterable[Metric]:
         answer = self._current()
@@ -140,30 +144,32 @@ class OpenUploads(Collector):
         )
         if answer is not None:
             uploads, size = answer
-            yield GaugeMetricFamily("image_gateway_open_uploads", "Uploads that have not ended.", uploads)
-            yield GaugeMetricFamily("image_gateway_open_upload_bytes", "Bytes that they announced.", size)
+            yield GaugeMetricFamily("image_gateway_open_uploads", "Uploads in progress.", uploads)
+            yield GaugeMetricFamily(
+                "image_gateway_open_upload_bytes", "Declared bytes of uploads in progress.", size
+            )
 
     def _current(self) -> tuple[int, int] | None:
-        if self._lock.acquire(timeout=PATIENCE_SECONDS):
+        if self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             try:
-                self._ask_when_old()
+                self._refresh_if_expired()
             finally:
                 self._lock.release()
-        return self._answer
+        return self._result
 
-    def _ask_when_old(self) -> None:
+    def _refresh_if_expired(self) -> None:
         now = self._clock()
-        if self._asked_at is not None and now - self._asked_at < KEPT_SECONDS:
+        if self._queried_at is not None and now - self._queried_at < CACHE_SECONDS:
             return
-        self._asked_at = now
+        self._queried_at = now
         try:
-            self._answer = self._count()
+            self._result = self._count()
         except GatewayError:
-            self._answer = None
+            self._result = None
 
 
 def write_sweep(file: Path, results: Mapping[str, int], *, finished_at: float, seconds: float) -> None:
-    """Replace the file at once with what a sweep found, by the names of its report."""
+    """Atomically replace the file with the results of a sweep, by the field names of its report."""
     registry = CollectorRegistry()
     found = Gauge(
         "image_gateway_sweep_results", "What the last sweep found and did.", ["kind"], registry=registry
@@ -172,19 +178,19 @@ def write_sweep(file: Path, results: Mapping[str, int], *, finished_at: float, s
         found.labels(kind).set(number)
     Gauge(
         "image_gateway_sweep_finished_timestamp_seconds",
-        "When the last sweep came to its end.",
+        "When the last sweep finished.",
         registry=registry,
     ).set(finished_at)
-    Gauge("image_gateway_sweep_seconds", "How long the last sweep took.", registry=registry).set(seconds)
+    Gauge("image_gateway_sweep_seconds", "Duration of the last sweep.", registry=registry).set(seconds)
     write_to_textfile(str(file), registry)
 
 
-# nginx's own words for what its cache did ($upstream_cache_status); `-` where the gateway answered.
-_CACHE = frozenset({"HIT", "MISS", "BYPASS", "EXPIRED", "STALE", "UPDATING", "REVALIDATED"})
+# Values of nginx's $upstream_cache_status; `-` if the gateway answered.
+_CACHE_STATUSES = frozenset({"HIT", "MISS", "BYPASS", "EXPIRED", "STALE", "UPDATING", "REVALIDATED"})
 
 
 class EdgeReads(Collector):
-    """Counts reads by what nginx's cache had of their first slice, and their bytes."""
+    """Counts reads and bytes by nginx's cache status for the first slice."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -192,18 +198,18 @@ class EdgeReads(Collector):
         self._bytes: collections.Counter[str] = collections.Counter()
 
     def count(self, status: int, cache: str, sent: int) -> None:
-        """Count one read that ended with so many bytes sent."""
-        kind = cache.lower() if cache in _CACHE else "none"
+        """Count one finished read that sent `sent` bytes."""
+        kind = cache.lower() if cache in _CACHE_STATUSES else "none"
         with self._lock:
             self._reads[kind, f"{status // 100}xx"] += 1
             self._bytes[kind] += sent
 
     def collect(self) -> Iterable[Metric]:
         reads = CounterMetricFamily(
-            "image_gateway_edge_reads", "Reads of bytes that nginx answered.", labels=["cache", "class"]
+            "image_gateway_edge_reads", "Reads that nginx answered.", labels=["cache", "class"]
         )
         sent = CounterMetricFamily(
-            "image_gateway_edge_sent_bytes", "Bytes that nginx sent for them.", labels=["cache"]
+            "image_gateway_edge_sent_bytes", "Bytes that nginx sent for these reads.", labels=["cache"]
         )
         with self._lock:
             for (kind, status), number in self._reads.items():
@@ -214,7 +220,7 @@ class EdgeReads(Collector):
 
 
 class BuildInfo(Collector):
-    """A gauge that is always 1, with the versions as labels."""
+    """A gauge with the constant value 1 and the versions as labels."""
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(

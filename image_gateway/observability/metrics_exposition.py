@@ -1,4 +1,4 @@
-"""The metrics page: the numbers of all processes of this machine, summed."""
+"""The metrics page: the values of all processes on this machine, aggregated."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from image_gateway.observability.metrics_folder import shared_folder
 
 ENDED = 0
 _Value = tuple[float, float]
-# By the names of files: how two processes' values of a series, with their times, become one.
-# Other gauges are of the living only.
-KINDS: dict[str, Callable[[_Value, _Value], _Value]] = {
+# How the values of two ended processes are merged, by file name prefix. Values are (value, timestamp).
+# Other gauges exist for live processes only.
+MERGE_FUNCTIONS: dict[str, Callable[[_Value, _Value], _Value]] = {
     "counter": lambda one, other: (one[0] + other[0], 0.0),
     "histogram": lambda one, other: (one[0] + other[0], 0.0),
     "gauge_mostrecent": lambda one, other: max(one, other, key=lambda value: value[1]),
@@ -31,45 +31,45 @@ _LOCK = "lock"
 
 
 class SharedNumbers(Collector):
-    """Reads the folder; never while the files of ended workers are being put together."""
+    """Reads the metrics files of all processes, but not while the files of ended workers are being merged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
         with _locked(self._folder, fcntl.LOCK_SH):
-            # A process that starts makes its files empty first.
+            # A starting process creates its files empty.
             files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
             metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
             return list(metrics)
 
 
 def fold_ended(folder: Path, living: Collection[int]) -> None:
-    """Put the files of processes that are not `living` together: each reload leaves a set of them.
+    """Merge the files of ended processes into one per kind, because each reload leaves a set of files.
 
-    While somebody reads them they are left for the next time: what is in two files would count twice, and
-    a counter that goes down again looks like a restart.
+    Skipped while another process reads the files: a value in two files would be counted twice, and a
+    decreasing counter looks like a restart.
     """
     for file in folder.glob("gauge_live*.db"):
         if _pid_of(file) not in living:
             mark_process_dead(_pid_of(file), str(folder))  # type: ignore[no-untyped-call]
     try:
         with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            for kind in KINDS:
-                _fold(folder, kind, [f for f in folder.glob(f"{kind}_*.db") if _pid_of(f) not in living])
+            for kind in MERGE_FUNCTIONS:
+                _merge(folder, kind, [f for f in folder.glob(f"{kind}_*.db") if _pid_of(f) not in living])
     except BlockingIOError:
         return
 
 
-def _fold(folder: Path, kind: str, ended: Collection[Path]) -> None:
-    whole = folder / f"{kind}_{ENDED}.db"
-    if set(ended) <= {whole}:
+def _merge(folder: Path, kind: str, ended: Collection[Path]) -> None:
+    merged = folder / f"{kind}_{ENDED}.db"
+    if set(ended) <= {merged}:
         return
     values: dict[str, _Value] = {}
     for key, value in _read_all(ended):
-        values[key] = KINDS[kind](values[key], value) if key in values else value
-    _write(whole, values)
-    for file in set(ended) - {whole}:
+        values[key] = MERGE_FUNCTIONS[kind](values[key], value) if key in values else value
+    _write(merged, values)
+    for file in set(ended) - {merged}:
         file.unlink()
 
 
@@ -105,17 +105,19 @@ PREFIX = "image_gateway_"
 
 
 class Page(NamedTuple):
-    """A text in Prometheus's format, and its content type."""
+    """A page in Prometheus's text format, and its content type."""
 
     text: bytes
     content_type: str
 
 
 class Exposition:
-    """Renders all metrics; `count_uploads` asks the catalog for open uploads and their bytes.
+    """Renders all metrics.
 
-    Read from `folder` where workers share their numbers, from this process's memory otherwise; `more` are
-    what this process alone knows.
+    Args:
+        count_uploads: Returns the number of open uploads and their bytes from the catalog.
+        folder: Where worker processes share their metrics; None reads this process's memory.
+        more: Collectors of this process only.
     """
 
     def __init__(
@@ -133,12 +135,12 @@ class Exposition:
             self._registry.register(collector)
 
     def render(self) -> Page:
-        """The page as it is now."""
+        """Return the current page."""
         return Page(generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class OwnNumbers(Collector):
-    """The gateway's instruments in this process, without what the library adds about Python."""
+    """The gateway's metrics of this process, without the client library's own metrics about Python."""
 
     def collect(self) -> Iterable[Metric]:
         return [metric for metric in REGISTRY.collect() if metric.name.startswith(PREFIX)]

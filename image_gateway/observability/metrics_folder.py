@@ -1,6 +1,6 @@
-"""The folder through which worker processes share their numbers.
+"""The folder in which worker processes share their metrics.
 
-Importing this imports nothing of prometheus: it looks for the folder once, when it is imported itself.
+This module does not import prometheus_client, which looks for the folder once, at import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def share_numbers() -> Path:
-    """Make an empty folder for this process and those it forks; it is removed when this one ends."""
+    """Create an empty folder for this process and its forks; it is deleted when this process exits."""
     folder = Path(tempfile.mkdtemp(prefix="image-gateway-metrics-"))
     os.environ[VARIABLE] = str(folder)
     atexit.register(_remove, folder, os.getpid())
@@ -23,17 +23,17 @@ def share_numbers() -> Path:
 
 
 def keep_numbers() -> None:
-    """Let each process count in its own memory, whatever folder the environment names."""
+    """Keep metrics in the memory of each process, even if the environment names a folder."""
     os.environ.pop(VARIABLE, None)
 
 
 def shared_folder() -> Path | None:
-    """The folder, None when nothing is shared."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else None
+    """Return the folder, or None if metrics are not shared."""
+    folder = os.environ.get(VARIABLE)
+    return Path(folder) if folder else None
 
 
 def _remove(folder: Path, owner: int) -> None:
-    # A forked worker ends by the same list.
+    # Forked workers inherit the atexit handler.
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)

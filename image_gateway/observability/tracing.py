@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of requests, of their bodies and of calls to the store, exported without secrets."""
+"""OpenTelemetry spans of requests, response bodies and store calls, exported with secrets masked."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 
 from image_gateway.observability.masking import MASKED, mask, mask_value, names_a_secret
 
-# Probes say nothing, and there are many.
+# Probes and scrapes are frequent and not useful in traces.
 EXCLUDED = "/healthz?$,/readyz$,/metrics$"
 _SPAN = "image_gateway.span"
 
 
 def export_otlp() -> BatchSpanProcessor:
-    """Sends spans by OTLP over HTTP, in a thread of its own."""
+    """Return a processor that exports spans by OTLP over HTTP in a background thread."""
     return BatchSpanProcessor(MaskingExporter(OTLPSpanExporter()))
 
 
 class StoreReader(Protocol):
-    """What reads objects of the store (`storage.presigned_reader`)."""
+    """A reader of objects (see `storage.presigned_reader`)."""
 
     def get(self, key: str, arguments: Mapping[str, Any], *, once: bool = False) -> Mapping[str, Any]: ...
 
@@ -38,7 +38,7 @@ class StoreReader(Protocol):
 
 
 class Tracing:
-    """Makes spans that go through `processor`."""
+    """Creates spans that are processed by `processor`."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         self._provider = TracerProvider(resource=_describe_service())
@@ -46,30 +46,30 @@ class Tracing:
         self._tracer = self._provider.get_tracer("image_gateway")
 
     def trace_sdk(self) -> None:
-        """Make a span of every call of botocore in this process."""
+        """Trace every botocore call of this process."""
         BotocoreInstrumentor().instrument(tracer_provider=self._provider)  # type: ignore[no-untyped-call]
 
     def trace_reads(self, reads: StoreReader) -> StoreReader:
-        """Return a reader that makes a span of every read: reads do not go through botocore."""
+        """Return a reader that traces every read; reads do not go through botocore."""
         return TracedReader(reads, self._tracer)
 
     def trace_requests(self, app: Flask) -> None:
-        """Make a span of every request of the app, and another of each body that it streams."""
+        """Trace every request of the app, and every streamed body in a span of its own."""
         FlaskInstrumentor.instrument_app(  # type: ignore[no-untyped-call]
             app,
-            request_hook=_remember,
+            request_hook=_store_span,
             tracer_provider=self._provider,
             excluded_urls=EXCLUDED,
             enable_commenter=False,
         )
-        # The first of the hooks: others answer requests that would be without a span then.
+        # Run this hook first: an earlier hook that answers the request would leave it without a span.
         hooks = app.before_request_funcs[None]
         hooks.insert(0, hooks.pop())
         app.wsgi_app = BodySpans(app.wsgi_app, self._tracer)  # type: ignore[method-assign]
 
 
 class TracedReader:
-    """Each GetObject as a span, until its head is there."""
+    """Wraps a reader in spans that end when the response headers have arrived."""
 
     def __init__(self, reads: StoreReader, tracer: Tracer) -> None:
         self._reads = reads
@@ -87,7 +87,7 @@ class TracedReader:
 
 
 class BodySpans:
-    """WSGI around the app: the instrumentation's span of a request ends before its body begins."""
+    """WSGI middleware that traces bodies: the instrumentation ends a request's span before its body."""
 
     def __init__(self, app: WSGIApplication, tracer: Tracer) -> None:
         self._app = app
@@ -96,12 +96,12 @@ class BodySpans:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         streams = False
 
-        def note_answer(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+        def record_headers(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
             nonlocal streams
             streams = any(name.lower() == "accept-ranges" for name, _ in headers)
             return start_response(status, headers, exc_info)
 
-        body = self._app(environ, note_answer)
+        body = self._app(environ, record_headers)
         request_span: Span | None = environ.get(_SPAN)
         if not streams or request_span is None:
             return body
@@ -114,7 +114,7 @@ class BodySpans:
 
 
 class _TracedBody:
-    """A body whose span lasts until its end, on whichever way; spans made for it are its children."""
+    """A body whose span ends with it, also on errors; spans created while it is read are its children."""
 
     def __init__(self, body: Iterable[bytes], span: Span) -> None:
         self._body = body
@@ -170,25 +170,25 @@ def _end_with_file(body: Any, span: Span) -> None:
     body.close = close_and_end
 
 
-def _remember(span: Span, environ: WSGIEnvironment) -> None:
+def _store_span(span: Span, environ: WSGIEnvironment) -> None:
     environ[_SPAN] = span
 
 
 def _describe_service() -> Resource:
-    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
+    has_name = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
-    return Resource.create({} if named else {"service.name": "image-gateway"})
+    return Resource.create({} if has_name else {"service.name": "image-gateway"})
 
 
-# Old names and new ones of what holds a URL, or its path.
+# Old and new semantic-convention names of attributes that hold a URL or its path.
 _TARGETS = ("http.target", "url.path")
 _URLS = ("http.url", "url.full")
 _QUERY = "url.query"
 
 
 class MaskingExporter(SpanExporter):
-    """Hands spans on with their secrets masked, and without queries."""
+    """Exports spans with secrets masked and query strings removed."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -204,7 +204,7 @@ class MaskingExporter(SpanExporter):
 
 
 def mask_span(span: ReadableSpan) -> ReadableSpan:
-    """The same span with nothing secret in name, attributes, events and status."""
+    """Return a copy of the span with secrets masked in its name, attributes, events and status."""
     return ReadableSpan(
         name=mask(span.name),
         context=span.context,
@@ -222,7 +222,7 @@ def mask_span(span: ReadableSpan) -> ReadableSpan:
 
 
 def mask_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes without queries, a known route in place of its path, the rest masked."""
+    """Return masked attributes, without query strings and with the route in place of the path if known."""
     kept = {name: value for name, value in attributes.items() if name != _QUERY}
     for name in (*_TARGETS, *_URLS):
         if name in kept:
@@ -235,7 +235,7 @@ def mask_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mask_attribute(name: str, value: Any) -> Any:
-    """Headers that somebody asked for come as lists."""
+    """Captured headers are lists, so mask them by name whatever their type."""
     if names_a_secret(name) and not isinstance(value, (bool, int, float)):
         return MASKED
     return mask_value(value)

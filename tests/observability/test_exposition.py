@@ -9,7 +9,7 @@ import pytest
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import CatalogUnavailable
-from image_gateway.observability.metrics import KEPT_SECONDS, OpenUploads, write_sweep
+from image_gateway.observability.metrics import CACHE_SECONDS, OpenUploads, write_sweep
 from image_gateway.observability.metrics_exposition import Exposition
 from tests.support.numbers import parse_page, total
 from tests.support.world import World
@@ -123,19 +123,19 @@ def test_the_catalog_is_asked_once_in_a_while() -> None:
         "image_gateway_open_uploads": 1,
         "image_gateway_open_upload_bytes": 10,
     }
-    now[0] += KEPT_SECONDS - 1
+    now[0] += CACHE_SECONDS - 1
     assert (values(collector), catalog.times) == (first, 1)
     now[0] += 1
     catalog.is_away = True
     assert (values(collector), catalog.times) == ({"image_gateway_catalog_up": 0}, 2)
     assert (values(collector), catalog.times) == ({"image_gateway_catalog_up": 0}, 2)
     catalog.is_away = False
-    now[0] += KEPT_SECONDS
+    now[0] += CACHE_SECONDS
     assert values(collector)["image_gateway_open_uploads"] == 3
 
 
 def test_a_question_that_hangs_holds_up_no_other_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_gateway.observability.metrics.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("image_gateway.observability.metrics.LOCK_TIMEOUT_SECONDS", 0.01)
     collector = OpenUploads(Asked(), lambda: 0.0)
     assert collector._lock.acquire()
     assert values(collector) == {"image_gateway_catalog_up": 0}

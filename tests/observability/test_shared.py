@@ -102,13 +102,13 @@ def test_gauges_that_would_stay_for_ever_are_known() -> None:
     from prometheus_client import Gauge
 
     from image_gateway.observability import metrics as instruments
-    from image_gateway.observability.metrics_exposition import KINDS
+    from image_gateway.observability.metrics_exposition import MERGE_FUNCTIONS
 
     gauges = [value for value in vars(instruments).values() if isinstance(value, Gauge)]
     assert gauges
     for gauge in gauges:
         mode = gauge._multiprocess_mode
-        assert mode.startswith("live") or f"gauge_{mode}" in KINDS, gauge
+        assert mode.startswith("live") or f"gauge_{mode}" in MERGE_FUNCTIONS, gauge
 
 
 def test_the_folder_is_the_process_s_own_and_goes_with_it(tmp_path: Path) -> None:
