@@ -16,7 +16,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Part:
+class ByteRange:
     """Send the bytes from `start` up to but not including `stop`."""
 
     start: int
@@ -40,7 +40,7 @@ class Unsatisfiable:
     """The range cannot be satisfied: respond with 416."""
 
 
-def resolve_range(header: str | None, size: int) -> Whole | Part | Unsatisfiable:
+def resolve_range(header: str | None, size: int) -> Whole | ByteRange | Unsatisfiable:
     """Resolve a Range header against a body of `size` bytes. Never raises.
 
     A single byte range is clamped to the body. Other units are ignored (RFC 9110 §14.2). Multiple ranges and
@@ -57,13 +57,13 @@ def resolve_range(header: str | None, size: int) -> Whole | Part | Unsatisfiable
     return _resolve(match[1], match[2], size)
 
 
-def _resolve(first: str, last: str, size: int) -> Part | Unsatisfiable:
+def _resolve(first: str, last: str, size: int) -> ByteRange | Unsatisfiable:
     if not first:
         length = min(_parse_number(last), size) if last else 0
-        return Part(size - length, size) if length else Unsatisfiable()
+        return ByteRange(size - length, size) if length else Unsatisfiable()
     start = _parse_number(first)
     stop = min(_parse_number(last) + 1, size) if last else size
-    return Part(start, stop) if start < stop else Unsatisfiable()
+    return ByteRange(start, stop) if start < stop else Unsatisfiable()
 
 
 def _parse_number(digits: str) -> int:

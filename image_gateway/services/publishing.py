@@ -34,7 +34,7 @@ from image_gateway.protocol.manifest import (
     check_geometry,
 )
 from image_gateway.protocol.map_ordered import map_ordered
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.access import canonical_id
 from image_gateway.storage.body import BodyBroken
@@ -150,8 +150,8 @@ class Publishing:
         return sizes.get(record.location.manifest_key) == chunked.manifest_size and all(chunks)
 
     def _refuse_containers(self, record: ImageRecord, disk: DiskFacts) -> None:
-        head = self._read(record, disk, Part(0, min(SNIFF_LENGTH, disk.size)))
-        tail = self._read(record, disk, Part(max(0, disk.size - SNIFF_LENGTH), disk.size))
+        head = self._read(record, disk, ByteRange(0, min(SNIFF_LENGTH, disk.size)))
+        tail = self._read(record, disk, ByteRange(max(0, disk.size - SNIFF_LENGTH), disk.size))
         name = find_container_format(head, tail)
         if name:
             raise BadRequest(
@@ -210,7 +210,7 @@ class Publishing:
         there: dict[str, tuple[int, str]],
     ) -> _Chunk:
         start = geometry.start_of(index)
-        data = self._read(record, disk, Part(start, start + geometry.size_of(index)))
+        data = self._read(record, disk, ByteRange(start, start + geometry.size_of(index)))
         key = record.location.chunk_key(index, DEFAULT_INDEX_WIDTH)
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         missing = there.get(key) != (len(data), f'"{md5}"')
@@ -218,10 +218,10 @@ class Publishing:
             self._put(key, data, "application/octet-stream")
         return _Chunk(data, ChunkFacts(len(data), hashlib.sha256(data).hexdigest()), missing)
 
-    def _read(self, record: ImageRecord, disk: DiskFacts, part: Part) -> bytes:
+    def _read(self, record: ImageRecord, disk: DiskFacts, part: ByteRange) -> bytes:
         try:
             return self._store.open(
-                record.location.disk_key, part=part, pin=Pin(etag=disk.etag)
+                record.location.disk_key, byte_range=part, pin=Pin(etag=disk.etag)
             ).body.read_all()
         except (ObjectMissing, ObjectChanged) as error:
             raise StoreError("the image's object vanished or was replaced in the store") from error

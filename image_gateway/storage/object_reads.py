@@ -14,7 +14,7 @@ from typing import Any
 from image_gateway.errors import ObjectChanged, StoreError
 from image_gateway.observability.metrics import STORE_CALLS
 from image_gateway.protocol.preconditions import quoted
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.body import ObjectBody, ReadableStream
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.errors import STORE_ERRORS, translate_error, translate_errors
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What the store says of an object: size in bytes, quoted ETag, aware UTC date of whole seconds."""
+    """Size in bytes, quoted ETag, and aware UTC date of whole seconds of an object."""
 
     size: int
     etag: str
@@ -35,7 +35,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Pin:
-    """The version a read is tied to: its ETag, or the latest date it may have been written."""
+    """The version that a read is tied to: an ETag, or the latest date of writing."""
 
     etag: str | None = None
     unmodified_since: datetime | None = None
@@ -79,19 +79,19 @@ class ObjectReads:
         url = self._reads.sign(key)
         return f"{url.path}?{url.query}"
 
-    def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
-        """Begin to read an object, or one part of it, of the pinned version.
+    def open(self, key: str, *, byte_range: ByteRange | None = None, pin: Pin | None = None) -> OpenObject:
+        """Open an object, or one range of it, at the pinned version.
 
         Raises ObjectMissing, and ObjectChanged when the object is not the pinned version: a store may not
         know If-Match, so what each answer says of the version is compared as well. A ranged answer without
         the right Content-Range, or any without a length or with an encoding, is a StoreError.
         """
-        info, stream = self._get(key, part, pin or Pin())
-        start, length = (part.start, part.length) if part else (0, info.size)
+        info, stream = self._get(key, byte_range, pin or Pin())
+        start, length = (byte_range.start, byte_range.length) if byte_range else (0, info.size)
         version = replace(pin or Pin(), etag=info.etag)
 
         def reopen(sent: int) -> ReadableStream:
-            again, rest = self._get(key, Part(start + sent, start + length), version, once=True)
+            again, rest = self._get(key, ByteRange(start + sent, start + length), version, once=True)
             if again.size != info.size:
                 rest.close()
                 raise ObjectChanged(key)
@@ -100,10 +100,10 @@ class ObjectReads:
         return OpenObject(info, ObjectBody(stream, length, reopen))
 
     def _get(
-        self, key: str, part: Part | None, pin: Pin, *, once: bool = False
+        self, key: str, byte_range: ByteRange | None, pin: Pin, *, once: bool = False
     ) -> tuple[ObjectInfo, ReadableStream]:
         """One call to the store: the object's facts, and the checked answer's stream."""
-        arguments: dict[str, Any] = {"Range": part.as_request()} if part else {}
+        arguments: dict[str, Any] = {"Range": byte_range.as_request()} if byte_range else {}
         STORE_CALLS.inc()
         try:
             answer = self._reads.get(key, {**arguments, **pin.as_arguments()}, once=once)
@@ -112,7 +112,7 @@ class ObjectReads:
         try:
             _check_encoding(answer)
             _check_length(answer)
-            size = _check_range(answer, part) if part else answer["ContentLength"]
+            size = _check_range(answer, byte_range) if byte_range else answer["ContentLength"]
             info = _info(answer, size)
             if not pin.holds_for(info):
                 raise ObjectChanged(key)
@@ -151,11 +151,15 @@ def _check_length(answer: Mapping[str, Any]) -> None:
         raise StoreError("the store's answer does not say how long it is")
 
 
-def _check_range(answer: Mapping[str, Any], part: Part) -> int:
-    """Return the object's size from Content-Range; StoreError unless exactly `part` was answered."""
+def _check_range(answer: Mapping[str, Any], wanted: ByteRange) -> int:
+    """Return the object's size from Content-Range; StoreError unless exactly `wanted` was answered."""
     unit, _, size = str(answer.get("ContentRange", "")).partition("/")
-    expected, _, _ = part.as_content_range(0).partition("/")
-    if unit != expected or not (size.isascii() and size.isdigit()) or answer["ContentLength"] != part.length:
+    expected, _, _ = wanted.as_content_range(0).partition("/")
+    if (
+        unit != expected
+        or not (size.isascii() and size.isdigit())
+        or answer["ContentLength"] != wanted.length
+    ):
         _log.error("asked for %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
         raise StoreError("the store did not answer the range that was asked for")
     return int(size)

@@ -6,49 +6,49 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
+from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 
 SIZE = 1000
-ZERO_TO_NINE = Part(0, 10)
+ZERO_TO_NINE = ByteRange(0, 10)
 NINES = "9" * 5000
 ZEROS = "0" * 5000
 unhurried = settings(deadline=None)
 
 
-def case(header: str | None, expected: Whole | Part | Unsatisfiable, name: str | None = None) -> object:
+def case(header: str | None, expected: Whole | ByteRange | Unsatisfiable, name: str | None = None) -> object:
     return pytest.param(header, expected, id=name or repr(header))
 
 
 SATISFIED = [
-    case("bytes=0-0", Part(0, 1)),
+    case("bytes=0-0", ByteRange(0, 1)),
     case("bytes=0-9", ZERO_TO_NINE),
-    case("bytes=10-19", Part(10, 20)),
-    case("bytes=998-998", Part(998, 999)),
-    case("bytes=0-998", Part(0, 999)),
-    case("bytes=0-999", Part(0, SIZE)),
-    case("bytes=999-999", Part(999, SIZE)),
-    case("bytes=0-", Part(0, SIZE)),
-    case("bytes=1-", Part(1, SIZE)),
-    case("bytes=999-", Part(999, SIZE)),
+    case("bytes=10-19", ByteRange(10, 20)),
+    case("bytes=998-998", ByteRange(998, 999)),
+    case("bytes=0-998", ByteRange(0, 999)),
+    case("bytes=0-999", ByteRange(0, SIZE)),
+    case("bytes=999-999", ByteRange(999, SIZE)),
+    case("bytes=0-", ByteRange(0, SIZE)),
+    case("bytes=1-", ByteRange(1, SIZE)),
+    case("bytes=999-", ByteRange(999, SIZE)),
     case("bytes=00000-0009", ZERO_TO_NINE),
 ]
 CLAMPED = [
-    case("bytes=0-1000", Part(0, SIZE)),
-    case("bytes=990-1001", Part(990, SIZE)),
-    case("bytes=990-18446744073709551615", Part(990, SIZE), "2**64-1"),
-    case("bytes=990-99999999999999999999", Part(990, SIZE), "20 digits"),
-    case("bytes=990-100000000000000000000", Part(990, SIZE), "21 digits"),
-    case(f"bytes=990-{NINES}", Part(990, SIZE), "last of 5000 digits"),
-    case(f"bytes={ZEROS}10-{ZEROS}19", Part(10, 20), "5000 leading zeros"),
+    case("bytes=0-1000", ByteRange(0, SIZE)),
+    case("bytes=990-1001", ByteRange(990, SIZE)),
+    case("bytes=990-18446744073709551615", ByteRange(990, SIZE), "2**64-1"),
+    case("bytes=990-99999999999999999999", ByteRange(990, SIZE), "20 digits"),
+    case("bytes=990-100000000000000000000", ByteRange(990, SIZE), "21 digits"),
+    case(f"bytes=990-{NINES}", ByteRange(990, SIZE), "last of 5000 digits"),
+    case(f"bytes={ZEROS}10-{ZEROS}19", ByteRange(10, 20), "5000 leading zeros"),
 ]
 SUFFIXES = [
-    case("bytes=-1", Part(999, SIZE)),
-    case("bytes=-10", Part(990, SIZE)),
-    case("bytes=-999", Part(1, SIZE)),
-    case("bytes=-1000", Part(0, SIZE)),
-    case("bytes=-1001", Part(0, SIZE)),
-    case(f"bytes=-{NINES}", Part(0, SIZE), "suffix of 5000 digits"),
-    case(f"bytes=-{ZEROS}5", Part(995, SIZE), "suffix with 5000 leading zeros"),
+    case("bytes=-1", ByteRange(999, SIZE)),
+    case("bytes=-10", ByteRange(990, SIZE)),
+    case("bytes=-999", ByteRange(1, SIZE)),
+    case("bytes=-1000", ByteRange(0, SIZE)),
+    case("bytes=-1001", ByteRange(0, SIZE)),
+    case(f"bytes=-{NINES}", ByteRange(0, SIZE), "suffix of 5000 digits"),
+    case(f"bytes=-{ZEROS}5", ByteRange(995, SIZE), "suffix with 5000 leading zeros"),
 ]
 UNSATISFIABLE = [
     case("bytes=1000-", Unsatisfiable()),
@@ -120,7 +120,7 @@ TOLERATED = [
     case("bytes =0-9", ZERO_TO_NINE),
     case("bytes= 0-9", ZERO_TO_NINE),
     case("bytes\t=\t0-9", ZERO_TO_NINE),
-    case(" \t BYTES \t = \t -10 \t ", Part(990, SIZE)),
+    case(" \t BYTES \t = \t -10 \t ", ByteRange(990, SIZE)),
 ]
 
 
@@ -149,17 +149,17 @@ def test_an_empty_body_has_no_part(header: str | None, expected: object) -> None
 
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-2", f"bytes=0-{NINES}"])
 def test_a_body_of_one_byte(header: str) -> None:
-    assert resolve_range(header, 1) == Part(0, 1)
+    assert resolve_range(header, 1) == ByteRange(0, 1)
 
 
 def test_the_last_byte_of_the_largest_object() -> None:
     size = 5 * 1024**4
-    assert resolve_range(f"bytes={size - 1}-", size) == Part(size - 1, size)
+    assert resolve_range(f"bytes={size - 1}-", size) == ByteRange(size - 1, size)
     assert resolve_range(f"bytes={size}-", size) == Unsatisfiable()
 
 
 def test_a_part_describes_itself() -> None:
-    part = Part(10, 20)
+    part = ByteRange(10, 20)
     assert part.length == 10
     assert part.as_request() == "bytes=10-19"
     assert part.as_content_range(SIZE) == "bytes 10-19/1000"
@@ -177,7 +177,7 @@ well_formed = st.builds("bytes={}-{}".format, numbers, numbers)
 @example(header="bytes=\ud800-", size=1)
 def test_any_part_lies_within_the_body(header: str, size: int) -> None:
     asked = resolve_range(header, size)
-    if isinstance(asked, Part):
+    if isinstance(asked, ByteRange):
         assert 0 <= asked.start < asked.stop <= size
         assert asked.length == asked.stop - asked.start
     else:
@@ -188,7 +188,7 @@ def test_any_part_lies_within_the_body(header: str, size: int) -> None:
 @given(size=st.integers(1, 5 * 1024**4), data=st.data())
 def test_a_part_asked_for_again_is_the_same_part(size: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, size - 1))
-    part = Part(start, data.draw(st.integers(start + 1, size)))
+    part = ByteRange(start, data.draw(st.integers(start + 1, size)))
     assert resolve_range(part.as_request(), size) == part
 
 
@@ -198,4 +198,4 @@ def test_a_range_is_the_slice_it_names(first: int, last: int, size: int) -> None
     body = bytes(size)
     wanted = body[first : last + 1] if first <= last else b""
     asked = resolve_range(f"bytes={first}-{last}", size)
-    assert (asked.length if isinstance(asked, Part) else 0) == len(wanted)
+    assert (asked.length if isinstance(asked, ByteRange) else 0) == len(wanted)

@@ -17,7 +17,7 @@ from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import DiskFacts
 from image_gateway.errors import ObjectChanged, ObjectMissing
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.settings import load_settings
 from image_gateway.storage.body import ObjectBody
 from image_gateway.storage.client import StoreAddress, StoreClients
@@ -52,11 +52,12 @@ class MemoryStore(ObjectStore):
         modified = datetime.fromtimestamp(entity.modified, UTC)
         return ObjectInfo(len(entity.data), entity.etag, modified, None)
 
-    def open(self, key: str, *, part: Part | None = None, pin: Pin | None = None) -> OpenObject:
+    def open(self, key: str, *, byte_range: ByteRange | None = None, pin: Pin | None = None) -> OpenObject:
         info = self.head(key)
         if pin and not pin.holds_for(info):
             raise ObjectChanged(key)
-        data = self.objects[key].data[part.start : part.stop] if part else self.objects[key].data
+        whole = self.objects[key].data
+        data = whole[byte_range.start : byte_range.stop] if byte_range else whole
         return OpenObject(info, ObjectBody(io.BytesIO(data), len(data)))
 
 

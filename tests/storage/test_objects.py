@@ -26,7 +26,7 @@ from image_gateway.errors import (
     UploadMissing,
 )
 from image_gateway.protocol.parts import ClaimedPart
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
@@ -55,7 +55,7 @@ def stub(unmocked: StoreClients) -> Iterator[Stubber]:
 
 CALLS = {
     "head_object": lambda store: store.head("k"),
-    "get_object": lambda store: store.open("k", part=Part(0, 1), pin=Pin(etag='"e"')),
+    "get_object": lambda store: store.open("k", byte_range=ByteRange(0, 1), pin=Pin(etag='"e"')),
     "list_parts": lambda store: store.list_parts("k", "u"),
     "complete_multipart_upload": lambda store: store.complete_upload("k", "u", [ClaimedPart(1, "e")]),
     "put_object": lambda store: store.put("k", b"", content_type="a/b", cache_control="no-store"),
@@ -152,7 +152,7 @@ def ranged_answer(stream: CountedStream, length: int, **changes: Any) -> dict[st
 def test_a_ranged_read_is_pinned_and_tells_the_whole_size(store: ObjectStore, stub: Stubber) -> None:
     expected = {"Bucket": "images", "Key": "k", "Range": "bytes=10-14", "IfMatch": '"e"'}
     stub.add_response("get_object", ranged_answer(CountedStream(b"hello"), 5), expected)
-    opened = store.open("k", part=Part(10, 15), pin=Pin(etag='"e"'))
+    opened = store.open("k", byte_range=ByteRange(10, 15), pin=Pin(etag='"e"'))
     assert opened.info.size == 100
     assert opened.body.read_all() == b"hello"
 
@@ -179,7 +179,7 @@ def test_an_odd_ranged_answer_is_refused_and_closed(
     stream = CountedStream(b"hello" * 20)
     stub.add_response("get_object", ranged_answer(stream, 5, **changes))
     with pytest.raises(StoreError):
-        store.open("k", part=Part(10, 15))
+        store.open("k", byte_range=ByteRange(10, 15))
     assert stream.closed_by_us
 
 

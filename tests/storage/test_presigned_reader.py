@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from image_gateway.errors import GatewayError, ObjectChanged, ObjectMissing, StoreError, StoreUnavailable
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage import presigned_reader as reads_module
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.http_pool import MAX_HEAD
@@ -86,8 +86,8 @@ class Lean:
         self.reads = PresignedReader(clients, sleep=self.pauses.append)
         self.store = ObjectStore(clients, self.reads)
 
-    def read(self, key: str = "k", part: Part | None = None) -> bytes:
-        return self.store.open(key, part=part).body.read_all()
+    def read(self, key: str = "k", part: ByteRange | None = None) -> bytes:
+        return self.store.open(key, byte_range=part).body.read_all()
 
     def close_kept(self) -> int:
         """Close the connections that are kept, and say how many there were."""
@@ -153,7 +153,7 @@ def either(
 def test_facts(either: ObjectStore, fake: FakeStore, code: str, status: int, fact: type[Exception]) -> None:
     fake.answer = saying(error_answer(status, code))
     with pytest.raises(fact) as caught:
-        either.open("k", part=Part(0, 1), pin=Pin(etag='"e"'))
+        either.open("k", byte_range=ByteRange(0, 1), pin=Pin(etag='"e"'))
     assert type(caught.value) is fact
 
 
@@ -208,7 +208,7 @@ def test_an_odd_ranged_answer_is_refused(
 ) -> None:
     fake.answer = lambda asked: Reply(object_answer(asked, DATA, **changes))
     with pytest.raises(StoreError):
-        either.open("k", part=Part(10, 15))
+        either.open("k", byte_range=ByteRange(10, 15))
 
 
 def test_a_whole_answer_to_a_ranged_read_is_refused(either: ObjectStore, fake: FakeStore) -> None:
@@ -217,7 +217,7 @@ def test_a_whole_answer_to_a_ranged_read_is_refused(either: ObjectStore, fake: F
 
     fake.answer = whole
     with pytest.raises(StoreError):
-        either.open("k", part=Part(10, 15))
+        either.open("k", byte_range=ByteRange(10, 15))
 
 
 def test_more_than_the_range_is_refused(either: ObjectStore, fake: FakeStore) -> None:
@@ -227,13 +227,13 @@ def test_more_than_the_range_is_refused(either: ObjectStore, fake: FakeStore) ->
 
     fake.answer = more
     with pytest.raises(StoreError):
-        either.open("k", part=Part(10, 15))
+        either.open("k", byte_range=ByteRange(10, 15))
 
 
-@pytest.mark.parametrize("part", [None, Part(0, 1), Part(100, 5000), Part(10239, 10240)], ids=str)
-def test_good_answers(either: ObjectStore, fake: FakeStore, part: Part | None) -> None:
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_good_answers(either: ObjectStore, fake: FakeStore, part: ByteRange | None) -> None:
     fake.answer = lambda asked: Reply(object_answer(asked, DATA, cache_control="no-store"))
-    opened = either.open("k", part=part)
+    opened = either.open("k", byte_range=part)
     assert opened.body.read_all() == (DATA[part.start : part.stop] if part else DATA)
     assert (opened.info.size, opened.info.etag, opened.info.cache_control) == (len(DATA), '"e"', "no-store")
     assert opened.info.last_modified == datetime(2026, 11, 22, tzinfo=UTC)
@@ -243,7 +243,7 @@ def test_the_conditions_are_sent(either: ObjectStore, fake: FakeStore) -> None:
     since = datetime(2026, 11, 22, 19, 0, 1, tzinfo=UTC)
     pin = Pin(etag='"a-1"', unmodified_since=since.astimezone())
     fake.answer = lambda asked: Reply(object_answer(asked, DATA, etag='"a-1"'))
-    either.open("some/key", part=Part(5, 9), pin=pin).body.close()
+    either.open("some/key", byte_range=ByteRange(5, 9), pin=pin).body.close()
     (asked,) = fake.asked
     assert asked.path == "/images/some/key"
     assert asked.headers["host"] == f"127.0.0.1:{fake.port}"
@@ -348,7 +348,7 @@ def test_a_second_refusal_is_an_error(lean: Lean, fake: FakeStore) -> None:
 
 def test_a_connection_is_used_again(lean: Lean, fake: FakeStore) -> None:
     for _ in range(5):
-        assert lean.read(part=Part(0, 9)) == DATA[:9]
+        assert lean.read(byte_range=ByteRange(0, 9)) == DATA[:9]
         assert lean.read() == DATA
     assert fake.accepted == 1
 
@@ -444,7 +444,7 @@ def test_many_threads(fake: FakeStore) -> None:
     def read(_: int) -> int:
         wrong = 0
         for start, stop in parts:
-            wrong += lean.read(part=Part(start, stop)) != DATA[start:stop]
+            wrong += lean.read(byte_range=ByteRange(start, stop)) != DATA[start:stop]
         return wrong
 
     with ThreadPoolExecutor(32) as pool:
@@ -536,7 +536,7 @@ def test_a_url_serves_for_five_minutes(lean: Lean, fake: FakeStore, monkeypatch:
     monkeypatch.setattr(reads_module, "time", SimpleNamespace(monotonic=lambda: now))
     signed = count_signatures(lean.clients)
     for now in (1000.0, 1001.0, 1299.9):
-        lean.read("a", part=Part(0, int(now) - 999))
+        lean.read("a", byte_range=ByteRange(0, int(now) - 999))
     assert signed == ["a"]
     assert len({asked.target for asked in fake.asked}) == 1
     assert int(fake.asked[0].query["X-Amz-Expires"]) >= 2 * 300
@@ -598,7 +598,7 @@ def test_no_signature_gets_into_logs_or_errors(
         caplog.set_level(logging.DEBUG, logger)
     fake.answer = TROUBLES[name]
     with pytest.raises(Exception) as caught:  # noqa: PT011  # whichever it is
-        lean.read(part=Part(0, len(DATA)))
+        lean.read(byte_range=ByteRange(0, len(DATA)))
     signature = fake.asked[0].query["X-Amz-Signature"]
     told = [caplog.text, repr(lean.reads), repr(lean.store), repr(lean.reads._pools)]
     error: BaseException | None = caught.value
@@ -648,7 +648,7 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         connections = store.accepted
         for _ in range(5):
             assert lean.read() == DATA
-            assert lean.read(part=Part(5, 50)) == DATA[5:50]
+            assert lean.read(byte_range=ByteRange(5, 50)) == DATA[5:50]
         assert store.accepted == connections + 1
         store.hang_up()
         assert lean.read() == DATA

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage import object_reads as objects_module
 from image_gateway.storage.body import BLOCK_SIZE, RETRY_DELAYS, BodyBroken, ObjectBody
 from image_gateway.storage.client import StoreAddress, StoreClients
@@ -99,16 +99,16 @@ def read(opened: OpenObject) -> tuple[bytes, bool]:
 
 
 @pytest.mark.parametrize("then", ENDS)
-@pytest.mark.parametrize("part", [None, Part(7, 31)], ids=str)
+@pytest.mark.parametrize("part", [None, ByteRange(7, 31)], ids=str)
 def test_a_cut_after_every_byte(
-    store: ObjectStore, fake: FakeStore, pauses: list[float], part: Part | None, then: str
+    store: ObjectStore, fake: FakeStore, pauses: list[float], part: ByteRange | None, then: str
 ) -> None:
     start, stop = (part.start, part.stop) if part else (0, len(OLD))
     for after in range(stop - start):
         fake.answer = in_turn(cut(after, then), good)
         fake.asked.clear()
         pauses.clear()
-        assert read(store.open("k", part=part)) == (OLD[start:stop], False), after
+        assert read(store.open("k", byte_range=part)) == (OLD[start:stop], False), after
         if then == "reset":
             # It may throw away what had come, the head included.
             continue
@@ -136,7 +136,7 @@ def test_a_black_hole_within_a_body(store: ObjectStore, fake: FakeStore) -> None
 
 def test_a_stream_that_goes_on_too_long_ends_at_its_length(store: ObjectStore, fake: FakeStore) -> None:
     fake.answer = lambda asked: Reply(object_answer(asked, OLD) + b"more", "close")
-    assert read(store.open("k", part=Part(3, 9))) == (OLD[3:9], False)
+    assert read(store.open("k", byte_range=ByteRange(3, 9))) == (OLD[3:9], False)
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 503])

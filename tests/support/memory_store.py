@@ -92,13 +92,13 @@ class MemoryStore:
         with self._lock:
             return self._info(key)
 
-    def open(self, key: str, *, part: object = None, pin: Pin | None = None) -> OpenObject:
+    def open(self, key: str, *, byte_range: object = None, pin: Pin | None = None) -> OpenObject:
         self._pause()
         with self._lock:
             info = self._info(key)
             data = self._objects[key][0]
-        if part is not None:
-            data = data[part.start : part.stop]  # type: ignore[attr-defined]
+        if byte_range is not None:
+            data = data[byte_range.start : byte_range.stop]  # type: ignore[attr-defined]
         return OpenObject(info, _Body(data))  # type: ignore[arg-type]
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:

@@ -75,9 +75,9 @@ def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False
     if answer.status == 416:
         headers["Content-Range"] = f"bytes */{size}"
         headers["Content-Length"] = "0"
-    elif answer.part is not None:
-        headers["Content-Range"] = answer.part.as_content_range(size)
-        headers["Content-Length"] = str(answer.part.length)
+    elif answer.byte_range is not None:
+        headers["Content-Range"] = answer.byte_range.as_content_range(size)
+        headers["Content-Length"] = str(answer.byte_range.length)
     elif answer.status == 200:
         headers["Content-Length"] = str(size)
     return BytesResponse(_body_of(answer), answer.status, headers, direct_passthrough=True)

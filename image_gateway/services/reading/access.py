@@ -1,4 +1,4 @@
-"""Finds an image for a caller who may do what is asked, by the one table of permissions."""
+"""Permissions: finds an image for a caller who may perform an action on it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ _Value = TypeVar("_Value")
 
 
 class Access:
-    """Lets callers have images; with `hide_foreign` an image of others looks like none.
+    """Finds images that callers may use.
 
-    Who could read an image a moment ago may go on for `remember` seconds without the catalog being asked.
+    A permission to read is cached for `remember` seconds. With `hide_foreign` an image that the caller may
+    not see is reported as missing.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class Access:
         self._clock = clock
 
     def find(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
-        """Return an image with which the caller may do this.
+        """Return an image on which the caller may perform the action.
 
-        NotFound when there is none; Unauthenticated when nobody asks; Forbidden when others may do it, or
-        the caller's lease is for something else.
+        Raises:
+            NotFound: There is no such image, or it was deleted.
+            Unauthenticated: The caller sent no credentials.
+            Forbidden: The caller may not do this, or the lease is for something else.
         """
         if caller.lease is not None:
             return self._find_leased(image_id, caller.lease, action)
@@ -82,7 +85,7 @@ class Access:
         return record
 
     def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
-        """As `find`, but a deleted image is found by its owner and by admins."""
+        """Like `find`, but owners and admins find deleted images too."""
         record = self.look_up(image_id)
         deleted = record is not None and record.state is ImageState.DELETED
         if record is not None and deleted and (caller.user == record.owner or caller.admin):
@@ -92,12 +95,12 @@ class Access:
     def find_readable(
         self, image_id: str, caller: Caller, action: Action = Action.READ
     ) -> tuple[ImageRecord, DiskFacts]:
-        """Return an image as `find`, and its disk; InvalidState while it is not complete."""
+        """Return an image like `find`, and its disk; raises InvalidState while it is not complete."""
         record = self.find(image_id, caller, action)
         return record, disk_of(record)
 
     def find_for_reading(self, image_id: str, caller: Caller) -> tuple[ImageRecord, DiskFacts]:
-        """Return an image to read bytes of as `find_readable`, maybe as it was a moment ago."""
+        """Like `find_readable`, but may return a cached record and permission."""
         image_id = canonical_id(image_id) or ""
         reader = _reader_of(image_id, caller)
         recent = self._readers.get(reader)
@@ -108,21 +111,21 @@ class Access:
         return self._readers.put(reader, found, at_most=seconds) if seconds > 0 else found
 
     def seconds_to_remember(self, caller: Caller) -> float:
-        """How long a caller who may read now may go on without the catalog being asked; 0 for not at all."""
+        """Return for how many seconds the caller's permission may be cached; 0 for not at all."""
         if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
             # Each of an admin's reads is to stand in the audit log.
             return 0
         return max(0.0, min(self._remember, self.seconds_left(caller)))
 
     def seconds_left(self, caller: Caller) -> float:
-        """How long the caller's lease holds; for ever without one."""
+        """Return the seconds until the caller's lease expires; infinity without a lease."""
         return math.inf if caller.lease is None else remaining_of(caller.lease, self._clock)
 
     def may_still_read(self, record: ImageRecord, caller: Caller) -> bool:
-        """Whether a body that this caller began to read may go on; the catalog is asked each time.
+        """Return whether a body that this caller began to read may be continued; always asks the catalog.
 
-        False when the image was deleted, or what the caller reads by was taken back. A lease that only lapsed
-        meanwhile does not matter: like CloudFront, the gateway looks at lifetimes when a request begins.
+        Returns False when the image was deleted or the permission was revoked. An expired lease does not end
+        a body: like CloudFront, the gateway checks lifetimes when a request begins.
         """
         current = self._catalog.find(record.image_id)
         if current is None or current.state is ImageState.DELETED or current.version != record.version:
@@ -137,12 +140,12 @@ class Access:
         return Action.READ in PERMISSIONS[role]
 
     def look_up(self, image_id: str) -> ImageRecord | None:
-        """Return the record that an id from a client names, whoever asks."""
+        """Return the record for an id from a client, without a permission check."""
         canonical = canonical_id(image_id)
         return self._catalog.find(canonical) if canonical else None
 
     def role_of(self, caller: Caller, record: ImageRecord) -> Role:
-        """What a caller without a lease is to an image. Shares hold unless the image is private."""
+        """Return the role of a caller without a lease. Shares count unless the image is private."""
         if caller.user is not None and caller.user == record.owner:
             return Role.OWNER
         if caller.admin:
@@ -155,7 +158,7 @@ class Access:
         return Role.ANYONE if record.visibility is Visibility.PUBLIC else Role.STRANGER
 
     def role_of_holder(self, holder: Holder, record: ImageRecord) -> Role:
-        """What the holder of a lease is to an image now; links hold unless the image is private."""
+        """Return the current role of the holder of a lease; links count unless the image is private."""
         if holder.kind is not HolderKind.LINK:
             return self.role_of(_caller_of(holder), record)
         link = self._shares.find_link(holder.name)
@@ -202,23 +205,23 @@ class Access:
 
 
 def canonical_id(text: str) -> str | None:
-    """The id in the one form that the gateway gives out and stores; None for what is no id.
+    """Return an id in lower case, as it is stored; None if it is not a UUID.
 
-    UUIDs are read in either case (RFC 9562 §4): look-ups and writes take what this returns, or a record's id.
+    UUIDs are case-insensitive on input (RFC 9562 §4): use the result, or a record's id, in all look-ups.
     """
     lowered = text.lower()
     return lowered if _UUID.fullmatch(lowered) else None
 
 
 def disk_of(record: ImageRecord) -> DiskFacts:
-    """The disk of a complete image; InvalidState while it is not complete."""
+    """Return the disk of a complete image; raises InvalidState while it is not complete."""
     if record.state is not ImageState.COMPLETE or record.disk is None:
         raise InvalidState(f"the image is not readable: its state is {record.state.value}")
     return record.disk
 
 
 def holder_of(caller: Caller, role: Role) -> Holder:
-    """On whose behalf a lease of this caller holds."""
+    """Return the holder to record in a lease of this caller."""
     if caller.user is None:
         return Holder(HolderKind.ANYONE)
     return Holder(HolderKind.ADMIN if role is Role.ADMIN else HolderKind.USER, caller.user)

@@ -1,4 +1,4 @@
-"""Bodies from the block cache, filled from the store block by block."""
+"""Bodies read from the block cache, which is filled from the store block by block."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import BinaryIO
 from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.block_cache.block_files import Block
 from image_gateway.errors import GatewayError, StoreFact, StoreUnavailable
-from image_gateway.protocol.ranges import Part
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
-# What is handed to the server at once; a stalled reader is noticed for each.
+# Bytes handed to the server at once; a stalled client is detected after each.
 SEND_SIZE = 1024 * 1024
 
 
 class BlockCacheReader:
-    """Reads parts of objects by way of the block cache."""
+    """Reads byte ranges of objects through the block cache."""
 
     def __init__(self, store: ObjectStore, cache: BlockCache) -> None:
         self._store = store
         self._cache = cache
 
     def open(
-        self, key: str, size: int, part: Part, pin: Pin, version: str, image_id: str
+        self, key: str, size: int, wanted: ByteRange, pin: Pin, version: str, image_id: str
     ) -> CachedBody | None:
-        """A body of this part, its first block at hand; None when the cache cannot be used now.
+        """Return a body of this range with its first block open; None when the cache cannot be used now.
 
-        Raises what the store raises for the first block, ObjectChanged and ObjectMissing among it.
+        Raises the store's errors for the first block, such as ObjectChanged and ObjectMissing.
         """
-        body = CachedBody(self, key, size, part, pin, version, image_id)
+        body = CachedBody(self, key, size, wanted, pin, version, image_id)
         return body if body.begin() else None
 
     def block(self, body: CachedBody, index: int) -> Block | None:
-        """A block of the body's object, from the cache or filled now."""
+        """Return a block of the body's object from the cache, or read it from the store."""
         return self._cache.open(
             body.version,
             body.size,
             index,
-            lambda start, stop: self._fill(body, Part(start, stop)),
+            lambda start, stop: self._fill(body, ByteRange(start, stop)),
             image_id=body.image_id,
         )
 
@@ -51,30 +51,37 @@ class BlockCacheReader:
         if self._cache.forget(image_id):
             _log.info("the cached blocks of the deleted image %s are removed", image_id)
 
-    def pass_through(self, body: CachedBody, part: Part) -> ObjectBody:
-        """The rest of a body straight from the store."""
-        return self._store.open(body.key, part=part, pin=body.pin).body
+    def pass_through(self, body: CachedBody, wanted: ByteRange) -> ObjectBody:
+        """Return the rest of a body directly from the store."""
+        return self._store.open(body.key, byte_range=wanted, pin=body.pin).body
 
     @property
     def block_size(self) -> int:
         return self._cache.block_size
 
-    def _fill(self, body: CachedBody, part: Part) -> bytes:
+    def _fill(self, body: CachedBody, wanted: ByteRange) -> bytes:
         try:
-            return self._store.open(body.key, part=part, pin=body.pin).body.read_all()
+            return self._store.open(body.key, byte_range=wanted, pin=body.pin).body.read_all()
         except BodyBroken as error:
             raise StoreUnavailable("the store broke off within a block; try again") from error
 
 
 class CachedBody:
-    """Iterates over exactly the bytes of a part; what the cache cannot give comes from the store.
+    """Iterates over exactly the bytes of a range; bytes that the cache does not have come from the store.
 
-    Raises BodyBroken when neither can. A part within one block has a `file` at its first byte, which the
-    server may send by itself.
+    Raises BodyBroken when neither has them. A range within one block has a `file` at its first byte, which
+    the server may send by itself.
     """
 
     def __init__(
-        self, reads: BlockCacheReader, key: str, size: int, part: Part, pin: Pin, version: str, image_id: str
+        self,
+        reads: BlockCacheReader,
+        key: str,
+        size: int,
+        wanted: ByteRange,
+        pin: Pin,
+        version: str,
+        image_id: str,
     ) -> None:
         self.image_id = image_id
         self.key = key
@@ -82,21 +89,21 @@ class CachedBody:
         self.pin = pin
         self.version = version
         self._reads = reads
-        self._position = part.start
-        self._stop = part.stop
+        self._position = wanted.start
+        self._stop = wanted.stop
         self._block: Block | None = None
         self._block_start = 0
         self._rest: ObjectBody | None = None
 
     def begin(self) -> bool:
-        """Open the first block; False when the cache cannot."""
+        """Open the first block; returns False when the cache cannot be used."""
         return self._position == self._stop or self._open_block()
 
     @property
     def file(self) -> BinaryIO | None:
-        """The open file at the part's first byte, when one block holds all of it and it is short.
+        """The open file at the range's first byte, if one block has all of it and it is short.
 
-        What the server sends by itself cannot be broken off when permission is taken back.
+        A file that the server sends cannot be interrupted when the permission is revoked.
         """
         block = self._block
         if block is None or block.file is None or self._stop > self._block_start + block.length:
@@ -120,7 +127,7 @@ class CachedBody:
         return self._read()
 
     def close(self) -> None:
-        """Let go of what is open; may be called again."""
+        """Close the open block or stream; may be called again."""
         if self._block is not None:
             self._block.close()
             self._block = None
@@ -148,7 +155,7 @@ class CachedBody:
         try:
             if self._open_block():
                 return True
-            self._rest = self._reads.pass_through(self, Part(self._position, self._stop))
+            self._rest = self._reads.pass_through(self, ByteRange(self._position, self._stop))
         except (StoreFact, GatewayError) as error:
             _log.warning("a cached body cannot be gone on with: %s", type(error).__name__)
             raise BodyBroken("the store does not give the next block") from error

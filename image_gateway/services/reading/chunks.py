@@ -1,4 +1,4 @@
-"""The chunked version of an image as its readers see it: the manifest, and chunks by index."""
+"""Finds the manifest and the chunks of a published image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ _NAME = re.compile(rf"([0-9]{{1,{MAX_INDEX_WIDTH}}})(\.bin)?", re.ASCII)
 
 
 def find_manifest(record: ImageRecord) -> Representation:
-    """The manifest's representation; NotFound when the image is not published as chunks."""
+    """Return the manifest; raises NotFound when the image is not published as chunks."""
     return represent_manifest(record, _published(record))
 
 
 def find_chunk(record: ImageRecord, disk: DiskFacts, name: str) -> Representation:
-    """The representation of chunk `42` or `00000042.bin`.
+    """Return chunk `42` or `00000042.bin`.
 
-    BadRequest when the name is neither; NotFound when the image has no such chunk. A `.bin` name is
-    a file name, so its width must be the manifest's; a plain number may have any width.
+    A `.bin` name is a file name, so its width must be the manifest's; a plain number may have any width.
+
+    Raises:
+        BadRequest: The name has neither form.
+        NotFound: The image has no such chunk.
     """
     chunked = _published(record)
     match = _NAME.fullmatch(name)

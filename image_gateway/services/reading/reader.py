@@ -1,4 +1,4 @@
-"""Reading bytes: one decision from the catalog's facts, one call to the store, one version per answer."""
+"""Answers reads: one decision from the catalog's record, one call to the store, one version per answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_gateway.errors import (
 )
 from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
-from image_gateway.protocol.ranges import Part, Unsatisfiable, Whole, resolve_range
+from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody
 from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
@@ -29,9 +29,9 @@ OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Representation:
-    """A body that can be read: where it lies, what is known of it, and which version reads are tied to.
+    """A body that can be read: its object, its validators, and the version that reads are tied to.
 
-    The URL of one that `is_versioned` never names other bytes, so a public one may be cached for ever.
+    The URL of a versioned representation never has other bytes, so a public one may be cached forever.
     """
 
     image_id: str
@@ -52,7 +52,7 @@ class Representation:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """What a client asks: the raw Range header, the conditions, and whether only headers are wanted."""
+    """The raw Range header, the conditional headers, and whether the method is HEAD."""
 
     range_header: str | None
     conditions: Conditions
@@ -61,16 +61,16 @@ class ReadRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send: 200, 206, 304 or 416; `part` for 206, a `body` that must be closed for GET."""
+    """Status 200, 206, 304 or 416; the byte range of a 206; for GET a body, which the caller must close."""
 
     status: int
     representation: Representation
-    part: Part | None = None
+    byte_range: ByteRange | None = None
     body: ObjectBody | CachedBody | None = None
 
 
 def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
-    """The disk of a complete image, tied to its ETag."""
+    """Return the disk of a complete image; reads are tied to its ETag."""
     return Representation(
         image_id=record.image_id,
         key=record.location.disk_key,
@@ -84,7 +84,7 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
 
 
 def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
-    """The manifest of a published image, tied to its ETag; one JSON text, so always sent whole."""
+    """Return the manifest of a published image; it is JSON, so it is always sent whole."""
     return Representation(
         image_id=record.image_id,
         key=record.location.manifest_key,
@@ -101,10 +101,10 @@ def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representa
 def represent_chunk(
     record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry, index: int
 ) -> Representation:
-    """A chunk of a published image.
+    """Return a chunk of a published image.
 
-    The catalog keeps no ETag for each of up to 500,000 chunks. The disk's hash, the chunk size and the
-    index determine a chunk's bytes, so they make a strong ETag; reads are tied to the publishing date.
+    The catalog stores no ETag for each of up to 500,000 chunks. The disk's hash, the chunk size and the
+    index determine a chunk's bytes, so they make a strong ETag; reads are tied to the date of publishing.
     """
     return Representation(
         image_id=record.image_id,
@@ -120,23 +120,27 @@ def represent_chunk(
 
 
 class Reader:
-    """Answers reads of a representation."""
+    """Answers reads of representations from the block cache or the store."""
 
     def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:
         self._store = store
         self._cached = cached
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
-        """Decide and open; raises PreconditionFailed, NotFound when the object vanished.
+        """Evaluate the conditions and open the body.
 
-        An object that is another version than the catalog's is answered whole, with its own
-        validators; bytes of two versions are never mixed.
+        An object of another version than the catalog's is answered whole, with its own validators; bytes of
+        two versions are never mixed.
+
+        Raises:
+            PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
+            NotFound: The object is no longer in the store.
         """
-        part = self._decide(target, request)
-        if isinstance(part, Answer):
-            return part
+        byte_range = self._decide(target, request)
+        if isinstance(byte_range, Answer):
+            return byte_range
         try:
-            return self._head(target) if request.head else self._open(target, part)
+            return self._head(target) if request.head else self._open(target, byte_range)
         except ObjectMissing as error:
             _log.error("the object of a readable image vanished: %s", target.key)
             raise NotFound("the image's object is no longer in the store") from error
@@ -145,10 +149,10 @@ class Reader:
             return self._read_replaced(target, request)
 
     def sign(self, target: Representation, conditions: Conditions) -> str | None:
-        """Path and query of a presigned GET, for a front end that serves any one range by itself.
+        """Return path and query of a presigned GET, for an nginx that serves single ranges by itself.
 
-        None when the gateway must answer: the front end compares If-Match and If-Range with nothing but the
-        whole current ETag of the object in the store, and knows no other conditions.
+        Returns None when the gateway must answer: nginx only compares If-Match and If-Range with the current
+        ETag of the object, and supports no other conditions.
         """
         if not target.takes_ranges or not target.size:
             return None
@@ -160,16 +164,16 @@ class Reader:
 
     @property
     def has_cache(self) -> bool:
-        """Whether this machine keeps blocks of images."""
+        """Whether this machine has a block cache."""
         return self._cached is not None
 
     def forget(self, image_id: str) -> None:
-        """Drop what is cached of a deleted image on this machine."""
+        """Remove the cached blocks of a deleted image from this machine."""
         if self._cached is not None:
             self._cached.forget(image_id)
 
-    def _decide(self, target: Representation, request: ReadRequest) -> Answer | Part | None:
-        """Return a bodiless answer, the part to open, or None for the whole."""
+    def _decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
+        """Return an answer without a body, the range to open, or None for the whole body."""
         decision = decide(request.conditions, target.validators)
         if decision is Decision.FAILED:
             raise PreconditionFailed(
@@ -191,18 +195,18 @@ class Reader:
         self._check_size(target, info)
         return Answer(200, _with_cache_control(target, info))
 
-    def _open(self, target: Representation, part: Part | None) -> Answer:
+    def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
         if self._cached is not None and target.takes_ranges:
-            span = part or Part(0, target.size)
+            span = byte_range or ByteRange(0, target.size)
             version = f"{target.key} {target.etag}"
             body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
             if body is not None:
-                return Answer(206 if part else 200, target, part, body)
-        opened = self._store.open(target.key, part=part, pin=target.pin)
+                return Answer(206 if byte_range else 200, target, byte_range, body)
+        opened = self._store.open(target.key, byte_range=byte_range, pin=target.pin)
         self._require_size(target, opened)
         _begin(opened.body)
-        status = 206 if part else 200
-        return Answer(status, _with_cache_control(target, opened.info), part, opened.body)
+        status = 206 if byte_range else 200
+        return Answer(status, _with_cache_control(target, opened.info), byte_range, opened.body)
 
     def _check_size(self, target: Representation, info: ObjectInfo) -> None:
         if info.size != target.size:
