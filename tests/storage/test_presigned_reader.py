@@ -230,6 +230,9 @@ def test_more_than_the_range_is_refused(either: ObjectStore, fake: FakeStore) ->
         either.open("k", byte_range=ByteRange(10, 15))
 
 
+PARTS = [None, ByteRange(0, 1), ByteRange(100, 5000), ByteRange(10239, 10240)]
+
+
 @pytest.mark.parametrize("part", PARTS, ids=str)
 def test_good_answers(either: ObjectStore, fake: FakeStore, part: ByteRange | None) -> None:
     fake.answer = lambda asked: Reply(object_answer(asked, DATA, cache_control="no-store"))
