@@ -86,8 +86,8 @@ class Lean:
         self.reads = PresignedReader(clients, sleep=self.pauses.append)
         self.store = ObjectStore(clients, self.reads)
 
-    def read(self, key: str = "k", part: ByteRange | None = None) -> bytes:
-        return self.store.open(key, byte_range=part).body.read_all()
+    def read(self, key: str = "k", byte_range: ByteRange | None = None) -> bytes:
+        return self.store.open(key, byte_range=byte_range).body.read_all()
 
     def close_kept(self) -> int:
         """Close the connections that are kept, and say how many there were."""
