@@ -230,6 +230,9 @@ def test_a_failed_first_attempt_is_repeated_though_nobody_asks(
     for calls in (2, 3):
         source.entered.clear()
         source.failing = calls == 2
+        # The cooldown begins when the attempt has ended, not when it has entered the source.
+        with cache._changed:
+            assert cache._changed.wait_for(cache._in_cooldown, PATIENCE)
         clock.now += COOLDOWN_SECONDS
         assert source.entered.wait(PATIENCE)
     assert cache._retry_thread is not None
