@@ -51,7 +51,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ManagedProce
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("S3_", "AWS_"))}
     command = [str(COMMAND), "dev", "--data", str(data), "--port", str(port)]
     process = ManagedProcess("dev", command, env=plain, log=data.parent / "dev.log")
-    process.wait_until(lambda: "Ctrl-C stops" in process.log_tail(), seconds=90)
+    process.wait_until(lambda: "press Ctrl-C" in process.log_tail(), seconds=90)
     yield process, port, data
     process.stop(grace=20)
 
