@@ -1,4 +1,4 @@
-"""The id by which the log knows a request, and one line for each when its body has ended."""
+"""Request ids, and one log line per request when its body has ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("image_gateway.request")
 
 
 def install_request_log(app: Flask) -> None:
-    """Log every request of this app; to be called before other hooks are added and before ProxyFix wraps."""
+    """Log every request of this app; call it before other hooks are added and before ProxyFix."""
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to wrap
 
     @app.before_request
@@ -40,7 +40,7 @@ def install_request_log(app: Flask) -> None:
 
 
 def note(**facts: str | int | None) -> None:
-    """Add facts to the current request's line; a `user` to every later line of the request as well."""
+    """Add fields to the current request's line; `user` also to every later line of the request."""
     entry: Entry | None = request.environ.get(_ENTRY) if has_request_context() else None
     if entry is None:
         return
@@ -73,7 +73,7 @@ def note_edge() -> None:
 
 
 class Entry:
-    """What is known of a request; written once, when its body has ended on whichever way."""
+    """The log line of a request; written once, when the body has ended, failed or been closed."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         self.request_id = _request_id(environ)
@@ -89,19 +89,19 @@ class Entry:
         self._written = False
 
     def matched(self, route: str, action: str, image_id: str) -> None:
-        """Note which route it is, by its template: the path itself may hold a token."""
+        """Record the route by its template: the path itself may contain a token."""
         self.route = route
         self.facts["action"] = action
         if _UUID.fullmatch(image_id):
             self.facts["image"] = image_id
 
     def answer(self, status: str, headers: list[tuple[str, str]]) -> None:
-        """Note what the app is about to answer."""
+        """Record status and headers of the response."""
         self.status = int(status[:3])
         self.headers = headers
 
     def begin_body(self) -> None:
-        """Note that the first byte is on its way."""
+        """Record the time to the first byte."""
         self._first_byte = time.perf_counter() - self._began
 
     def announced_length(self) -> int | None:
@@ -120,7 +120,7 @@ class Entry:
         self._record(seconds)
         level = self._level()
         if _log.isEnabledFor(level):
-            # Not by log(), which would walk the stack for the line of code that is always this one.
+            # Not by log(), which would walk the stack to find this line.
             facts = {"request": self._describe(seconds, reason)}
             _log.handle(_log.makeRecord(_log.name, level, __file__, 0, "request", (), None, extra=facts))
 
@@ -152,13 +152,13 @@ class Entry:
 
 
 class RequestLog:
-    """WSGI around the app: a body that werkzeug passes through tells nobody else that it has ended."""
+    """WSGI middleware: only it sees the end of bodies that werkzeug passes through."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Threads are used again, and a body that was never closed leaves its context behind.
+        # Threads are reused, and a body that was never closed leaves its context behind.
         clear_contextvars()
         entry = environ[_ENTRY] = Entry(environ)
         bind_contextvars(request_id=entry.request_id)
@@ -232,7 +232,7 @@ def _with_own_headers(entry: Entry, headers: list[tuple[str, str]]) -> list[tupl
 
 
 def _watch_file(body: Any, entry: Entry) -> None:
-    """Write the line when the server closes a file that it sends by itself, unseen."""
+    """Write the line when the server closes a file that it sends by itself."""
     entry.begin_body()
     close = getattr(body, "close", None)
 
@@ -256,7 +256,7 @@ def _close(close: Callable[[], object] | None) -> None:
 
 
 def _failure() -> str | None:
-    """What went wrong with sending: servers close bodies in a `finally`, where it is still at hand."""
+    """Return the error of sending: servers close bodies in a `finally`, where it is still current."""
     error = sys.exc_info()[1]
     return type(error).__name__ if error is not None else None
 

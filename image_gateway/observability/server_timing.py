@@ -1,4 +1,4 @@
-"""Server-Timing: where the time of a request went, for browsers' developer tools."""
+"""The Server-Timing header, for browsers' developer tools."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class Timings:
-    """Measures named steps of the request at hand; costs next to nothing when not `enabled`."""
+    """Measures named steps of the current request."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
 
     def step(self, name: str) -> AbstractContextManager[None]:
-        """Measure what is done within; a step that comes again adds to itself."""
+        """Measure a block; repeated steps of one name are added up."""
         return _measure(name) if self.enabled else _NOTHING
 
     def tell(self, response: Response) -> Response:
-        """Put the steps so far on the response, in milliseconds; returns it."""
+        """Add the header with all steps so far, in milliseconds; returns the response."""
         if self.enabled and (steps := _steps()):
             told = (f"{name};dur={seconds * 1000:.2f}" for name, seconds in steps.items())
             response.headers["Server-Timing"] = ", ".join(told)

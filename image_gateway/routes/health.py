@@ -10,7 +10,7 @@ from image_gateway.errors import ShuttingDown
 from image_gateway.routes.http.responses import json_response
 from image_gateway.services.readiness import Readiness
 
-# What the worker says in each request's environ while the server stops.
+# Set by the worker in each request's environ while the server stops.
 STOPPING = "image_gateway.stopping"
 CONTRACT = Path(__file__).parent.parent / "openapi.yaml"
 

@@ -60,7 +60,7 @@ def make_chunked_blueprint(handler: ReadHandler, delivery: Delivery) -> Blueprin
         return deliver(found, find_chunk(found.record, found.disk, chunk_index))
 
     def deliver(found: ReadableImage, target: Representation) -> Response:
-        # What the CDN is told to let in cannot be taken back, as a lease can.
+        # A CDN's signature cannot be revoked, a lease can.
         url = None if found.lease is not None else delivery.redirect_url(found.record, target.key)
         return handler.answer(found, target) if url is None else redirect_to(url)
 
@@ -99,7 +99,7 @@ def make_lease_paths_blueprint(handler: ReadHandler, delivery: Delivery) -> Blue
 
 
 class ReadableImage(NamedTuple):
-    """A readable image and who reads it."""
+    """A readable image and its caller."""
 
     record: ImageRecord
     disk: DiskFacts
@@ -107,7 +107,7 @@ class ReadableImage(NamedTuple):
 
     @property
     def lease(self) -> Lease | None:
-        """The lease by which it is read, which can be taken back at once."""
+        """The lease by which the image is read, if any."""
         return self.caller.lease
 
 
@@ -130,7 +130,7 @@ class ReadHandler:
         self._step = timings.step if timings.enabled else nullcontext
 
     def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> ReadableImage:
-        """The image and its disk for a caller by identity or lease; raises as `Access.find_readable`.
+        """Return the image for a caller by identity or lease; raises the errors of `Access.find_readable`.
 
         It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none. A lease as
         `?token=` is a capability in the URL, as one in the path is.
@@ -154,7 +154,7 @@ class ReadHandler:
                 refuse(refusal)
 
     def find_leased(self, token: str, *, chunked: bool = False) -> ReadableImage:
-        """The image and its disk for whoever has the lease in the path; `chunked` as for `find`."""
+        """Return the image for the lease in the path; `chunked` as for `find`."""
         caller = self._leased(token)
         return self._found(caller.lease.image_id if caller.lease else "", caller, chunked=chunked)
 
@@ -180,13 +180,13 @@ class ReadHandler:
         return ReadableImage(record, disk, caller)
 
     def _forget_deleted(self, image_id: str) -> None:
-        """Drop what this machine has cached of an image that was deleted, perhaps through another machine."""
+        """Remove cached blocks of an image that was deleted, perhaps through another machine."""
         record = self._access.look_up(image_id) if self._reader.has_cache else None
         if record is not None and record.state is ImageState.DELETED:
             self._reader.forget(record.image_id)
 
     def answer(self, found: ReadableImage, target: Representation) -> Response:
-        """Read what the request asks of a representation of this image; raises Overloaded.
+        """Answer the request with bytes of a representation; raises Overloaded.
 
         nginx in front gets a permission to read it instead.
         """
@@ -223,7 +223,7 @@ class ReadHandler:
 
 
 def _stream_holder(caller: Caller) -> str:
-    """Return for whom a stream counts: a user, also by a lease of one's own; a share link; or an address."""
+    """Return whose stream it is: a user's (by identity or own lease), a share link's, or an address's."""
     if caller.user is not None:
         return f"{HolderKind.USER.value}:{caller.user}"
     if caller.lease is not None and caller.lease.holder.kind is not HolderKind.ANYONE:
@@ -232,7 +232,7 @@ def _stream_holder(caller: Caller) -> str:
 
 
 def read_request(http: Request) -> ReadRequest:
-    """The raw headers that decide a read; werkzeug's parsed forms lose what is malformed."""
+    """Return the raw headers: werkzeug's parsed forms drop malformed values."""
     environ = http.environ
     return ReadRequest(
         range_header=environ.get("HTTP_RANGE"),

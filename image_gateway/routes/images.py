@@ -1,4 +1,4 @@
-"""Images as their owner manages them."""
+"""Routes that list, show, change and delete images."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make_images_blueprint(images: Images) -> Blueprint:
         return json_response(_usage_document(*images.usage(current_user())))
 
     def _required_revision(image_id: str, caller: Caller) -> int | None:
-        """The revision that If-Match demands, None where it demands none; PreconditionFailed already here."""
+        """Return the revision that If-Match requires, or None; raises PreconditionFailed."""
         header = request.headers.get("If-Match")
         if header is None or header.strip() == "*":
             return None
@@ -71,7 +71,7 @@ def make_images_blueprint(images: Images) -> Blueprint:
 
 
 def image_document(record: ImageRecord) -> dict[str, Any]:
-    """An image's record as JSON."""
+    """Return an image's record as a JSON object."""
     disk = record.disk
     return {
         "imageId": record.image_id,

@@ -1,4 +1,4 @@
-"""Leases: made, renewed and taken back."""
+"""Routes that create, renew and revoke leases."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
 
 
 def lease_response(issued: IssuedLease, delivery: Delivery, **more: Any) -> Response:
-    """A lease with the URLs that carry it."""
+    """Return the response for a lease, with its URLs."""
     urls, lease = delivery.lease_urls(issued, own_root()), issued.lease
     note(image=lease.image_id, lease=lease.lease_id)
     document: dict[str, Any] = {

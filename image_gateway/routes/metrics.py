@@ -1,4 +1,4 @@
-"""/metrics on the gateway's own port, for whoever has METRICS_TOKEN."""
+"""Route /metrics on the gateway's port, protected by METRICS_TOKEN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from image_gateway.routes.http.responses import NO_STORE
 
 
 def make_metrics_blueprint(token: str, render: Callable[[], Page]) -> Blueprint:
-    """Route `metrics`; only made where there is a token."""
+    """Route `metrics`; requires a token."""
     blueprint = Blueprint("metrics", __name__)
 
     @blueprint.get("/metrics")

@@ -1,4 +1,4 @@
-"""Sharing: users by name, and links for whoever has them."""
+"""Routes of shares and share links."""
 
 from __future__ import annotations
 

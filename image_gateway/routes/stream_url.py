@@ -1,4 +1,4 @@
-"""Where a complete image is to be read from."""
+"""Routes that tell where to read a complete image."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Deli
 
 
 def chunked_document(manifest_url: str) -> dict[str, str]:
-    """Where the chunks of a published image are, as clients of either kind of answer look for it."""
+    """Return the fields that tell where the chunks of a published image are."""
     return {"delivery": "chunked", "manifestUrl": manifest_url}
 
 
 def with_cookies(response: Response, stream: StreamUrl) -> Response:
-    """The response with the cookies that a URL needs."""
+    """Add the cookies that a URL needs; returns the response."""
     for cookie in stream.cookies:
         response.headers.add("Set-Cookie", cookie.as_header())
     return response

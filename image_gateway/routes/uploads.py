@@ -1,4 +1,4 @@
-"""Begin an upload, sign its parts, look at it, abort it, complete it."""
+"""Routes that create, sign, show, abort and complete uploads."""
 
 from __future__ import annotations
 

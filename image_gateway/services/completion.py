@@ -1,4 +1,4 @@
-"""Joining the parts of an upload: checked before the store is asked, settled by the object afterwards."""
+"""Completes uploads: checks the parts before the store joins them, and the object afterwards."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HASHES_AT_ONCE, HASHES_WAITING, HASH_WAIT_SECONDS = 2, 8, 10.0
 
 
 class Completion:
-    """Turns an open upload into an object.
+    """Joins the parts of an open upload to an object.
 
     Images of up to `hash_limit` bytes are hashed to check a declared SHA-256: each by one request at a time,
     and HASHES_AT_ONCE together in this process.
@@ -90,7 +90,7 @@ class Completion:
             raise BadRequest(str(error)) from error
 
     def _choose(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> list[ClaimedPart]:
-        """Return the parts to join in ascending order, after every check."""
+        """Check the claimed parts and return those to join, in ascending order."""
         problem = None if claimed is None else find_list_problem(claimed)
         if problem:
             raise BadRequest(problem)
@@ -120,7 +120,7 @@ class Completion:
     def _settle(
         self, record: ImageRecord, chosen: Sequence[ClaimedPart], stored: Sequence[StoredPart]
     ) -> None:
-        """Count the image by its real size before the store is asked, while it can still be refused."""
+        """Count the image's real size against the quota while the upload can still be refused."""
         sizes = {part.number: part.size for part in stored}
         size = sum(sizes[part.number] for part in chosen)
         if size != record.reserved_bytes or record.plan.size is None:
@@ -142,7 +142,7 @@ class Completion:
         return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
 
     def _check_declared(self, record: ImageRecord, disk: DiskFacts) -> None:
-        """Hold the object against what was declared; one that differs ends the upload as failed."""
+        """Compare the object with the declared size and SHA-256; a mismatch fails the upload."""
         plan = record.plan
         if plan.size is not None and disk.size != plan.size:
             self._refuse(record, f"the object has {disk.size} bytes, {plan.size} were declared")
@@ -153,7 +153,7 @@ class Completion:
                 self._refuse(record, f"the bytes have SHA-256 {found}, another one was declared")
 
     def _known_hash(self, record: ImageRecord) -> str | None:
-        """The hash that another request has checked and noted while this one waited for its turn."""
+        """Return the hash that another request verified while this one waited."""
         current = self._catalog.find(record.image_id)
         checked = current is not None and current.state is ImageState.COMPLETE
         return record.plan.sha256 if checked else None

@@ -1,4 +1,4 @@
-"""Images as their owner manages them: list, describe, rename, delete."""
+"""Lists, shows, renames and deletes images."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from image_gateway.errors import PreconditionFailed
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 
-# What one DELETE request removes itself; the sweeper does the rest of an image of more chunks.
+# Objects that one DELETE request removes; the sweeper removes the rest.
 PURGED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list; `next` is where the following one begins, None after the last."""
+    """One page of a list; `next` is the start of the following page, None on the last one."""
 
     images: Sequence[ImageRecord]
     next: tuple[datetime, str] | None
 
 
 class Images:
-    """The management of complete and unfinished images."""
+    """Manages complete and incomplete images."""
 
     def __init__(
         self, catalog: Catalog, purger: Purger, access: Access, quota: Quota, clock: Callable[[], float]
@@ -51,7 +51,7 @@ class Images:
         return self._access.find(image_id, caller, Action.SHOW)
 
     def usage(self, owner: str) -> tuple[Usage, Quota]:
-        """Return what the owner's images count for, and the limits."""
+        """Return the owner's usage and quota."""
         return self._catalog.usage(owner), self._quota
 
     def describe(
@@ -74,7 +74,7 @@ class Images:
         return record
 
     def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
-        """Delete an image for good; repeating it is no error.
+        """Delete an image permanently; idempotent.
 
         The record and the owner's use change at once. What the store refuses now, or is too much for one
         request, is left to the sweeper. PreconditionFailed as for `describe`.
@@ -90,6 +90,6 @@ class Images:
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:
-    """The refusal of a change that names another revision than the record's."""
+    """Return the error for a change of another revision than the record's."""
     etag = f'"{record.revision}"'
     return PreconditionFailed("the image was changed by someone else: read it again", headers={"ETag": etag})

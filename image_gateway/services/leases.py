@@ -1,4 +1,4 @@
-"""Leases: short permissions to read one version of one image, which can be renewed and taken back."""
+"""Leases: short-lived permissions to read one version of an image, renewable and revocable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from image_gateway.services.reading.access import (
 )
 
 READ_ONLY = frozenset({Scope.DISK_READ})
-# A session's lease is handed out again for a twelfth of its time, as CloudFront's grants are.
+# A session's lease is reused during the first twelfth of its lifetime, as CloudFront's policies are.
 REUSED_FOR = 12
 
 
@@ -57,7 +57,7 @@ class IssuedLease:
 
 
 class Leases:
-    """Makes leases, lets their holders in, renews and revokes them.
+    """Creates, verifies, renews and revokes leases.
 
     A token is bound to image, version and scopes; how long it holds is in the catalog, so that a renewal
     keeps the URL and a revocation is seen by the next request on every worker.
@@ -112,14 +112,14 @@ class Leases:
         return self._add(draft, record)
 
     def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> IssuedLease:
-        """Make a lease for whoever redeemed a share link; it ends with the link at the latest."""
+        """Create a lease for a redeemed share link; it expires with the link at the latest."""
         disk_of(record)
         draft = self._draft(record, Holder(HolderKind.LINK, link_id), READ_ONLY, self._rules.ttl, until)
         audit("lease made", link=link_id, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
     def identify(self, token: str) -> Lease:
-        """Return the lease that a token names, lapsed or not; Unauthenticated when it is none of ours."""
+        """Return the lease of a token, expired or not; raises Unauthenticated for an invalid token."""
         try:
             claims = self._tokens.verify(token)
         except BadToken:
@@ -130,7 +130,7 @@ class Leases:
         return lease
 
     def admit(self, token: str) -> Lease:
-        """Return the lease that a token names while it holds or its renewal is waited for.
+        """Return the lease of a token if it is valid, or expired and waiting for its renewal.
 
         LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to
         wait for a renewal, since it knows whether there can be one.
@@ -150,7 +150,7 @@ class Leases:
         raise LeaseExpired("the lease has lapsed: renew it or make another one")
 
     def renew(self, lease_id: str, caller: Caller) -> IssuedLease:
-        """Move a lease's end by its lifetime, up to the session's end; its token and URLs stay.
+        """Extend a lease by its lifetime, up to the end of the session; token and URLs stay valid.
 
         For its holder, by identity or by the lease itself, which must not have lapsed for longer than the
         grace time. LeaseExpired after the session, LeaseRevoked when it, or what it stands on, was taken
@@ -172,7 +172,7 @@ class Leases:
         return self._issue(renewed or lease, record)
 
     def revoke(self, lease_id: str, caller: Caller) -> None:
-        """End a lease for good, for its holder, the image's owner or an admin; repeating it is no error."""
+        """Revoke a lease, as its holder, the image's owner or an admin; idempotent."""
         lease = self._find(lease_id)
         if lease is None or not (_is_holder(lease, caller) or self._may_take_back(lease, caller)):
             raise NotFound("there is no such lease")
@@ -196,7 +196,7 @@ class Leases:
         ttl: int,
         until: datetime | None = None,
     ) -> Lease:
-        # Whole seconds, as they are told to clients and stand in tokens.
+        # Whole seconds, as in tokens and responses.
         now = now_of(self._clock).replace(microsecond=0)
         is_admin = holder.kind is HolderKind.ADMIN
         session = min(self._rules.session, self._rules.admin_session) if is_admin else self._rules.session

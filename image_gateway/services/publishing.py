@@ -1,4 +1,4 @@
-"""Publishing: a complete raw disk cut into chunk objects, chunks first and the manifest last."""
+"""Publishes a complete raw disk as chunk objects: all chunks first, the manifest last."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """What a publish did: `sent` chunks were written, `kept` were there already."""
+    """The result: chunks that were written, and chunks that existed already."""
 
     geometry: ChunkGeometry
     disk_sha256: str
@@ -62,7 +62,7 @@ class _Chunk:
 
 
 class Publishing:
-    """Publishes images as chunks; safe to run again, and beside another run for the same image."""
+    """Publishes images as chunks; may be repeated, and run concurrently for the same image."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Publishing:
         parallel: int = 4,
         on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Published:
-        """Cut a complete image into chunks and make `stream-url` offer them.
+        """Write the chunks of a complete image and list them in `stream-url`.
 
         Publishing again changes nothing, and mends a version whose objects vanished or were written later.
         Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run
@@ -111,7 +111,7 @@ class Publishing:
         return published
 
     def size_of(self, image_id: str) -> int:
-        """The size in bytes of the disk to publish; raises as `publish` does."""
+        """Return the size in bytes of the disk to publish; raises the errors of `publish`."""
         return self._find(image_id)[1].size
 
     def _find(self, image_id: str) -> tuple[ImageRecord, DiskFacts]:
@@ -137,7 +137,7 @@ class Publishing:
         return ChunkGeometry(disk.size, claimed)
 
     def _is_whole(self, record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry) -> bool:
-        """Whether every object of a published version is there, of its size, and not younger than it."""
+        """Return whether all objects of a published version exist, have their size, and are not newer."""
         sizes = {
             item.key: item.size
             for item in self._store.list_objects(record.location.prefix)
@@ -167,11 +167,11 @@ class Publishing:
         on_bytes: Callable[[int], None],
         writer: Writer,
     ) -> Published | None:
-        """Write chunks and manifest; None when the image was deleted meanwhile."""
+        """Write chunks and manifest; returns None when the image was deleted meanwhile."""
         whole = hashlib.sha256()
         facts: list[ChunkFacts] = []
         sent = 0
-        # Closed before the writer ends: chunks under way are waited for.
+        # Closed before the writer ends, so that chunks in progress are waited for.
         with closing(self._write_chunks(record, disk, geometry, parallel)) as chunks:
             for chunk in chunks:
                 if not writer.may_go_on():
@@ -192,7 +192,7 @@ class Publishing:
     def _write_chunks(
         self, record: ImageRecord, disk: DiskFacts, geometry: ChunkGeometry, parallel: int
     ) -> Generator[_Chunk]:
-        """The written chunks in order; at most `parallel` are under way or waiting."""
+        """Yield the written chunks in order, with at most `parallel` in progress."""
         there = {
             item.key: (item.size, item.etag)
             for item in self._store.list_objects(record.location.chunks_prefix)
@@ -254,7 +254,7 @@ class Publishing:
         return self._catalog.publish(record.image_id, chunked, now_of(self._clock))
 
     def _clean_up_if_deleted(self, record: ImageRecord) -> None:
-        """Remove what was written for an image that was deleted meanwhile, and raise NotFound."""
+        """If the image was deleted meanwhile, delete its new objects and raise NotFound."""
         current = self._catalog.find(record.image_id)
         if current is not None and current.state is ImageState.DELETED:
             self._purger.purge_or_leave(current)

@@ -1,4 +1,4 @@
-"""Removing what an ended image has in the store, and the fence between that and those who still write.
+"""Deletes the objects of ended images, and fences off writers that are still active.
 
 S3 has no fencing tokens: a request that joins an upload, or a command that publishes chunks, could write an
 object after the image was deleted. Each of them registers in the catalog before it writes, and a purge is
@@ -45,20 +45,20 @@ class Writer:
         return self._catalog.writers.add(self._id, record.image_id, record.state, self._expiry())
 
     def may_go_on(self) -> bool:
-        """Whether the image is still in the state of its record; the catalog is asked every five seconds."""
+        """Return whether the image is still in its record's state; asks the catalog every five seconds."""
         if time.monotonic() - self._renewed < RENEW_SECONDS:
             return True
         self._renewed = time.monotonic()
         return self._catalog.writers.renew(self._id, self._record.state, self._expiry())
 
     def wait_for_others(self, seconds: float) -> None:
-        """Return when no other writer of the image is registered, or after so many seconds."""
+        """Wait until no other writer of the image is registered, or the timeout has passed."""
         deadline = time.monotonic() + seconds
         while self._has_others() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def end(self) -> None:
-        """Note that nothing more will be written; without an answer of the catalog the time does that."""
+        """Unregister; if the catalog does not answer, the registration expires."""
         try:
             self._catalog.writers.remove(self._id)
         except GatewayError as error:
@@ -73,7 +73,7 @@ class Writer:
 
 
 class Purger:
-    """Removes the objects of ended images, and registers those who write objects of living ones."""
+    """Deletes the objects of ended images, and registers writers of others."""
 
     def __init__(self, catalog: Catalog, store: ObjectStore, clock: Callable[[], float]) -> None:
         self._catalog = catalog
@@ -96,7 +96,7 @@ class Purger:
             writer.end()
 
     def purge(self, record: ImageRecord, *, at_most: int | None = None) -> bool:
-        """Abort an ended image's upload, delete its objects, and note it when nothing is or can be left.
+        """Abort an ended image's upload, delete its objects, and record it once nothing is left.
 
         Only for images that the catalog says are failed or deleted. `at_most` bounds the objects deleted in
         one call. What is gone already is no error; StoreError and StoreUnavailable leave the rest for later.
@@ -110,7 +110,7 @@ class Purger:
         return True
 
     def purge_or_leave(self, record: ImageRecord, *, at_most: int | None = None) -> None:
-        """Purge as far as it goes now; the sweeper does the rest."""
+        """Purge now if possible; the sweeper does the rest."""
         try:
             self.purge(record, at_most=at_most)
         except GatewayError as error:

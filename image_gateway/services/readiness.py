@@ -1,4 +1,4 @@
-"""Whether the dependencies answer: one check at a time, however many probes ask."""
+"""Readiness checks of the dependencies: one at a time, however many probes ask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REMEMBER_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Dependency:
-    """Something that must answer: `check` raises when it is unusable, `unavailable` says that it hangs."""
+    """A dependency: `check` raises when it is unusable; `unavailable` is the error when it hangs."""
 
     name: str
     check: Callable[[], None]
@@ -25,7 +25,7 @@ class Dependency:
 
 @dataclass
 class _Attempt:
-    """One run through the dependencies; `asked` is the one whose answer is awaited."""
+    """One run of all checks; `asked` is the dependency being checked."""
 
     deadline: float
     asked: Dependency
@@ -34,7 +34,7 @@ class _Attempt:
 
 
 class Readiness:
-    """Checks the dependencies in order, in one background thread of the process, with a bound on the waiting.
+    """Checks the dependencies in order, in one background thread of the process, with a timeout.
 
     Probes that arrive during a check share its outcome, which is remembered for `remember` seconds. A check
     that takes longer than `seconds` goes on in its thread; until it ends no other is started and every probe
@@ -81,7 +81,7 @@ class Readiness:
             ):
                 attempt = _Attempt(self._clock() + self._seconds, self._dependencies[0])
                 self._attempt = attempt
-                # A daemon: a hung check must not hold up the end of the process.
+                # A daemon thread: a hung check must not delay the exit of the process.
                 threading.Thread(target=self._run, args=(attempt,), name="readiness", daemon=True).start()
             return attempt
 

@@ -1,4 +1,4 @@
-"""Sharing: an owner lets users in by name, or whoever has a link, and takes it back."""
+"""Shares images with users and by links, and revokes shares and links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN_BYTES = 32
 
 @dataclass(frozen=True)
 class NewLink:
-    """A link that was just made; its token is shown this once."""
+    """A new link with its token, which cannot be shown again."""
 
     link: ShareLink
     token: str = field(repr=False)
@@ -41,7 +41,7 @@ class SharingLimits:
 
 
 class Sharing:
-    """Shares and share links of images; what is taken back holds no longer at the next request."""
+    """Manages shares and share links; a revocation takes effect at the next request."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Sharing:
         self._clock = clock
 
     def share(self, image_id: str, caller: Caller, user: str, permission: Permission) -> Share:
-        """Let a user read, or write to, an image; repeating it changes the permission."""
+        """Share an image with a user; repeating it changes the permission."""
         record = self._access.find(image_id, caller, Action.SHARE)
         if user == record.owner:
             raise BadRequest("user: the owner needs no share")
@@ -73,13 +73,13 @@ class Sharing:
         return self._shares.list_shares(record.image_id, after=after, limit=limit)
 
     def unshare(self, image_id: str, caller: Caller, user: str) -> None:
-        """Let a user in no longer, leases included; repeating it is no error."""
+        """Revoke a user's share and the leases that depend on it; idempotent."""
         record = self._access.find(image_id, caller, Action.SHARE)
         if self._shares.unshare(record.image_id, user):
             audit("share taken back", user=caller.user, image=record.image_id, with_user=user)
 
     def make_link(self, image_id: str, caller: Caller, *, ttl: int | None, max_uses: int | None) -> NewLink:
-        """Make a link that lets whoever has it read the image; `ttl` in seconds, None is no limit."""
+        """Create a link by which anyone may read the image; `ttl` in seconds, None for no limit."""
         record = self._access.find(image_id, caller, Action.SHARE)
         token = LINK_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         now = now_of(self._clock)
@@ -97,7 +97,7 @@ class Sharing:
         return self._shares.list_links(record.image_id, after=after, limit=limit)
 
     def revoke_link(self, image_id: str, caller: Caller, link_id: str) -> None:
-        """Take a link back, leases made by it included; repeating it is no error."""
+        """Revoke a link and the leases that depend on it; idempotent."""
         record = self._access.find(image_id, caller, Action.SHARE)
         link = self._shares.find_link(canonical_id(link_id) or "")
         if link is None or link.image_id != record.image_id:
@@ -106,7 +106,7 @@ class Sharing:
             audit("share link taken back", user=caller.user, image=record.image_id, link=link.link_id)
 
     def redeem(self, token: str) -> IssuedLease:
-        """Make a lease for whoever has a link's token.
+        """Create a lease for the holder of a link's token.
 
         NotFound when no link has it, Forbidden when the link is revoked, expired or used up, or the image
         private again; InvalidState while the image is not readable. None of these uses the link.

@@ -17,7 +17,7 @@ CATALOG_OUTAGE_SECONDS = 30.0
 
 
 class FairSlots:
-    """Gives out at most `total` slots at once, at most `per_holder` of them to one holder.
+    """At most `total` slots at once, at most `per_holder` of them for one holder.
 
     Who finds none free waits for up to `seconds`. At most `room` requests have a slot or wait for one; each
     of them blocks a thread. A free slot goes to the holder with the fewest, among equals to who came first.
@@ -73,7 +73,7 @@ class FairSlots:
         return min(allowed, key=lambda waiter: self._held[waiter.holder], default=None)
 
     def _enqueue(self, waiter: _Waiter) -> None:
-        """Let a request wait; in a full room it takes the place of one whose holder waits for more."""
+        """Queue a request; if the queue is full, it replaces one of the holder with the most in it."""
         if self._held.total() + len(self._waiting) >= self._room:
             waiting = Counter(other.holder for other in self._waiting)
             largest, count = waiting.most_common(1)[0] if waiting else ("", 0)
@@ -97,7 +97,7 @@ class _Waiter:
 
 
 class Slot:
-    """The right to do one of the things that are bounded; released once, also by a `with` block."""
+    """A slot; released once, also by a `with` block."""
 
     __slots__ = ("_holder", "_slots")
 
@@ -106,7 +106,7 @@ class Slot:
         self._holder = holder
 
     def release(self) -> None:
-        """Make room for another; may be called again."""
+        """Release the slot; may be called again."""
         slots, self._slots = self._slots, None
         if slots is not None:
             slots.release(self._holder)

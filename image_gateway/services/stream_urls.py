@@ -1,4 +1,4 @@
-"""Where a browser should read an image from, and with what authority."""
+"""URLs from which clients read images, with the cookies or signatures that they need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEASE_COOKIE = "ImageLease"
 
 @dataclass(frozen=True)
 class Cdn:
-    """The distribution: its host, who signs for it, and whether by signed URLs instead of cookies."""
+    """A CloudFront distribution: host, signer, and whether it takes signed URLs instead of cookies."""
 
     domain: str
     signs_urls: bool
@@ -29,13 +29,13 @@ class Cdn:
         return f"https://{self.domain}/{key}"
 
     def sign_policy(self, record: ImageRecord) -> SignedPolicy:
-        """Permission to read everything of this version of the image."""
+        """Return a signed policy for all objects of this version of the image."""
         return self.signer.sign_policy(f"https://{self.domain}{record.location.path}")
 
 
 @dataclass(frozen=True)
 class LeaseCarrier:
-    """How the gateway's own URLs carry leases: by a cookie beside the token, or by the path alone."""
+    """Whether the gateway's URLs carry leases by a cookie too, or by the path alone."""
 
     by_cookie: bool
     cookie_rules: CookieRules
@@ -77,13 +77,13 @@ class Delivery:
         self._carrier = carrier
 
     def stable_url(self, record: ImageRecord, gateway_root: str) -> str:
-        """The image's URL without any authority in it."""
+        """Return the image's URL without credentials."""
         if self._cdn is None:
             return f"{_gateway_image(record, gateway_root)}/range"
         return self._cdn.url(record.location.disk_key)
 
     def stream_url(self, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
-        """The URL to stream from with what a browser needs to be let in."""
+        """Return the URL to stream from, with the cookies or the signature that it needs."""
         if self._cdn is not None:
             return self._cdn_url(self._cdn, record, caller, gateway_root)
         if self._leases is None:
@@ -92,14 +92,14 @@ class Delivery:
         return self._leased_url(self._leases.make_for_session(record, caller), gateway_root)
 
     def redirect_url(self, record: ImageRecord, key: str) -> str | None:
-        """Where to send a reader of one of the image's objects; None when the gateway serves it."""
+        """Return the CDN's URL of one of the image's objects; None when the gateway serves it."""
         if self._cdn is None:
             return None
         url = self._cdn.url(key)
         return self._cdn.sign_policy(record).sign_url(url) if self._cdn.signs_urls else url
 
     def lease_urls(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
-        """The URLs that carry a lease in their path, and its cookie where cookies are used."""
+        """Return the URLs that carry a lease in their path, and its cookie where cookies are used."""
         root = f"{gateway_root}/v1/l/{issued.token}"
         return StreamUrl(
             url=f"{root}/disk.img",

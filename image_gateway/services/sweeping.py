@@ -1,4 +1,4 @@
-"""The sweeper: nothing stays in the bucket that nobody pays attention to."""
+"""The sweeper: removes uploads, objects and leases that are no longer in use."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _log = logging.getLogger(__name__)
 PAGE = 500
 # A create opens the upload before its record is written; a younger upload may be one of these.
 YOUNGEST_ORPHAN = timedelta(hours=1)
-# Until then a lease that is over is told apart from one that never was.
+# Until then an expired lease is reported as expired, not as unknown.
 LEASES_KEPT = timedelta(days=1)
 
 
 @dataclass
 class SweepReport:
-    """What a sweep found and did, in numbers.
+    """Counts of what a sweep found and did.
 
     `vanished` names images whose object is gone, `unknown` the prefixes of objects that no record knows.
     """
@@ -49,7 +49,7 @@ class SweepReport:
 
 
 class Sweeper:
-    """Collects what was left behind.
+    """Removes what failed or abandoned requests left behind.
 
     Safe beside live traffic and other sweepers: uploads end by compare-and-set, and removing what is gone
     is no error. A sweep that was interrupted is continued by the next one.
@@ -133,7 +133,7 @@ class Sweeper:
         image_id = image_id_of(upload.key)
         record = self._catalog.find(image_id) if image_id else None
         if image_id is None:
-            # Not a key of ours, so somebody else's upload.
+            # The key is not of our layout, so the upload belongs to somebody else.
             return True
         if record is None or record.plan.upload_id != upload.upload_id:
             return False

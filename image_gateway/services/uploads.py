@@ -1,4 +1,4 @@
-"""Uploads: begin one, sign its parts, look at it, abort it, join it; nothing acknowledged is ever lost."""
+"""Multipart uploads: create, sign part URLs, show, abort and complete."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ COMPLETION_WAIT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class UploadRules:
-    """What every new upload gets: sizes in bytes, lifetimes in seconds.
+    """Defaults and limits of new uploads: sizes in bytes, lifetimes in seconds.
 
-    An upload that nobody works on ends after `upload_lifetime`, any other after `longest_upload`.
+    An idle upload expires after `upload_lifetime`, an active one after `longest_upload`.
     """
 
     base_path: str
@@ -64,7 +64,7 @@ class UploadRules:
 
 @dataclass(frozen=True)
 class NewImage:
-    """What a client says of an image that it is going to send; size in bytes, both None when unknown."""
+    """The properties of a new image; size in bytes and SHA-256 are None when unknown."""
 
     name: str = "disk.img"
     kind: Kind = Kind.DISK
@@ -74,7 +74,7 @@ class NewImage:
 
 @dataclass(frozen=True)
 class SignedParts:
-    """Presigned PUTs by part number, when they stop working, and what time it is here."""
+    """Presigned PUT URLs by part number, when they expire, and the server's time."""
 
     urls: dict[int, str] = field(repr=False)
     expires_at: datetime
@@ -83,7 +83,7 @@ class SignedParts:
 
 @dataclass(frozen=True)
 class UploadStatus:
-    """An open upload as the store knows it."""
+    """An open upload, with the parts that the store has."""
 
     record: ImageRecord
     parts: Sequence[StoredPart]
@@ -91,7 +91,7 @@ class UploadStatus:
 
 
 class Uploads:
-    """The life of an image from its first request until it is complete."""
+    """Manages uploads from their creation until the image is complete."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Uploads:
         )
 
     def begin(self, owner: str, new: NewImage) -> ImageRecord:
-        """Open a multipart upload at the store and record it; neither is left when the other fails.
+        """Create a multipart upload in the store and its record; if one fails, the other is removed.
 
         BadRequest when the size is more than the store takes, or is not declared where bytes are limited;
         QuotaExceeded when the owner has no room.
@@ -168,7 +168,7 @@ class Uploads:
         return UploadStatus(record, parts, now_of(self._clock))
 
     def abort(self, image_id: str, caller: Caller) -> None:
-        """Throw an open upload and its parts away; repeating it is no error.
+        """Abort an open upload and delete its parts; idempotent.
 
         What the store refuses now is left to the sweeper. InvalidState when the image is complete.
         """
@@ -182,7 +182,7 @@ class Uploads:
     def complete(
         self, image_id: str, caller: Caller, upload_id: str, parts: Sequence[ClaimedPart] | None
     ) -> DiskFacts:
-        """Join the parts and make the image readable; repeating it answers the same.
+        """Complete the upload and make the image readable; idempotent.
 
         Without `parts` the store's own list is taken. A list that cannot be joined is BadRequest or
         InvalidState, changes nothing, and leaves the upload as it was.
@@ -198,7 +198,7 @@ class Uploads:
     def _join(
         self, record: ImageRecord, parts: Sequence[ClaimedPart] | None, writer: Writer
     ) -> DiskFacts | None:
-        """Join the parts and note it; None when another request has ended the upload meanwhile."""
+        """Join the parts and record it; returns None when another request ended the upload meanwhile."""
         try:
             disk = self._completion.join(record, parts)
         except GatewayError:
@@ -216,11 +216,11 @@ class Uploads:
         return disk
 
     def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts:
-        """The answer of the request that has ended the upload first."""
+        """Return the result of the request that ended the upload first."""
         current = self._access.find_even_deleted(record.image_id, caller, Action.UPLOAD)
         if current.disk is not None and current.state is ImageState.COMPLETE:
             return current.disk
-        # The object that this request may have made belongs to nobody.
+        # No record refers to the object that this request may have created.
         self._purger.purge_or_leave(current)
         raise InvalidState(f"the upload is not open: the image is {current.state.value}")
 
@@ -272,7 +272,7 @@ class Uploads:
         return self._store.sign_part(key, plan.upload_id, number, lifetime=lifetime, length=length)
 
     def _prolong(self, record: ImageRecord) -> int:
-        """Note that somebody works on the upload; returns for how many seconds it can last.
+        """Extend the upload's lifetime; returns the seconds until it expires.
 
         Written only when half of its time is over. InvalidState when its longest time is.
         """

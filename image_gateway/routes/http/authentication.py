@@ -1,4 +1,4 @@
-"""Who is asking: by the configured mode, by a lease, or nobody."""
+"""Authenticates the caller of a request: by the configured mode or by a lease."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class Authenticator:
-    """How callers are known: `mode` is dev, oidc or none; only oidc has a verifier.
+    """The authentication mode dev, oidc or none; only oidc has a verifier.
 
     Raises ValueError for another mode, or one that lacks what it needs: none falls back to another.
     `on_refused` hears of each credential that was refused, and may raise TooManyRequests.
@@ -48,17 +48,17 @@ class Authenticator:
 
 
 def install_identity(app: Flask, authenticator: Authenticator) -> None:
-    """Make the functions below answer by this authenticator."""
+    """Use this authenticator for all requests of the app."""
     app.extensions[_EXTENSION] = authenticator
 
 
 def asks_for_permission() -> bool:
-    """Whether nginx asks, for a reader, about this request."""
+    """Return whether nginx asks for a permission on behalf of a reader."""
     return bool(g.get("asks_for_permission"))
 
 
 def current_caller() -> Caller:
-    """The caller with an identity of its own, once for each request; Unauthenticated when there is none."""
+    """Return the authenticated caller; raises Unauthenticated without credentials."""
     caller = current_visitor()
     if caller.is_nobody:
         raise Unauthenticated(_how_to_sign_in())
@@ -66,7 +66,7 @@ def current_caller() -> Caller:
 
 
 def current_user() -> str:
-    """The id of the signed-in user; Forbidden for a lease, which is nobody's identity."""
+    """Return the id of the user; raises Forbidden for a lease, which is no identity."""
     caller = current_caller()
     if caller.user is None:
         raise Forbidden("a lease only reads bytes: this needs an identity")
@@ -74,7 +74,7 @@ def current_user() -> str:
 
 
 def current_visitor() -> Caller:
-    """The caller by identity or by a lease in the Authorization header; nobody when neither is sent.
+    """Return the caller by identity or by a lease in the Authorization header, or NOBODY.
 
     What is sent and wrong is Unauthenticated, also where nothing would be needed.
     """
@@ -85,25 +85,25 @@ def current_visitor() -> Caller:
 
 
 def lease_cookie() -> str | None:
-    """The lease that a browser sends along by itself."""
+    """Return the lease in the cookie, or None."""
     return request.cookies.get(LEASE_COOKIE)
 
 
 def lease_in_query() -> str | None:
-    """The lease in the URL's query; None without one, or where an Authorization header says who asks."""
+    """Return the lease in the query string; None without one, or if there is an Authorization header."""
     token = request.args.get("token") if request.query_string else None
     return None if token is None or _bearer() is not None else token
 
 
 def leased_caller(token: str) -> Caller:
-    """Whoever has this lease, which came in the path or as a cookie; raises when it does not hold."""
+    """Return the caller of a lease in the path or cookie; raises when the lease is not valid."""
     lease = _authenticator().leases.admit(token)
     note(lease=lease.lease_id)
     return Caller(lease=lease)
 
 
 def lease_holder() -> Caller:
-    """Who renews or revokes: an identity, or a lease as bearer token, lapsed or not."""
+    """Return who renews or revokes: an identity, or a lease as bearer token, expired or not."""
     token = _bearer()
     if token is None or not looks_like_lease(token):
         return current_caller()
@@ -114,18 +114,18 @@ def lease_holder() -> Caller:
 
 
 def peek_caller() -> Caller:
-    """The caller as far as it is known, nobody when it was refused; for counting requests."""
+    """Return the caller for rate limits: NOBODY when the credentials were refused."""
     found = _visitor_or_refusal()
     return NOBODY if isinstance(found, GatewayError) else found
 
 
 def refuse(error: GatewayError) -> NoReturn:
-    """Raise, and let a refused credential be counted, once for each request.
+    """Raise the error and count a refused credential, once per request.
 
     A lease that has lapsed is no guess: its signature was right.
     """
     is_guess = isinstance(error, Unauthenticated) and not isinstance(error, LeaseExpired)
-    # nginx asks first and then passes the request on, which is when it counts.
+    # nginx asks first and then passes the request on, which is counted.
     if is_guess and "refusal_counted" not in g and not asks_for_permission():
         g.refusal_counted = True
         _authenticator().on_refused()
@@ -173,7 +173,7 @@ def _known(caller: Caller) -> Caller:
 
 
 def _bearer() -> str | None:
-    """The token of `Authorization: Bearer`, None without one (RFC 6750 §2.1)."""
+    """Return the token of `Authorization: Bearer`, or None (RFC 6750 §2.1)."""
     scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 

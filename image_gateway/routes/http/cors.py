@@ -1,4 +1,4 @@
-"""CORS as code: one Access-Control-Allow-Origin, Vary always, also on errors."""
+"""CORS headers of all responses, errors included, and preflights."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def origin_headers(allowed: tuple[str, ...], origin: str) -> dict[str, str]:
 
 
 def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: bool) -> None:
-    """Answer every OPTIONS, and put the CORS headers on every response.
+    """Answer every OPTIONS request, and add CORS headers to every response.
 
     With `guard_user_header` X-User-Id is refused, with Forbidden, from pages of other origins that `origins`
     does not name: where the header is believed, any page that a user visits could act as anyone.
@@ -69,7 +69,7 @@ def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: boo
 
 
 def _is_known_page(origins: tuple[str, ...]) -> bool:
-    """Whether no page asks, or one of the gateway's own origin or of a named one."""
+    """Return whether the request has no Origin, the gateway's own, or one that is allowed."""
     origin = request.environ.get("HTTP_ORIGIN")
     return origin is None or origin.lower() in {*origins, own_root().lower()}
 

@@ -1,4 +1,4 @@
-"""Where the next page of a list begins, as an opaque text."""
+"""Opaque cursors of paginated lists."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from image_gateway.errors import BadRequest
 
 
 def encode_cursor(place: tuple[datetime, str]) -> str:
-    """A cursor that stands for (created at, image id)."""
+    """Return the cursor for (created at, image id)."""
     moment, image_id = place
     return base64.urlsafe_b64encode(f"{moment.isoformat()}|{image_id}".encode()).decode()
 
 
 def decode_cursor(text: str) -> tuple[datetime, str]:
-    """The place that a cursor stands for; BadRequest when it is not one of ours."""
+    """Return (created at, image id) of a cursor; raises BadRequest for an invalid one."""
     try:
         moment, _, image_id = base64.b64decode(text, altchars=b"-_", validate=True).decode().partition("|")
         given = datetime.fromisoformat(moment)

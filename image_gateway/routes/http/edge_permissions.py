@@ -1,4 +1,4 @@
-"""Permissions for nginx in front: who may read which object, instead of its bytes.
+"""Permissions for nginx: who may read which object (`auth_request`).
 
 nginx sends a reader's own request with X-Edge-Token (`auth_request`). 200 is a permission, which says in its
 headers where the bytes lie and what to answer with them, and in Cache-Control how long it holds. Every other
@@ -25,13 +25,13 @@ OUTAGE_SECONDS = 30
 
 
 class NotForEdge(GatewayError):
-    """nginx cannot answer this request as the contract demands."""
+    """nginx cannot answer this request as the API requires."""
 
     code, status = "UNAUTH", 401
 
 
 def install_edge(app: Flask, token: str | None) -> None:
-    """Let requests that carry this token ask for permissions; without one nobody can."""
+    """Accept requests for permissions that carry this token; None accepts none."""
     expected = None if token is None else token.encode()
 
     @app.before_request

@@ -1,4 +1,4 @@
-"""Every error, the framework's included, as {"error": {"code", "message"}}."""
+"""Error responses: every error, the framework's included, is {"error": {"code", "message"}}."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _FRAMEWORK_CODES = {
 
 
 def install_error_handlers(app: Flask) -> None:
-    """Give the app its one shape of error."""
+    """Register the error handlers of the app."""
     app.register_error_handler(GatewayError, answer_gateway_error)
     app.register_error_handler(HTTPException, _answer_framework_error)
     app.register_error_handler(Exception, _answer_surprise)
 
 
 def error_document(code: str, message: str) -> dict[str, dict[str, str]]:
-    """The one shape of error."""
+    """Return the JSON object of an error."""
     return {"error": {"code": code, "message": message}}
 
 
 def answer_gateway_error(error: GatewayError) -> Response:
-    """The error in its one shape, with its headers; the log hears of what is our fault."""
+    """Return the response of an error with its headers; logs server errors."""
     if error.status >= 500:
         _log.warning("%s", error.message, extra={"code": error.code})
     response = json_response(error_document(error.code, error.message), error.status, secret=True)

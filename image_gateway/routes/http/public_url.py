@@ -1,4 +1,4 @@
-"""The gateway's own address: as PUBLIC_URL says, or as the client named it."""
+"""The gateway's public URL: PUBLIC_URL, or the Host header."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Flask, current_app, request
 
 from image_gateway.errors import BadRequest
 
-# Load balancers probe by address.
+# Load balancers send the address as Host.
 PROBES = frozenset({"/health", "/healthz", "/readyz"})
 _HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _OWN_PORT = {"http": ":80", "https": ":443"}
@@ -18,7 +18,7 @@ _EXTENSION = "image_gateway.origin"
 
 @dataclass(frozen=True)
 class OriginRules:
-    """`public_url` is the gateway's own origin where it is known; no `allowed_hosts` means any."""
+    """PUBLIC_URL, if set, and the accepted hosts; none means any."""
 
     public_url: str | None = None
     allowed_hosts: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ _NO_RULES = OriginRules()
 
 
 def install_origin(app: Flask, rules: OriginRules) -> None:
-    """Make the functions below answer by these rules."""
+    """Use these rules for all requests of the app."""
     app.extensions[_EXTENSION] = rules
 
 
@@ -45,7 +45,7 @@ def check_host() -> None:
 
 
 def own_root() -> str:
-    """The gateway's own `scheme://host[:port]`, without a slash, for URLs that lead back here.
+    """Return the gateway's `scheme://host[:port]`, without a slash.
 
     Without PUBLIC_URL it is the request's. Werkzeug's own would decode names and refuse underscores, which
     container networks use.
@@ -67,7 +67,7 @@ def _rules() -> OriginRules:
 
 
 def _names(host: str) -> set[str]:
-    """The host as it was sent, and without the port that its scheme has anyway."""
+    """Return the host as it was sent, and without its scheme's default port."""
     lower = host.lower()
     own_port = _OWN_PORT.get(request.environ["wsgi.url_scheme"], "")
     return {lower, lower.removesuffix(own_port)}

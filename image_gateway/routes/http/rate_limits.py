@@ -1,4 +1,4 @@
-"""Rate limits on what costs, or could be guessed: creates, leases, redemptions and refused credentials."""
+"""Rate limits of creates, leases, redemptions and refused credentials."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from image_gateway.protocol.addresses import network_of
 from image_gateway.routes.http.authentication import peek_caller
 from image_gateway.routes.http.schemas import MAX_URLS
 
-# For connecting, and for each answer, of a Redis that counts; then the worker counts by itself.
+# Timeout of Redis for connecting and for each answer; afterwards the worker counts by itself.
 STORAGE_SECONDS = 0.5
-# How long the worker counts by itself before it asks again: twice as long each time, up to this.
+# Maximum of the exponential backoff before Redis is tried again.
 LONGEST_PAUSE_SECONDS = 32.0
 
 _log = logging.getLogger(__name__)
 _View = Callable[..., Response]
-# A rate, how much counts, and under which two names.
+# The limit, the cost, the key and the scope.
 _Hit = tuple[RateLimitItem, int, str, str]
 
 
@@ -49,7 +49,7 @@ class LimitRules:
 
 @dataclass(frozen=True)
 class _Limit:
-    """How often whoever `key` names may do what `scope` names; a request counts as `cost`."""
+    """A rate limit for a scope; `key` names the caller, `cost` is what a request counts."""
 
     rate: RateLimitItem
     scope: str
@@ -58,7 +58,7 @@ class _Limit:
 
 
 class Limits:
-    """Counts requests per user and per address; what is over a limit is answered 429 with Retry-After.
+    """Counts requests per user and per address; above a limit they are answered 429 with Retry-After.
 
     While a shared storage is down each worker counts in its own memory.
     """
@@ -87,11 +87,11 @@ class Limits:
         return self._limited(view, self._per_address, self._per_user(self._rules.leases, "leases"))
 
     def redeem(self, view: _View) -> _View:
-        """Limit a view that takes the token of a share link, whoever asks."""
+        """Limit a view that redeems share links."""
         return self._limited(view, self._per_address, _Limit(parse(self._rules.redeem), "redeem", _address))
 
     def count_refusal(self) -> None:
-        """Count a credential that was refused; TooManyRequests from the limit on.
+        """Count a refused credential; raises TooManyRequests above the limit.
 
         A good credential is never held up by others' bad ones from the same address.
         """
@@ -102,7 +102,7 @@ class Limits:
         counters = self._counters
         if counters is None:
             return view
-        # The shortest window first; what the first one refuses does not count for the next.
+        # The shortest window first: a request that it refuses does not count for the next.
         ordered = sorted(limits, key=lambda limit: limit.rate)
 
         @functools.wraps(view)
@@ -117,7 +117,7 @@ class Limits:
 
 
 class _Counters:
-    """Counts in the storage of this URL, or in the worker's memory while that does not answer."""
+    """Counts in the storage of this URL, or in memory while that does not answer."""
 
     def __init__(self, storage_url: str, timer: Callable[[], float]) -> None:
         storage = storage_from_string(storage_url, wrap_exceptions=True, **_storage_bounds(storage_url))
@@ -128,19 +128,19 @@ class _Counters:
         self._ask_again_at = 0.0
 
     def count(self, limits: Sequence[_Limit]) -> None:
-        """Count the request at hand for these limits, in turn; TooManyRequests from the first it breaks."""
+        """Count the current request; raises TooManyRequests for the first limit that it exceeds."""
         hits = [(limit.rate, limit.cost(), limit.key(), limit.scope) for limit in limits]
         reset_at = self._hit(hits)
         if reset_at is not None:
             raise _too_many(reset_at)
 
     def _hit(self, hits: Sequence[_Hit]) -> float | None:
-        """Return when the limit ends that is broken; None when none is."""
+        """Return when the exceeded limit resets; None when none is exceeded."""
         if self._pause and self._timer() < self._ask_again_at:
             return _hit_all(self._own, hits)
         was_down = self._pause > 0
         if was_down:
-            # Others go on counting by themselves while this request asks.
+            # Other requests count in memory while this one tries the storage.
             self._put_off()
         try:
             reset_at = _hit_all(self._shared, hits)
@@ -160,7 +160,7 @@ class _Counters:
 
 
 def _hit_all(counter: RateLimiter, hits: Sequence[_Hit]) -> float | None:
-    """Count hits up to the first that is over its limit; return when that limit ends."""
+    """Count hits up to the first limit that is exceeded; return when that resets."""
     for rate, cost, *names in hits:
         if not counter.hit(rate, *names, cost=cost):
             return counter.get_window_stats(rate, *names).reset_time
@@ -174,13 +174,13 @@ def _storage_bounds(storage_url: str) -> dict[str, Any]:
 
 
 def _too_many(reset_at: float) -> TooManyRequests:
-    # Redis tells whole seconds: one more, so that nobody comes too early.
+    # Redis reports whole seconds: one more, so that no client retries too early.
     wait = max(1, math.ceil(int(reset_at + 1) - time.time()))
     return TooManyRequests(f"too many requests: try again in {wait} seconds", retry_after=wait)
 
 
 def _parts_asked() -> int:
-    """How many URLs a request asks for; one that asks for too many is refused for one."""
+    """Return the number of URLs that a request asks for, at most MAX_URLS."""
     body = request.get_json(silent=True)
     numbers = body.get("partNumbers") if isinstance(body, dict) else None
     return min(len(numbers), MAX_URLS) if isinstance(numbers, list) and numbers else 1

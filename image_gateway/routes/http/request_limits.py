@@ -1,4 +1,4 @@
-"""Limits of a request as a whole."""
+"""Limits of the URL, the Range header and the body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_JSON_BYTES = 4 * 1024 * 1024
 def install_bounds(app: Flask) -> None:
     """Refuse requests beyond the limits before anything else happens."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_JSON_BYTES
-    # A doubled slash is another path, not a redirect to one that a Host header chose.
+    # Do not redirect doubled slashes: the redirect would use the Host header.
     app.url_map.merge_slashes = False
 
     @app.before_request

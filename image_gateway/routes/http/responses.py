@@ -1,4 +1,4 @@
-"""The only makers of responses: JSON with its dates and caching, and bodies of bytes."""
+"""Makes responses: JSON, redirects and bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BytesResponse(Response):
 
 
 def json_response(document: Any, status: int = 200, *, secret: bool = False) -> Response:
-    """A JSON answer; one that holds secrets, or depends on who asks, is not to be stored."""
+    """Return a JSON response; a `secret` one must not be stored by caches."""
     caching = NO_STORE if secret else "private, no-cache"
     headers = Headers([("Content-Type", "application/json"), ("Cache-Control", caching)])
     return BytesResponse(json.dumps(document), status, headers)
@@ -53,7 +53,7 @@ def http_date(moment: datetime) -> str:
 
 
 def redirect_to(url: str) -> Response:
-    """A 307 that nobody stores: its URL may be signed."""
+    """Return a 307 with Cache-Control no-store: the URL may be signed."""
     response = Response(status=307)
     response.headers["Location"] = url
     response.headers["Cache-Control"] = NO_STORE
@@ -84,7 +84,7 @@ def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False
 
 
 def _body_of(answer: Answer) -> Iterable[bytes]:
-    """The body; one that lies in a file is left to the server, which sends it without reading it."""
+    """Return the body; a file is left to the server, which sends it with sendfile."""
     body = answer.body
     if body is None:
         return ()
@@ -109,7 +109,7 @@ def _common_headers(representation: Representation, resource_policy: str) -> dic
 
 
 def cache_control(representation: Representation, *, public: bool) -> str:
-    """The Cache-Control of an answer with these bytes."""
+    """Return the Cache-Control of a response with these bytes."""
     if public:
         return PUBLIC_VERSIONED if representation.is_versioned else PUBLIC
     own = {directive.strip().lower() for directive in (representation.cache_control or "").split(",")}

@@ -1,4 +1,4 @@
-"""The JSON that clients send, as marshmallow schemas; unknown fields are let pass."""
+"""marshmallow schemas of requests; unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _upload_id() -> fields.String:
 
 
 class _JsonInteger(fields.Integer):
-    """A JSON number without fraction and exponent; Python would also take true as 1."""
+    """A JSON integer; Python would also accept true as 1."""
 
     def _validated(self, value: Any) -> Any:
         if type(value) is not int:
@@ -40,7 +40,7 @@ class _JsonInteger(fields.Integer):
 
 
 class _ShortList(fields.List[Any]):
-    """A list whose length is checked before its items are: a million bad ones would cost a minute."""
+    """A list whose length is checked before its items: a million bad items would take a minute."""
 
     def __init__(self, item: fields.Field[Any], most: int, **options: Any) -> None:
         super().__init__(item, **options)
@@ -53,7 +53,7 @@ class _ShortList(fields.List[Any]):
 
 
 class _QueryInteger(fields.Integer):
-    """Decimal digits of a query string."""
+    """An integer in the query string."""
 
     def _validated(self, value: Any) -> Any:
         if not str(value).isdecimal() or not str(value).isascii() or len(str(value)) > 18:
@@ -62,7 +62,7 @@ class _QueryInteger(fields.Integer):
 
 
 class _QueryBoolean(fields.Boolean):
-    """`true` or `false` of a query string, and nothing else."""
+    """`true` or `false` in the query string."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -242,12 +242,12 @@ class RedeemShareLink(_RequestSchema):
 
 @cache
 def _made(schema: type[Schema]) -> Schema:
-    """The one schema of a class: making one copies all its fields, and loading leaves nothing in it."""
+    """Return the shared instance of a schema: creating one copies all fields, loading keeps no state."""
     return schema()
 
 
 def load_query(schema: type[Schema], request: Request) -> dict[str, Any]:
-    """Parse the query string, the first of repeated names; BadRequest says what is wrong with it."""
+    """Parse the query string, the first of repeated names; raises BadRequest."""
     try:
         loaded: dict[str, Any] = _made(schema).load(request.args.to_dict())
     except ValidationError as error:
@@ -257,13 +257,13 @@ def load_query(schema: type[Schema], request: Request) -> dict[str, Any]:
 
 
 def load_json(schema: type[Schema], request: Request, *, optional: bool = False) -> dict[str, Any]:
-    """Parse the request's JSON object; BadRequest or UnsupportedMediaType say what is wrong with it."""
+    """Parse the request's JSON object; raises BadRequest or UnsupportedMediaType."""
     data = request.get_data(cache=True)
     if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
-        # Werkzeug cuts a chunked body at the limit without a word.
+        # Werkzeug truncates a chunked body at the limit without an error.
         raise TooLarge("the body is too large")
     if len(data) < (request.content_length or 0):
-        # gunicorn hands on what came when a client closes early.
+        # gunicorn returns a truncated body when a client closes early.
         raise BadRequest("the body is shorter than its Content-Length")
     if optional and not data:
         return dict(_made(schema).load({}))

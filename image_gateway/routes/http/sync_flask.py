@@ -1,4 +1,4 @@
-"""Flask for views and hooks that are plain functions."""
+"""Flask for synchronous views and hooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Flask
 
 
 class SyncFlask(Flask):
-    """Does not ask again for each request whether a view or hook is a coroutine: none is."""
+    """Skips Flask's check of each view and hook for a coroutine function."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
