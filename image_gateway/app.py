@@ -25,6 +25,7 @@ from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
 from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
+from image_gateway.routes import image_bytes
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.http.authentication import Authenticator, install_identity
 from image_gateway.routes.http.cors import install_cors
@@ -34,12 +35,6 @@ from image_gateway.routes.http.public_url import OriginRules, install_origin
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
-from image_gateway.routes.image_bytes import (
-    ReadHandler,
-    make_chunked_blueprint,
-    make_lease_paths_blueprint,
-    make_stream_blueprint,
-)
 from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
@@ -92,7 +87,7 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
-    handler = ReadHandler(
+    handler = image_bytes.ReadHandler(
         access,
         _make_reader(settings, store),
         _make_streams(settings),
@@ -124,9 +119,9 @@ def create_app(
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
     app.register_blueprint(make_delivery_blueprint(access, handler, delivery))
-    app.register_blueprint(make_stream_blueprint(handler))
-    app.register_blueprint(make_chunked_blueprint(handler, delivery))
-    app.register_blueprint(make_lease_paths_blueprint(handler, delivery))
+    app.register_blueprint(image_bytes.make_stream_blueprint(handler))
+    app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
+    app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
