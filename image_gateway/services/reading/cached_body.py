@@ -157,7 +157,7 @@ class CachedBody:
                 return True
             self._rest = self._reads.pass_through(self, ByteRange(self._position, self._stop))
         except (StoreFact, GatewayError) as error:
-            _log.warning("a cached body cannot be gone on with: %s", type(error).__name__)
+            _log.warning("resuming a cached body failed: %s", type(error).__name__)
             raise BodyBroken("the store does not give the next block") from error
         return False
 
