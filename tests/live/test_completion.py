@@ -20,7 +20,7 @@ from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
-from tests.live.support import run_cli, unknown_to_the_catalog
+from tests.live.support import keys_in, run_cli, unknown_to_the_catalog
 from tests.support.proxy import watching_proxy
 
 MIB = 1024 * 1024
@@ -68,6 +68,7 @@ def complete(api: Api, plan: dict[str, Any]) -> tuple[int, Any]:
 def test_a_gateway_killed_while_completing(
     start: StartGateway, store: LocalStore, environment: dict[str, str], database_url: str, moment: str
 ) -> None:
+    before = keys_in(store.address)
     killed = threading.Event()
     victim: list[LocalGateway] = []
 
@@ -111,7 +112,7 @@ def test_a_gateway_killed_while_completing(
     assert answers[0] == answers[1]
     assert answers[0][1]["size"] == 6 * MIB
     assert first in (None, answers[0][1])
-    assert unknown_to_the_catalog(environment, store.address, database_url) == []
+    assert unknown_to_the_catalog(environment, store.address, database_url, before=before) == []
 
 
 @pytest.mark.thorough

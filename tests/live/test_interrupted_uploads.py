@@ -23,7 +23,7 @@ from image_gateway.local.processes import ManagedProcess
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
-from tests.live.support import COMMAND, unknown_to_the_catalog
+from tests.live.support import COMMAND, keys_in, unknown_to_the_catalog
 
 pytestmark = pytest.mark.thorough
 MIB = 1024 * 1024
@@ -172,6 +172,7 @@ def test_six_cuts_and_no_part_twice(
     store: LocalStore,
     database_url: str,
 ) -> None:
+    before = keys_in(store.address)
     choice = random.Random(SEED)
     kinds = itertools.islice(itertools.cycle(["client", "both", "gateway"]), CUTS)
     journey, cuts, images = Journey(bench), 0, []
@@ -191,4 +192,4 @@ def test_six_cuts_and_no_part_twice(
         client = GatewayClient(bench.gateway.url, USER)
         done = Downloading(client, image["imageId"], tmp_path / "back", retrier=Retrier(30), parallel=2).run()
         assert done.sha256 == expected
-    assert unknown_to_the_catalog(environment, store.address, database_url) == []
+    assert unknown_to_the_catalog(environment, store.address, database_url, before=before) == []
