@@ -132,11 +132,12 @@ class ReadHandler:
     def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> ReadableImage:
         """Return the image for a caller by identity or lease; raises the errors of `Access.find_readable`.
 
-        It may be as it was a moment ago, unless `fresh` is asked, or chunks are and it had none. A lease as
-        `?token=` is a capability in the URL, as one in the path is.
+        A browser always sends the lease cookie, so an invalid one does not prevent reading a public image.
 
-        A browser sends the lease cookie along by itself, so one that holds no longer does not keep anybody
-        from a public image.
+        Args:
+            image_id: The id in the URL.
+            fresh: Ask the catalog instead of the permission cache.
+            chunked: Also ask the catalog when the cached record is not published as chunks.
         """
         token = lease_in_query()
         if token is not None:
