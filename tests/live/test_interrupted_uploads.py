@@ -153,7 +153,7 @@ class Journey:
             time.sleep(POLL_SECONDS)
         assert self.client.wait(0) == 0, log_of(self.client)
         image = json.loads(log_of(self.client).splitlines()[-1])
-        if "was complete already" not in log_of(self.client):
+        if "is complete already" not in log_of(self.client):
             assert image["sent"] + image["kept"] == PARTS
             # What a dead client had on its way may have arrived since.
             assert image["kept"] >= self.resumed_from
