@@ -117,11 +117,10 @@ class ObjectReads:
             if not pin.holds_for(info):
                 raise ObjectChanged(key)
             return info, answer["Body"]
-        except STORE_ERRORS as error:
+        except BaseException as error:
             answer["Body"].close()
-            raise translate_error("GetObject", error) from error
-        except BaseException:
-            answer["Body"].close()
+            if isinstance(error, STORE_ERRORS):
+                raise translate_error("GetObject", error) from error
             raise
 
 
