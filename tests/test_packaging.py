@@ -49,7 +49,7 @@ def example_settings(text: str) -> Settings:
 
 
 def pinned_names() -> set[str]:
-    return set(re.findall(r"^([a-z0-9-]+)==", read("requirements/runtime.txt"), re.M))
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", read("requirements/runtime.txt"), re.M))
 
 
 def required_names() -> list[str]:

@@ -10,10 +10,12 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
@@ -23,8 +25,32 @@ TOKEN = "anonymous-token"
 def locked(name: str) -> dict[str, set[str]]:
     """The packages of a lock file as name==version, with their hashes."""
     text = (ROOT / "requirements" / name).read_text().replace("\\\n", " ")
-    entries = re.findall(r"^([a-z0-9._-]+==\S+)(.*)$", text, re.MULTILINE)
-    return {entry: set(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest)) for entry, rest in entries}
+    entries = re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?(==\S+)(.*)$", text, re.MULTILINE)
+    return {
+        name + version: set(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
+        for name, version, rest in entries
+    }
+
+
+def extras_of(lock: str) -> dict[str, set[str]]:
+    """The extras that a lock file pins with each package."""
+    text = (ROOT / "requirements" / lock).read_text()
+    pins = re.findall(r"^([a-z0-9._-]+)(?:\[([^]]*)\])?==", text, re.MULTILINE)
+    return {name: set(filter(None, extras.split(","))) for name, extras in pins}
+
+
+def test_an_extra_that_a_locked_package_asks_for_is_pinned_with_it() -> None:
+    """Else pip 23 looks up the newest release for "coverage[toml]", and stops at its missing hash."""
+    pinned = extras_of("dev.txt")
+    asked = [
+        (required.name, required.extras)
+        for name in pinned
+        if name in {installed.name.lower() for installed in distributions()}
+        for required in map(Requirement, distribution(name).requires or ())
+        if required.extras and (required.marker is None or required.marker.evaluate({"extra": ""}))
+    ]
+    assert ("coverage", {"toml"}) in asked
+    assert [(name, extras) for name, extras in asked if not extras <= pinned[name.lower()]] == []
 
 
 @pytest.mark.thorough
