@@ -132,8 +132,13 @@ class Leases:
     def admit(self, token: str) -> Lease:
         """Return the lease of a token if it is valid, or expired and waiting for its renewal.
 
-        LeaseRevoked when it was taken back, LeaseExpired afterwards. `Access` tells those who have to
-        wait for a renewal, since it knows whether there can be one.
+        The only check of a lease's own validity. What the lease may read, and whether its renewal is still
+        possible, is checked by `Access`.
+
+        Raises:
+            Unauthenticated: The token is invalid.
+            LeaseRevoked: The lease was revoked.
+            LeaseExpired: The lease has expired and does not wait.
         """
         recent = self._admitted.get(token)
         if recent is not None:

@@ -16,14 +16,13 @@ from image_gateway.catalog.shares import ShareRepository
 from image_gateway.domain.callers import NOBODY, Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
-from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope, WhenLapsed
+from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
 from image_gateway.domain.permissions import PERMISSIONS, Action, Role
 from image_gateway.domain.shares import Permission
 from image_gateway.errors import (
     Forbidden,
     GatewayError,
     InvalidState,
-    LeaseExpired,
     LeaseLapsed,
     LeaseRevoked,
     NotFound,
@@ -178,9 +177,8 @@ class Access:
         if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("what the lease was made by has been taken back")
         if now_of(self._clock) >= lease.expires_at:
-            if lease.when_lapsed is WhenLapsed.WAIT:
-                raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
-            raise LeaseExpired("the lease has lapsed: renew it or make another one")
+            # `Leases.admit` lets an expired lease pass only while it waits for its renewal.
+            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
         if lease.holder.kind is HolderKind.ADMIN:
             audit(
                 "admin act",
