@@ -66,7 +66,7 @@ class KeyCache:
         if cached is None or not self._is_within(cached.fetched_at, LIFETIME_SECONDS):
             cached = self._refresh()
         if cached is None:
-            raise IdentityUnavailable("the identity provider's keys could not be obtained; try again")
+            raise IdentityUnavailable("fetching the identity provider's keys failed; try again")
         return cached.keys
 
     def get_newer(self, keys: KeySet) -> KeySet | None:
@@ -160,7 +160,7 @@ def _discover(http: urllib3.PoolManager, issuer: str) -> str:
     """
     document = _get_json(http, issuer.rstrip("/") + "/.well-known/openid-configuration")
     if not isinstance(document, dict) or document.get("issuer") != issuer:
-        raise KeysUnobtainable(f"{_host(issuer)} describes an issuer other than the one configured")
+        raise KeysUnobtainable(f"{_host(issuer)} has a discovery document for another issuer")
     url = document.get("jwks_uri")
     allowed = ("https://",) if issuer.lower().startswith("https:") else ("https://", "http://")
     if not isinstance(url, str) or not url.lower().startswith(allowed):

@@ -131,7 +131,7 @@ class Tokens:
         if header is None:
             raise refuse("the token is malformed")
         if "crit" in header:
-            raise refuse("the token needs an extension that is not supported")
+            raise refuse("the token requires an unsupported extension (crit)")
         if header.get("alg") not in self._algorithms:
             raise refuse("the token's algorithm is not allowed")
         return Header(header["alg"], header.get("kid"))
@@ -146,7 +146,7 @@ class Tokens:
             payload = self._verify(token, header.algorithm, key)
             if payload is not None:
                 return payload
-        raise refuse("the token's signature is wrong")
+        raise refuse("the token's signature is invalid")
 
     def _verify(self, token: str, algorithm: str, key: VerificationKey) -> bytes | None:
         try:
@@ -160,9 +160,9 @@ def _candidate_keys(keys: KeySet, header: Header) -> Sequence[VerificationKey]:
     found = keys.find(header.kid)
     usable_keys = [key for key in found if header.algorithm in key.algorithms]
     if header.kid is None and len(usable_keys) != 1:
-        raise refuse("the token has no key id, and not exactly one key matches its algorithm")
+        raise refuse("the token has no key id, and its algorithm does not match exactly one key")
     if not found:
-        raise refuse("the token's key is unknown")
+        raise refuse("the token's key id is unknown")
     if not usable_keys:
         raise refuse("the token's algorithm does not match its key")
     return usable_keys

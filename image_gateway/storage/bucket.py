@@ -53,7 +53,7 @@ class BucketSetup:
         yield self._try(
             f"abort incomplete uploads after {ABORT_AFTER_DAYS} days", self._set_lifecycle, RULE_UNSUPPORTED
         )
-        yield self._try("a browser's preflight passes", self._check_preflight)
+        yield self._try("CORS preflight of a browser upload", self._check_preflight)
         yield self._try("a presigned PUT works and its ETag is exposed", self._check_put)
 
     def _try(self, name: str, work: Callable[[], str], unsupported: frozenset[str] = UNSUPPORTED) -> Step:

@@ -33,12 +33,12 @@ _BY_CODE: Mapping[str, type[Exception]] = {
     "NoSuchUpload": UploadMissing,
 }
 _PART_ERRORS = {
-    "InvalidPart": "the store does not have one of the parts, or its etag differs",
+    "InvalidPart": "a part is not in the store, or its ETag does not match",
     "InvalidPartOrder": "the parts are not in ascending order",
     "EntityTooSmall": "a part other than the last is below the store's minimum size",
-    "EntityTooLarge": "the parts together are larger than the store allows",
-    "InvalidRequest": "the store refuses this list of parts",
-    "MalformedXML": "the store refuses this list of parts",
+    "EntityTooLarge": "the object would be larger than the store allows",
+    "InvalidRequest": "the store rejected the list of parts",
+    "MalformedXML": "the store rejected the list of parts",
 }
 _RETRYABLE_CODES = {
     "SlowDown",
@@ -95,7 +95,7 @@ def translate_error(
     if isinstance(error, RecursionError):
         # The SDK looks up the bucket's region and follows the redirect of that response, too.
         _log.error("%s: redirect loop: the store does not name the region; check AWS_REGION", operation)
-        return StoreError("the store redirects without naming the region")
+        return StoreError("the store redirected without naming the region")
     _log.warning("%s failed: %s", operation, type(error).__name__)
     return StoreUnavailable("the store did not answer; try again")
 
@@ -125,4 +125,4 @@ def _translate_unexpected(
     _log.warning("%s failed: the store answered %s %s", operation, status, code, extra=known)
     if code in _RETRYABLE_CODES or status in (429, 500, 502, 503, 504):
         return StoreUnavailable("the store is temporarily unavailable; try again")
-    return StoreError(f"the store refused {operation}")
+    return StoreError(f"the store rejected {operation}")

@@ -41,7 +41,7 @@ class Connection:
         try:
             self._sock.sendall(request)
         except BlockingIOError as error:
-            raise TimeoutError("write timeout: the store does not accept data") from error
+            raise TimeoutError("write timeout: the store did not accept the request") from error
         return parse_head(self._read_head())
 
     def read(self, amount: int) -> bytes:
@@ -73,7 +73,7 @@ class Connection:
         try:
             return self._sock.recv(amount)
         except BlockingIOError as error:
-            raise TimeoutError("read timeout: the store sent nothing") from error
+            raise TimeoutError("read timeout: the store sent no data") from error
 
     def _read_head(self) -> bytes:
         data = self._receive(READ_AHEAD)
@@ -81,7 +81,7 @@ class Connection:
             more = self._receive(READ_AHEAD)
             if not more or len(data) > MAX_HEAD:
                 raise ConnectionBroken(
-                    "the connection was closed within the response headers, or they are too long"
+                    "the connection was closed before the end of the response headers, or they are too long"
                 )
             data += more
         self._buffer = data[end + 4 :]

@@ -138,16 +138,16 @@ def _check_encoding(answer: Mapping[str, Any]) -> None:
     """Refuse an object that is stored encoded, so that its bytes are not the image's."""
     encoding = answer.get("ContentEncoding")
     if encoding not in (None, "", "identity"):
-        _log.error("refusing an object whose Content-Encoding is %r", encoding)
-        raise StoreError("the object is stored with a content encoding, so its bytes are not the image's")
+        _log.error("rejecting an object with Content-Encoding %r", encoding)
+        raise StoreError("the object is stored with a Content-Encoding, so its bytes are not the image's")
 
 
 def _check_length(answer: Mapping[str, Any]) -> None:
     """Refuse an answer whose end cannot be told from its being cut off (RFC 9112 §6.3)."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if answer.get("ContentLength", -1) < 0 or "transfer-encoding" in headers:
-        _log.error("refusing an answer of the store without one Content-Length")
-        raise StoreError("the store's answer does not say how long it is")
+        _log.error("rejecting a response of the store without a Content-Length")
+        raise StoreError("the store's response has no Content-Length")
 
 
 def _check_range(answer: Mapping[str, Any], wanted: ByteRange) -> int:
@@ -159,6 +159,6 @@ def _check_range(answer: Mapping[str, Any], wanted: ByteRange) -> int:
         or not (size.isascii() and size.isdigit())
         or answer["ContentLength"] != wanted.length
     ):
-        _log.error("asked for %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
-        raise StoreError("the store did not answer the range that was asked for")
+        _log.error("requested %s, the store answered Content-Range %r", expected, answer.get("ContentRange"))
+        raise StoreError("the store did not return the requested range")
     return int(size)

@@ -64,7 +64,7 @@ class ObjectStore(ObjectReads):
             with translate_errors("HeadBucket"):
                 self._client.head_bucket(Bucket=self._bucket)
         except (ObjectMissing, StoreError) as error:
-            raise StoreUnavailable("the bucket is missing or refuses this gateway") from error
+            raise StoreUnavailable("the bucket does not exist or denies access") from error
 
     def create_upload(self, key: str, *, cache_control: str) -> str:
         """Create a multipart upload of a disk image and return its upload id."""

@@ -60,7 +60,7 @@ def test_times_that_are_right_with_leeway(times: dict[str, Any]) -> None:
         ({"exp": NOW - LEEWAY}, "has expired"),
         ({"exp": NOW - LEEWAY - 1}, "has expired"),
         ({"exp": 0}, "has expired"),
-        ({"exp": ...}, "it has no exp"),
+        ({"exp": ...}, "has no exp"),
         ({"nbf": NOW + LEEWAY + 1}, "not yet valid"),
         ({"iat": NOW + LEEWAY + 1}, "not yet valid"),
         ({"nbf": 10**400}, "not yet valid"),

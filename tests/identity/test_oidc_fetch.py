@@ -49,7 +49,7 @@ def test_an_issuer_with_a_path_and_a_slash(provider: OidcProvider) -> None:
 def test_discovery_of_another_issuer(provider: OidcProvider) -> None:
     for issuer in (f"{provider.issuer}/", "https://evil.example", None, [provider.issuer]):
         discover(provider, issuer=issuer, jwks_uri=provider.jwks_url)
-        assert_unobtainable(provider, "describes an issuer other")
+        assert_unobtainable(provider, "has a discovery document for another issuer")
     assert provider.fetches == 0
 
 

@@ -45,7 +45,7 @@ def foreign_token(provider: OidcProvider, number: int = 0) -> str:
 
 
 def assert_unknown(verifier: OidcVerifier, token: str) -> None:
-    with pytest.raises(Unauthenticated, match="key is unknown"):
+    with pytest.raises(Unauthenticated, match="key id is unknown"):
         verifier.verify(token)
 
 

@@ -45,7 +45,7 @@ def test_a_key_without_alg_verifies_all_of_its_type() -> None:
             )
             assert verifier.verify(token) == ALICE
         mixed = make_token({"alg": "PS512", "kid": provider.key.kid}, provider.claims(), provider.key.sign)
-        assert_refused(verifier, mixed, "signature is wrong")
+        assert_refused(verifier, mixed, "signature is invalid")
 
 
 def test_published_secrets_are_ignored() -> None:
@@ -90,7 +90,7 @@ def test_nothing_of_a_token_or_key_is_logged_or_shown(caplog: pytest.LogCaptureF
     with OidcProvider.start() as provider, caplog.at_level(logging.DEBUG):
         verifier, token = verifier_of(provider), provider.token()
         verifier.verify(token)
-        assert_refused(verifier, token[:-9], "malformed|signature is wrong")
+        assert_refused(verifier, token[:-9], "malformed|signature is invalid")
     told = f"{caplog.text} {verifier!r} {vars(verifier)!r}"
     assert not any(part in told for part in (*token.split("."), provider.key.jwk["n"]))
 
