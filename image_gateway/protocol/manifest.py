@@ -133,7 +133,9 @@ def _validate(document: dict[str, Any]) -> Manifest:
         else DEFAULT_INDEX_WIDTH
     )
     if not len(str(geometry.count - 1)) <= width <= MAX_INDEX_WIDTH:
-        raise ManifestError(f"chunkIndexWidth must hold the last index and be at most {MAX_INDEX_WIDTH}")
+        raise ManifestError(
+            f"chunkIndexWidth must be wide enough for the last index and at most {MAX_INDEX_WIDTH}"
+        )
     return Manifest(
         _require_string(document, "imageId"),
         _require_string(document, "version"),

@@ -69,7 +69,7 @@ def length_of_part(number: int, size: int, part_size: int) -> int:
 def find_list_problem(claimed: Sequence[ClaimedPart]) -> str | None:
     """Return an error message if the list of parts is invalid by itself, or None."""
     if not claimed:
-        return "parts must name at least one part"
+        return "parts must contain at least one part"
     numbers = [part.number for part in claimed]
     outside = [number for number in numbers if not 1 <= number <= MAX_PARTS]
     if outside:
@@ -89,10 +89,10 @@ def find_store_problem(claimed: Sequence[ClaimedPart], stored: Iterable[StoredPa
     known = {part.number: part for part in stored}
     missing = [part.number for part in claimed if part.number not in known]
     if missing:
-        return f"the store has no such part: {name_parts(missing)}; upload it first"
+        return f"not found in the store: {name_parts(missing)}; upload first"
     mismatched = [part.number for part in claimed if quoted(part.etag) != known[part.number].etag]
     if mismatched:
-        return f"the etag does not match the store's: {name_parts(mismatched)}"
+        return f"the ETag does not match the store's: {name_parts(mismatched)}"
     last = max(part.number for part in claimed)
     small = [
         part.number for part in claimed if part.number != last and known[part.number].size < MIN_PART_SIZE
@@ -155,7 +155,7 @@ def find_plan_problem(stored: Iterable[StoredPart], size: int, part_size: int) -
         return f"not uploaded: {name_parts(missing)}"
     beyond = [number for number in known if number > count]
     if beyond:
-        return f"the declared {size} bytes make {count} parts, there is no {name_parts(beyond)}"
+        return f"beyond the {count} parts of the declared {size} bytes: {name_parts(beyond)}"
     wrong = [number for number in known if known[number] != length_of_part(number, size, part_size)]
     if wrong:
         return f"wrong size for the upload plan: {name_parts(wrong)}; upload again"

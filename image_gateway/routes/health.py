@@ -27,7 +27,7 @@ def make_health_blueprint(readiness: Readiness) -> Blueprint:
     @blueprint.get("/readyz")
     def ready() -> Response:
         if request.environ.get(STOPPING):
-            raise ShuttingDown("the server is stopping")
+            raise ShuttingDown("the server is shutting down")
         readiness.require()
         return json_response({"ok": True}, secret=True)
 

@@ -216,7 +216,7 @@ class ReadHandler:
     def _permit(self, found: ReadableImage, target: Representation) -> Response:
         signed = self._reader.sign(target, read_request(request).conditions)
         if signed is None:
-            raise NotForEdge("the gateway answers this request by itself")
+            raise NotForEdge("nginx cannot serve this request: pass it to the gateway")
         public = found.record.visibility is Visibility.PUBLIC
         seconds = self._access.seconds_to_remember(found.caller)
         lifetime = permission_lifetime(seconds, self._access.seconds_left(found.caller))

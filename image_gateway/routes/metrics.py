@@ -29,7 +29,7 @@ def make_metrics_blueprint(token: str, render: Callable[[], Page]) -> Blueprint:
 
 
 def _require(token: str) -> None:
-    refusal = Unauthenticated("send METRICS_TOKEN as Authorization: Bearer")
+    refusal = Unauthenticated("authentication required: send METRICS_TOKEN as Authorization: Bearer")
     given = request.authorization
     if given is None or given.type != "bearer" or given.token is None:
         raise refusal

@@ -73,7 +73,9 @@ class Completion:
         try:
             self._ask_store(record, claimed)
         except UploadMissing:
-            _log.info("the upload of image %s is gone: looking for its object", record.image_id)
+            _log.info(
+                "the multipart upload of image %s no longer exists: checking for its object", record.image_id
+            )
         except (BadRequest, InvalidState, StoreUnavailable, StoreError):
             # The parts may be joined already: by a request whose answer was lost, or by one beside this one.
             if not self._exists(key):
@@ -137,7 +139,7 @@ class Completion:
         try:
             info = self._store.head(key)
         except ObjectMissing as error:
-            text = "the store no longer knows this upload (aborted or expired): create the image again"
+            text = "the upload does not exist in the store (aborted or expired): create the image again"
             raise InvalidState(text) from error
         return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
 
@@ -145,12 +147,14 @@ class Completion:
         """Compare the object with the declared size and SHA-256; a mismatch fails the upload."""
         plan = record.plan
         if plan.size is not None and disk.size != plan.size:
-            self._refuse(record, f"the object has {disk.size} bytes, {plan.size} were declared")
+            self._refuse(record, f"the object has {disk.size} bytes, but sizeBytes was {plan.size}")
         if plan.sha256 is not None and disk.size <= self._hash_limit:
             with self._hashes.acquire(record.image_id):
                 found = self._known_hash(record) or self._hash(record, disk)
             if found != plan.sha256:
-                self._refuse(record, f"the bytes have SHA-256 {found}, another one was declared")
+                self._refuse(
+                    record, f"the object's SHA-256 is {found}, which does not match the declared sha256"
+                )
 
     def _known_hash(self, record: ImageRecord) -> str | None:
         """Return the hash that another request verified while this one waited."""
@@ -168,10 +172,12 @@ class Completion:
             finally:
                 body.close()
         except (BodyBroken, ObjectMissing, ObjectChanged) as error:
-            raise StoreUnavailable("the object could not be read to check it; complete again") from error
+            raise StoreUnavailable(
+                "reading the object to verify its SHA-256 failed; complete the upload again"
+            ) from error
         return digest.hexdigest()
 
     def _refuse(self, record: ImageRecord, reason: str) -> None:
         now = now_of(self._clock)
         self._catalog.fail(record.image_id, record.plan.upload_id, now)
-        raise InvalidState(f"{reason}: the image has failed, create it again")
+        raise InvalidState(f"{reason}; the upload failed: create the image again")

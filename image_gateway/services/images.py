@@ -92,4 +92,6 @@ class Images:
 def stale_revision(record: ImageRecord) -> PreconditionFailed:
     """Return the error for a change of another revision than the record's."""
     etag = f'"{record.revision}"'
-    return PreconditionFailed("the image was changed by someone else: read it again", headers={"ETag": etag})
+    return PreconditionFailed(
+        "If-Match does not match the current revision: get the image again", headers={"ETag": etag}
+    )

@@ -94,7 +94,7 @@ class Leases:
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl))
         issued = self._add(replace(draft, when_lapsed=when_lapsed), record)
-        audit("lease made", user=caller.user, image=record.image_id, lease=issued.lease.lease_id)
+        audit("lease created", user=caller.user, image=record.image_id, lease=issued.lease.lease_id)
         return issued
 
     def make_for_session(
@@ -108,14 +108,14 @@ class Leases:
         alike = self._book.find_alike(draft, made_after=new_enough)
         if alike is not None:
             return self._issue(alike, record)
-        audit("lease made", user=caller.user, image=record.image_id, lease=draft.lease_id)
+        audit("lease created", user=caller.user, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
     def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> IssuedLease:
         """Create a lease for a redeemed share link; it expires with the link at the latest."""
         disk_of(record)
         draft = self._draft(record, Holder(HolderKind.LINK, link_id), READ_ONLY, self._rules.ttl, until)
-        audit("lease made", link=link_id, image=record.image_id, lease=draft.lease_id)
+        audit("lease created", link=link_id, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
     def identify(self, token: str) -> Lease:
@@ -123,10 +123,10 @@ class Leases:
         try:
             claims = self._tokens.verify(token)
         except BadToken:
-            raise Unauthenticated("the lease is not one that this gateway gave") from None
+            raise Unauthenticated("invalid lease token") from None
         lease = self._book.find(claims.lease_id)
         if lease is None or _claims_of(lease) != claims:
-            raise LeaseExpired("the lease is over: make another one")
+            raise LeaseExpired("the lease has expired: create a new one")
         return lease
 
     def admit(self, token: str) -> Lease:
@@ -152,7 +152,7 @@ class Leases:
         waits = lease.when_lapsed is WhenLapsed.WAIT
         if waits and now < min(self._grace_end(lease), lease.session_ends_at):
             return lease
-        raise LeaseExpired("the lease has lapsed: renew it or make another one")
+        raise LeaseExpired("the lease has expired: renew it or create a new one")
 
     def renew(self, lease_id: str, caller: Caller) -> IssuedLease:
         """Extend a lease by its lifetime, up to the end of the session; token and URLs stay valid.
@@ -167,9 +167,11 @@ class Leases:
         record = self._still_readable(lease)
         now = now_of(self._clock)
         if now >= lease.session_ends_at:
-            raise LeaseExpired("the lease's session is over: make another one")
+            raise LeaseExpired("the lease's session has ended: create a new lease")
         if caller.lease is not None and now >= self._grace_end(lease):
-            raise LeaseExpired("the lease lapsed too long ago to renew itself: make another one")
+            raise LeaseExpired(
+                "the lease expired too long ago to be renewed with its token: create a new one"
+            )
         until = min(now + timedelta(seconds=lease.ttl_seconds), lease.session_ends_at)
         if lease.revoked_at is not None or not self._book.prolong(lease.lease_id, until):
             raise LeaseRevoked("the lease was revoked")
@@ -182,7 +184,9 @@ class Leases:
         if lease is None or not (_is_holder(lease, caller) or self._may_take_back(lease, caller)):
             raise NotFound("there is no such lease")
         if caller.user is None and lease.holder.kind is HolderKind.ANYONE:
-            raise Forbidden("all visitors of the public image share this lease")
+            raise Forbidden(
+                "all visitors of the public image share this lease: only the owner or an admin can revoke it"
+            )
         if self._book.revoke(lease.lease_id, now_of(self._clock)):
             audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease.lease_id)
 
@@ -232,7 +236,7 @@ class Leases:
             raise NotFound("there is no such image")
         disk_of(record)
         if Action.READ not in PERMISSIONS[self._access.role_of_holder(lease.holder, record)]:
-            raise LeaseRevoked("what the lease was made by has been taken back")
+            raise LeaseRevoked("the permission behind this lease was revoked")
         return record
 
     def _may_take_back(self, lease: Lease, caller: Caller) -> bool:
@@ -240,7 +244,7 @@ class Leases:
         if record is None or caller.user is None:
             return False
         if caller.admin and caller.user != record.owner:
-            audit("admin act", user=caller.user, image=record.image_id, action="revoke lease")
+            audit("admin action", user=caller.user, image=record.image_id, action="revoke lease")
         return caller.admin or caller.user == record.owner
 
 

@@ -131,9 +131,7 @@ class Publishing:
         if claimed is None:
             raise InvalidState("the image is not complete: its upload is still open")
         if wanted not in (None, claimed):
-            raise InvalidState(
-                f"chunks of {claimed} bytes were begun for this image; their size cannot change"
-            )
+            raise InvalidState(f"the chunk size of this image is {claimed} bytes and cannot be changed")
         return ChunkGeometry(disk.size, claimed)
 
     def _is_whole(self, record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry) -> bool:
@@ -155,7 +153,7 @@ class Publishing:
         name = find_container_format(head, tail)
         if name:
             raise BadRequest(
-                f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload that"
+                f"the image is {name}, not raw: convert it (qemu-img convert -O raw) and upload the result"
             )
 
     def _cut(
@@ -181,12 +179,10 @@ class Publishing:
                 sent += chunk.sent
                 on_bytes(len(chunk.data))
         if record.plan.sha256 not in (None, whole.hexdigest()):
-            raise InvalidState(
-                "the image's bytes are not those whose SHA-256 was declared: nothing is published"
-            )
+            raise InvalidState("the image's SHA-256 does not match the declared sha256: not published")
         if not self._write_manifest(record, geometry, whole.hexdigest(), facts):
             return None
-        _log.info("image %s is published: %d chunks, %d sent", record.image_id, geometry.count, sent)
+        _log.info("published image %s: %d chunks, %d sent", record.image_id, geometry.count, sent)
         return Published(geometry, whole.hexdigest(), sent=sent, kept=geometry.count - sent)
 
     def _write_chunks(
@@ -224,9 +220,11 @@ class Publishing:
                 record.location.disk_key, byte_range=part, pin=Pin(etag=disk.etag)
             ).body.read_all()
         except (ObjectMissing, ObjectChanged) as error:
-            raise StoreError("the image's object vanished or was replaced in the store") from error
+            raise StoreError("the image's object was deleted or replaced in the store") from error
         except BodyBroken as error:
-            raise StoreUnavailable("the store broke off in mid-body; publish again to continue") from error
+            raise StoreUnavailable(
+                "the store closed the connection early; publish again to continue"
+            ) from error
 
     def _write_manifest(
         self, record: ImageRecord, geometry: ChunkGeometry, disk_sha256: str, facts: list[ChunkFacts]

@@ -62,7 +62,7 @@ class Writer:
         try:
             self._catalog.writers.remove(self._id)
         except GatewayError as error:
-            _log.warning("a writer of image %s stays registered: %s", self._record.image_id, error.code)
+            _log.warning("unregistering a writer of image %s failed: %s", self._record.image_id, error.code)
 
     def _has_others(self) -> bool:
         now = now_of(self._clock)
@@ -106,7 +106,7 @@ class Purger:
         if writing or not empty:
             return False
         self._catalog.mark_purged(record.image_id, now_of(self._clock))
-        _log.info("image %s has nothing left in the store", record.image_id)
+        _log.info("purged image %s: it has no objects in the store", record.image_id)
         return True
 
     def purge_or_leave(self, record: ImageRecord, *, at_most: int | None = None) -> None:
@@ -114,7 +114,7 @@ class Purger:
         try:
             self.purge(record, at_most=at_most)
         except GatewayError as error:
-            _log.warning("image %s is left for the sweeper: %s", record.image_id, error.code)
+            _log.warning("purging image %s failed, the sweeper will retry: %s", record.image_id, error.code)
 
     def _delete_objects(self, record: ImageRecord, at_most: int | None) -> bool:
         location = record.location

@@ -61,7 +61,7 @@ class Sharing:
         """Share an image with a user; repeating it changes the permission."""
         record = self._access.find(image_id, caller, Action.SHARE)
         if user == record.owner:
-            raise BadRequest("user: the owner needs no share")
+            raise BadRequest("user: an image cannot be shared with its owner")
         share = Share(record.image_id, user, permission, now_of(self._clock))
         self._shares.share(share, most=self._limits.shares)
         audit("shared", user=caller.user, image=record.image_id, with_user=user, permission=permission.value)
@@ -76,7 +76,7 @@ class Sharing:
         """Revoke a user's share and the leases that depend on it; idempotent."""
         record = self._access.find(image_id, caller, Action.SHARE)
         if self._shares.unshare(record.image_id, user):
-            audit("share taken back", user=caller.user, image=record.image_id, with_user=user)
+            audit("share revoked", user=caller.user, image=record.image_id, with_user=user)
 
     def make_link(self, image_id: str, caller: Caller, *, ttl: int | None, max_uses: int | None) -> NewLink:
         """Create a link by which anyone may read the image; `ttl` in seconds, None for no limit."""
@@ -86,7 +86,7 @@ class Sharing:
         expires_at = now + timedelta(seconds=ttl) if ttl else None
         link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses)
         self._shares.add_link(link, _sha256(token), most=self._limits.links)
-        audit("share link made", user=caller.user, image=record.image_id, link=link.link_id)
+        audit("share link created", user=caller.user, image=record.image_id, link=link.link_id)
         return NewLink(link, token)
 
     def links(
@@ -103,7 +103,7 @@ class Sharing:
         if link is None or link.image_id != record.image_id:
             raise NotFound("there is no such share link")
         if self._shares.revoke_link(link.link_id, now_of(self._clock)):
-            audit("share link taken back", user=caller.user, image=record.image_id, link=link.link_id)
+            audit("share link revoked", user=caller.user, image=record.image_id, link=link.link_id)
 
     def redeem(self, token: str) -> IssuedLease:
         """Create a lease for the holder of a link's token.
@@ -117,10 +117,10 @@ class Sharing:
             raise NotFound("there is no such share link")
         now = now_of(self._clock)
         if not link.is_redeemable(now) or record.visibility is Visibility.PRIVATE:
-            raise Forbidden("the share link holds no longer: ask for another one")
+            raise Forbidden("the share link is no longer valid: ask the owner for a new one")
         disk_of(record)
         if not self._shares.use_link(link.link_id, now):
-            raise Forbidden("the share link holds no longer: ask for another one")
+            raise Forbidden("the share link is no longer valid: ask the owner for a new one")
         audit("share link redeemed", image=record.image_id, link=link.link_id)
         return self._leases.make_for_link(record, link.link_id, link.expires_at)
 

@@ -46,7 +46,7 @@ class FairSlots:
                 return Slot(self, holder)
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-        raise Overloaded("the gateway serves as many requests of this kind as it can; try again")
+        raise Overloaded("too many concurrent requests of this kind; try again")
 
     def release(self, holder: str) -> None:
         """Take a slot back; called by the slot, once."""
@@ -78,7 +78,7 @@ class FairSlots:
             waiting = Counter(other.holder for other in self._waiting)
             largest, count = waiting.most_common(1)[0] if waiting else ("", 0)
             if count <= waiting[waiter.holder] + 1:
-                raise Overloaded("too many requests wait for a free slot; try again")
+                raise Overloaded("too many requests are queued; try again")
             refused = next(other for other in reversed(self._waiting) if other.holder == largest)
             self._waiting.remove(refused)
             refused.decided.set()
@@ -183,9 +183,9 @@ class Stream:
         except TryAgain as error:
             if now - self._confirmed_at < CATALOG_OUTAGE_SECONDS:
                 return
-            raise self._end("the catalog has not confirmed the permission for too long") from error
+            raise self._end("the catalog did not respond in time to recheck the permission") from error
         if not may_read:
-            raise self._end("the permission to read was taken back")
+            raise self._end("the permission to read was revoked")
         self._confirmed_at = now
 
     def release(self) -> None:

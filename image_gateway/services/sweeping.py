@@ -83,17 +83,17 @@ class Sweeper:
         wise), by default one hour.
         """
         report = SweepReport()
-        on_step("uploads left alone past their time")
+        on_step("expired uploads")
         self._end_expired(report, dry_run)
-        on_step("uploads that no record knows")
+        on_step("orphaned uploads")
         self._abort_orphans(report, YOUNGEST_ORPHAN if older_than is None else older_than, dry_run)
         on_step("objects of failed and deleted images")
         self._purge_ended(report, dry_run)
-        on_step("objects that the catalog does not expect")
+        on_step("objects without a record in the catalog")
         self._compare_bucket(report, dry_run)
-        on_step("images whose object vanished")
+        on_step("images with missing objects")
         self._check_complete(report)
-        on_step("leases whose session is over")
+        on_step("expired leases")
         self._forget_leases(report, dry_run)
         self.sweep_cache(report, dry_run=dry_run)
         return report
@@ -145,7 +145,7 @@ class Sweeper:
             if not dry_run:
                 self._store.abort_upload(upload.key, upload.upload_id)
         except GatewayError as error:
-            _log.warning("an orphaned upload could not be aborted: %s", error.code)
+            _log.warning("aborting an orphaned upload failed: %s", error.code)
             report.left_for_later += 1
             return False
         return True
@@ -159,10 +159,10 @@ class Sweeper:
             if dry_run or self._purger.purge(record):
                 report.purged_images += 1
             else:
-                _log.info("image %s may still be written to: it is purged by a later sweep", record.image_id)
+                _log.info("image %s may still be written to: a later sweep will purge it", record.image_id)
                 report.left_for_later += 1
         except GatewayError as error:
-            _log.warning("image %s could not be purged: %s", record.image_id, error.code)
+            _log.warning("purging image %s failed: %s", record.image_id, error.code)
             report.left_for_later += 1
 
     def _compare_bucket(self, report: SweepReport, dry_run: bool) -> None:
@@ -180,10 +180,10 @@ class Sweeper:
                 if expected or next(self._store.list_objects(prefix), None) is None:
                     continue
                 if record is None:
-                    _log.warning("no record knows the objects under %s", prefix)
+                    _log.warning("the objects under %s have no record in the catalog", prefix)
                     report.unknown.append(prefix)
                 else:
-                    _log.warning("the purged image %s has objects again", image_id)
+                    _log.warning("purged image %s has objects in the store again", image_id)
                     self._purge(record, report, dry_run)
 
     def _image_prefixes(self) -> Iterator[tuple[str, str]]:
@@ -201,7 +201,7 @@ class Sweeper:
                 self._store.head(record.location.disk_key)
             except ObjectMissing:
                 if self._is_still_complete(record):
-                    _log.error("the object of image %s vanished", record.image_id)
+                    _log.error("the object of image %s is missing from the store", record.image_id)
                     report.vanished.append(record.image_id)
             except GatewayError:
                 report.left_for_later += 1

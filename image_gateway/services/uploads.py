@@ -121,7 +121,7 @@ class Uploads:
         QuotaExceeded when the owner has no room.
         """
         if new.size is None and self._rules.quota.limits_bytes:
-            raise BadRequest("sizeBytes: is required, as the bytes of an owner are limited here")
+            raise BadRequest("sizeBytes: is required because a byte quota is set")
         if new.size is not None and new.size > self._rules.max_size:
             raise BadRequest(f"sizeBytes must be at most {self._rules.max_size}, not {new.size}")
         location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
@@ -176,7 +176,7 @@ class Uploads:
         if not self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
             record = self._access.find(record.image_id, caller, Action.UPLOAD)
         if record.state is ImageState.COMPLETE:
-            raise InvalidState("the image is complete: delete it instead")
+            raise InvalidState("the upload is already complete: delete the image instead")
         self._purger.purge_or_leave(record)
 
     def complete(
@@ -251,7 +251,7 @@ class Uploads:
     def _find(self, image_id: str, caller: Caller, upload_id: str) -> ImageRecord:
         record = self._access.find(image_id, caller, Action.UPLOAD)
         if record.plan.upload_id != upload_id:
-            raise BadRequest("uploadId is not the one of this image")
+            raise BadRequest("uploadId does not match the upload of this image")
         return record
 
     def _find_open(self, image_id: str, caller: Caller, upload_id: str) -> ImageRecord:
@@ -265,7 +265,7 @@ class Uploads:
         count = count_parts(plan.size, plan.part_size)
         beyond = [number for number in numbers if number > count]
         if beyond:
-            raise BadRequest(f"partNumber: the plan has {count} parts, there is no {name_parts(beyond)}")
+            raise BadRequest(f"partNumber: the upload has {count} parts, so it has no {name_parts(beyond)}")
 
     def _sign(self, key: str, plan: UploadPlan, number: int, lifetime: int) -> str:
         length = None if plan.size is None else length_of_part(number, plan.size, plan.part_size)
@@ -280,7 +280,7 @@ class Uploads:
         last = record.created_at + timedelta(seconds=self._rules.longest_upload)
         if now >= last:
             raise InvalidState(
-                f"the upload is over: it was begun {record.created_at:%Y-%m-%d}; begin another one"
+                f"the upload started on {record.created_at:%Y-%m-%d} has expired: create a new image"
             )
         lifetime = timedelta(seconds=self._rules.upload_lifetime)
         expires_at = min(now + lifetime, last)
@@ -292,7 +292,7 @@ class Uploads:
         try:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
-            _log.error("an upload without a record is left for the sweeper: %s (%s)", key, error.code)
+            _log.error("aborting an upload without a record failed: %s (%s)", key, error.code)
 
 
 def _require_open(record: ImageRecord) -> None:

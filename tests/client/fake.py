@@ -132,7 +132,7 @@ class FakeGateway(FakeSharing):
         image = self.images[image_id]
         listed = {part["partNumber"]: part["etag"] for part in body["parts"]}
         if {number: image.etags.get(number) for number in listed} != listed:
-            return 400, "BAD_REQUEST", "etag does not match the store's"
+            return 400, "BAD_REQUEST", "the ETag does not match the store's"
         image.data = b"".join(image.parts[number] for number in sorted(listed))
         if image.size is not None and len(image.data) != image.size:
             return 400, "BAD_REQUEST", "the parts are not of the declared size"

@@ -56,18 +56,22 @@ class FakeSharing:
     def _lease_refusal(self, path: str, token: str) -> Any:
         lease = next((lease for lease in self.leases.values() if lease.token == token), None)
         if lease is None:
-            return 401, "UNAUTH", "the lease is not one that this gateway gave"
+            return 401, "UNAUTH", "invalid lease token"
         if path.endswith("/renew"):
             return None
         if path != f"/v1/images/{lease.image_id}/range":
-            return 403, "FORBIDDEN", "a lease only reads bytes: this needs an identity"
+            return 403, "FORBIDDEN", "a lease only permits reading: authenticate as a user"
         if lease.revoked:
             return 403, "LEASE_REVOKED", "the lease was revoked"
         if self.now < lease.expires:
             return None
         if self.now < lease.expires + timedelta(seconds=self.grace_seconds):
-            return 503, "LEASE_LAPSED", "the lease has lapsed and waits for its renewal; try again"
-        return 401, "LEASE_EXPIRED", "the lease is over: make another one"
+            return (
+                503,
+                "LEASE_LAPSED",
+                "the lease has expired but can still be renewed; try again after its renewal",
+            )
+        return 401, "LEASE_EXPIRED", "the lease has expired: create a new one"
 
     def add_link(self, image_id: str, token: str) -> str:
         self.links[str(uuid.uuid4())] = {"imageId": image_id, "token": token, "maxUses": None, "uses": 0}
@@ -91,7 +95,7 @@ class FakeSharing:
     def renew(self, _: str, body: dict[str, Any]) -> Any:
         lease = self.leases[body["id"]]
         if self.now >= lease.session_end:
-            return 401, "LEASE_EXPIRED", "the lease's session is over: make another one"
+            return 401, "LEASE_EXPIRED", "the lease's session has ended: create a new lease"
         if lease.revoked:
             return 403, "LEASE_REVOKED", "the lease was revoked"
         lease.expires = min(self.now + timedelta(seconds=self.lease_seconds), lease.session_end)

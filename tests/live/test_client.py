@@ -185,7 +185,7 @@ def test_another_version_is_never_mixed_in(
 def test_a_wrong_declared_hash_fails_the_upload(api: GatewayClient) -> None:
     upload = api.create_image(sizeBytes=4, sha256=WRONG)
     etag = api.put_part(api.sign_parts(upload, [1]).urls[1], b"data")
-    with pytest.raises(ApiError, match="another one was declared") as caught:
+    with pytest.raises(ApiError, match="does not match the declared sha256") as caught:
         api.complete(upload, {1: etag})
     assert caught.value.status == 409
 

@@ -60,7 +60,7 @@ def test_up_and_back_by_ranges_and_chunks(
     assert "0 sent, 13 already stored" in again.stdout
     other = run_cli(environment, "publish", image_id, "--chunk-size", "512")
     assert other.returncode == 1
-    assert "1048576 bytes were begun" in other.stderr
+    assert "is 1048576 bytes and cannot be changed" in other.stderr
     assert "Traceback" not in other.stderr
 
 
@@ -114,7 +114,7 @@ def test_a_mistake_in_the_list_names_the_part(client: GatewayClient) -> None:
     etag = client.put_part(client.sign_part(upload, 1), b"small")
     client.put_part(client.sign_part(upload, 2), b"small")
     for etags, text in [
-        ({1: etag, 3: etag}, "no such part: part 3"),
+        ({1: etag, 3: etag}, "not found in the store: part 3"),
         ({1: '"00000000000000000000000000000000"'}, "does not match the store's: part 1"),
         ({1: etag, 2: etag}, "smaller than 5242880 bytes: part 1"),
     ]:

@@ -139,7 +139,7 @@ def test_index_width(count: int, width: int, fits: bool) -> None:
         assert sized(count, chunkIndexWidth=width).index_width == width
     else:
         with pytest.raises(
-            ManifestError, match=r"^chunkIndexWidth must hold the last index and be at most 32"
+            ManifestError, match=r"^chunkIndexWidth must be wide enough for the last index and at most 32"
         ):
             sized(count, chunkIndexWidth=width)
 

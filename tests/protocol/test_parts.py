@@ -60,7 +60,7 @@ def test_a_sound_list_has_no_problem(numbers: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("numbers", "problem"),
     [
-        ((), "parts must name at least one part"),
+        ((), "parts must contain at least one part"),
         ((0,), "part numbers must be 1 to 10000: part 0"),
         ((-1, 1), "part numbers must be 1 to 10000: part -1"),
         ((MAX_PARTS + 1,), "part numbers must be 1 to 10000: part 10001"),
@@ -99,28 +99,28 @@ def test_a_list_that_agrees_with_the_store(claimed: list[ClaimedPart], stored: l
     ("claimed", "stored", "problem"),
     [
         pytest.param(
-            claim(1, 2), store(p1=FULL), "the store has no such part: part 2; upload it first", id="missing"
+            claim(1, 2), store(p1=FULL), "not found in the store: part 2; upload first", id="missing"
         ),
         pytest.param(
             claim(3, 1, 2),
             store(p2=FULL),
-            "the store has no such part: parts 1, 3; upload it first",
+            "not found in the store: parts 1, 3; upload first",
             id="several missing",
         ),
         pytest.param(
             [ClaimedPart(1, '"other"')],
             store(p1=1),
-            "the etag does not match the store's: part 1",
+            "the ETag does not match the store's: part 1",
             id="foreign etag",
         ),
         pytest.param(
             [ClaimedPart(1, 'W/"e1"')],
             store(p1=1),
-            "the etag does not match the store's: part 1",
+            "the ETag does not match the store's: part 1",
             id="weak etag",
         ),
         pytest.param(
-            [ClaimedPart(1, '"E1"')], store(p1=1), "the etag does not match the store's: part 1", id="case"
+            [ClaimedPart(1, '"E1"')], store(p1=1), "the ETag does not match the store's: part 1", id="case"
         ),
         pytest.param(
             claim(1, 2),
@@ -137,7 +137,7 @@ def test_a_list_that_agrees_with_the_store(claimed: list[ClaimedPart], stored: l
         pytest.param(
             claim(1, 2),
             store(p1=1),
-            "the store has no such part: part 2; upload it first",
+            "not found in the store: part 2; upload first",
             id="a missing part comes before a small one",
         ),
     ],

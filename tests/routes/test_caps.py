@@ -87,7 +87,7 @@ def test_an_upload_ends_however_often_its_urls_are_asked_for(world: World, clock
     ]:
         refused = limited.request(method, f"{path}/{route}", **options)
         assert outcome(refused) == (409, "INVALID_STATE")
-        assert "begin another one" in refused.get_json()["error"]["message"]
+        assert "create a new image" in refused.get_json()["error"]["message"]
     assert sweeper.sweep(older_than=timedelta(days=9)).expired_uploads == 1
     assert list(limited.store.list_uploads("")) == []
 

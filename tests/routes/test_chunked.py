@@ -193,7 +193,7 @@ def test_a_publish_that_died_is_continued(
 
 
 def test_the_chunk_size_cannot_change_once_begun(world: World, published: Image) -> None:
-    with pytest.raises(InvalidState, match="1024 bytes were begun"):
+    with pytest.raises(InvalidState, match="is 1024 bytes and cannot be changed"):
         world.publish(published, 512)
 
 

@@ -148,7 +148,7 @@ def test_an_admins_reads_are_asked_for_one_by_one(world: World) -> None:
         for _ in range(2):
             answer = ask(signed_in, f"{path}/range", user=None, headers={"Authorization": "Bearer admin"})
             assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
-    assert len([line for line in lines.parsed() if line["event"] == "admin act"]) == 2
+    assert len([line for line in lines.parsed() if line["event"] == "admin action"]) == 2
 
 
 def test_a_refused_credential_counts_once(world: World) -> None:

@@ -245,7 +245,7 @@ def test_without_redis_each_worker_counts_by_itself(
     statuses = [ask(without_redis, image, "alice").status_code for _ in range(4)]
     assert [status == 429 for status in statuses] == [False, False, True, True]
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert told.count("Rate limit storage unreachable: this worker counts by itself") == 1
+    assert told.count("Rate limit storage unreachable: counting in the memory of this worker") == 1
 
 
 def test_without_redis_a_refused_credential_is_refused(without_redis: World, image: Image) -> None:
@@ -323,6 +323,6 @@ def test_a_storage_that_is_down_is_asked_again_now_and_then_and_used_when_it_is_
         if record.name == "image_gateway.routes.http.rate_limits"
     ]
     assert told == [
-        "Rate limit storage unreachable: this worker counts by itself",
+        "Rate limit storage unreachable: counting in the memory of this worker",
         "Rate limit storage recovered",
     ]

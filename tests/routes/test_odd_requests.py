@@ -17,7 +17,7 @@ def test_a_list_that_is_too_long_is_not_looked_into(world: World, route: str, fi
     body = {"uploadId": upload_id, field: [{}] * 400_000}
     response = world.request("POST", f"/v1/images/{image_id}/{route}", json=body)
     assert response.status_code == 400
-    assert response.get_json()["error"]["message"].startswith(f"{field}: must name 1 to ")
+    assert response.get_json()["error"]["message"].startswith(f"{field}: must contain 1 to ")
 
 
 def test_a_chunked_body_beyond_the_limit_is_refused_and_not_cut(world: World) -> None:

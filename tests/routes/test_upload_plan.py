@@ -73,7 +73,7 @@ def test_without_a_size_any_length_is_signed(small_parts: World) -> None:
         (list(range(1, 1002)), "partNumbers"),
         ([0], "partNumbers[0]"),
         ([1, "2"], "partNumbers[1]"),
-        ([1, 4], "the plan has 3 parts, there is no part 4"),
+        ([1, 4], "the upload has 3 parts, so it has no part 4"),
         (None, "partNumbers"),
     ],
     ids=["none", "many", "zero", "text", "beyond", "null"],
@@ -124,7 +124,7 @@ def test_complete_takes_the_stores_list(small_parts: World) -> None:
         ({1: 5 * MIB, 3: 2 * MIB + 1}, "not uploaded: part 2"),
         ({1: 5 * MIB, 2: 5 * MIB + 1, 3: 2 * MIB}, "wrong size for the upload plan: parts 2, 3"),
         ({1: 5 * MIB, 2: 5 * MIB, 3: 2 * MIB + 2}, "wrong size for the upload plan: part 3"),
-        ({1: 5 * MIB, 2: 5 * MIB, 3: 5 * MIB, 4: 1}, "there is no part 4"),
+        ({1: 5 * MIB, 2: 5 * MIB, 3: 5 * MIB, 4: 1}, "beyond the 3 parts of the declared"),
     ],
     ids=["nothing", "a gap", "shifted", "one more byte", "one more part"],
 )

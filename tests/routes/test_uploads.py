@@ -148,8 +148,8 @@ def test_complete_may_be_repeated(world: World) -> None:
     [
         ([], "parts"),
         ([(1, "{1}"), (1, "{1}")], "must not repeat: part 1"),
-        ([(1, "{1}"), (3, "x")], "no such part: part 3"),
-        ([(1, "wrong")], "etag does not match the store's: part 1"),
+        ([(1, "{1}"), (3, "x")], "not found in the store: part 3"),
+        ([(1, "wrong")], "ETag does not match the store's: part 1"),
         ([(1, "{1}"), (2, "{2}")], "smaller than 5242880 bytes: part 1"),
         ([(1, "")], "parts[0].etag"),
         ([(1, "x" * 4097)], "parts[0].etag"),

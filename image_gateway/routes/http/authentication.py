@@ -42,9 +42,9 @@ class Authenticator:
 
     def __post_init__(self) -> None:
         if self.mode not in ("dev", "oidc", "none"):
-            raise ValueError(f"there is no authentication mode {self.mode!r}")
+            raise ValueError(f"unknown authentication mode {self.mode!r}")
         if (self.mode == "oidc") != (self.verifier is not None):
-            raise ValueError("mode oidc needs a verifier, and no other mode has one")
+            raise ValueError("mode oidc requires a verifier; other modes do not accept one")
 
 
 def install_identity(app: Flask, authenticator: Authenticator) -> None:
@@ -69,7 +69,7 @@ def current_user() -> str:
     """Return the id of the user; raises Forbidden for a lease, which is no identity."""
     caller = current_caller()
     if caller.user is None:
-        raise Forbidden("a lease only reads bytes: this needs an identity")
+        raise Forbidden("a lease only permits reading: authenticate as a user")
     return caller.user
 
 
@@ -180,8 +180,8 @@ def _bearer() -> str | None:
 
 def _how_to_sign_in() -> str:
     if _authenticator().verifier is None:
-        return "send who you are in the X-User-Id header"
-    return "send a token of the identity provider as Authorization: Bearer"
+        return "authentication required: send your user ID in the X-User-Id header"
+    return "authentication required: send a token of the identity provider as Authorization: Bearer"
 
 
 def _read_user_id(header: str) -> str:
@@ -190,7 +190,7 @@ def _read_user_id(header: str) -> str:
     except UnicodeError as error:
         raise BadRequest("X-User-Id must be UTF-8") from error
     if not user_id:
-        raise Unauthenticated("send who you are in the X-User-Id header")
+        raise Unauthenticated("X-User-Id is empty: send your user ID")
     if len(user_id) > MAX_USER_ID or not user_id.isprintable():
-        raise BadRequest(f"X-User-Id must be 1 to {MAX_USER_ID} printable characters")
+        raise BadRequest(f"X-User-Id must have 1 to {MAX_USER_ID} printable characters")
     return user_id

@@ -57,8 +57,8 @@ def install_cors(app: Flask, origins: tuple[str, ...], *, guard_user_header: boo
             return _preflight(may_name_user())
         if "HTTP_X_USER_ID" in request.environ and not may_name_user():
             raise Forbidden(
-                "AUTH_MODE=dev does not believe X-User-Id from a page of another origin: "
-                "name that origin in CORS_ALLOW_ORIGIN"
+                "AUTH_MODE=dev does not accept X-User-Id from a page of another origin: "
+                "add the origin to CORS_ALLOW_ORIGIN"
             )
         return None
 

@@ -22,7 +22,7 @@ def decode_cursor(text: str) -> tuple[datetime, str]:
         given = datetime.fromisoformat(moment)
         created_at = given.astimezone(UTC)
     except (binascii.Error, UnicodeDecodeError, ValueError, OverflowError) as error:
-        raise BadRequest("cursor is not one that this gateway gave") from error
+        raise BadRequest("cursor is invalid: use nextCursor of the previous page") from error
     if given.tzinfo is None or not image_id or not image_id.isprintable():
-        raise BadRequest("cursor is not one that this gateway gave")
+        raise BadRequest("cursor is invalid: use nextCursor of the previous page")
     return created_at, image_id

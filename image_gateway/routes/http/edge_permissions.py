@@ -40,7 +40,7 @@ def install_edge(app: Flask, token: str | None) -> None:
         if sent is None:
             return
         if expected is None or not hmac.compare_digest(sent.encode(), expected):
-            raise Unauthenticated(f"{TOKEN_HEADER} is not this gateway's EDGE_TOKEN")
+            raise Unauthenticated(f"{TOKEN_HEADER} does not match EDGE_TOKEN")
         g.asks_for_permission = True
         note_edge()
 

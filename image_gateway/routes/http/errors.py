@@ -14,10 +14,10 @@ _log = logging.getLogger(__name__)
 _FRAMEWORK_CODES = {
     400: ("BAD_REQUEST", "the request is malformed"),
     404: ("NOT_FOUND", "there is no such route"),
-    405: ("METHOD_NOT_ALLOWED", "this route has no such method"),
-    413: ("TOO_LARGE", "the body is too large"),
+    405: ("METHOD_NOT_ALLOWED", "method not allowed on this route"),
+    413: ("TOO_LARGE", "the request body is too large"),
     414: ("URL_TOO_LONG", "the URL is too long"),
-    415: ("UNSUPPORTED_MEDIA_TYPE", "send the body as Content-Type: application/json"),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json"),
     429: ("TOO_MANY_REQUESTS", "too many requests; try again later"),
 }
 
@@ -45,7 +45,7 @@ def answer_gateway_error(error: GatewayError) -> Response:
 
 def _answer_framework_error(error: HTTPException) -> Response:
     status = error.code or 500
-    code, message = _FRAMEWORK_CODES.get(status, ("BAD_REQUEST", "the request cannot be served"))
+    code, message = _FRAMEWORK_CODES.get(status, ("BAD_REQUEST", "the request is invalid"))
     response = json_response(error_document(code, message), status, secret=True)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -55,10 +55,12 @@ def _answer_framework_error(error: HTTPException) -> Response:
 
 def answer_malformed_body(_: Exception) -> Response:
     """Answer 400; the server finds a malformed chunk only while the body is read."""
-    return json_response(error_document("BAD_REQUEST", "the body is not valid HTTP"), 400, secret=True)
+    return json_response(
+        error_document("BAD_REQUEST", "the request body has invalid chunked encoding"), 400, secret=True
+    )
 
 
 def _answer_surprise(error: Exception) -> Response:
     _log.error("the request failed", exc_info=error)
-    text = f"the gateway failed; the log has it under request {g.get('request_id')}"
+    text = f"internal error; see the log for request ID {g.get('request_id')}"
     return json_response(error_document("INTERNAL", text), 500, secret=True)

@@ -38,10 +38,10 @@ def check_host() -> None:
     if host is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise BadRequest("the Host header is missing")
     if host is not None and not _is_host(host):
-        raise BadRequest("the Host header is not a host")
+        raise BadRequest("the Host header is invalid")
     allowed = _rules().allowed_hosts
     if allowed and request.path not in PROBES and not _names(host or "") & {*allowed}:
-        raise BadRequest("this gateway does not answer for this host")
+        raise BadRequest("this gateway does not answer for this host: add it to ALLOWED_HOSTS")
 
 
 def own_root() -> str:
@@ -57,7 +57,7 @@ def own_root() -> str:
     scheme = environ["wsgi.url_scheme"]
     host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     if scheme not in _OWN_PORT or not _is_host(host):
-        raise BadRequest("the forwarded host or protocol is not one")
+        raise BadRequest("X-Forwarded-Host or X-Forwarded-Proto is invalid")
     return f"{scheme}://{host}"
 
 

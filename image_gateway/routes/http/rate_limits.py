@@ -146,7 +146,7 @@ class _Counters:
             reset_at = _hit_all(self._shared, hits)
         except StorageError:
             if not self._pause:
-                _log.warning("Rate limit storage unreachable: this worker counts by itself")
+                _log.warning("Rate limit storage unreachable: counting in the memory of this worker")
                 self._put_off()
             return _hit_all(self._own, hits)
         if was_down:

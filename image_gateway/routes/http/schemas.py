@@ -48,7 +48,7 @@ class _ShortList(fields.List[Any]):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, list) and not 1 <= len(value) <= self._most:
-            raise ValidationError(f"must name 1 to {self._most} parts")
+            raise ValidationError(f"must contain 1 to {self._most} parts")
         return super()._deserialize(value, *args, **kwargs)
 
 
@@ -88,7 +88,7 @@ def _seconds(name: str) -> fields.Integer:
 
 def _not_blank(text: str) -> None:
     if text != text.strip():
-        raise ValidationError("must not begin or end with blanks")
+        raise ValidationError("must not begin or end with whitespace")
 
 
 def _length(most: int) -> validate.Length:
@@ -108,7 +108,7 @@ def _choice(kind: type[StrEnum]) -> fields.Enum[StrEnum]:
 
 def _printable(text: str) -> None:
     if not text.isprintable():
-        raise ValidationError("must hold no control characters")
+        raise ValidationError("must not contain control characters")
 
 
 class _RequestSchema(Schema):
@@ -150,7 +150,7 @@ class DescribeImage(_RequestSchema):
     @validates_schema
     def check_given(self, data: dict[str, Any], **_: Any) -> None:
         if data["name"] is None and data["visibility"] is None:
-            raise ValidationError("name or visibility must be given")
+            raise ValidationError("name or visibility is required")
 
 
 class ListImages(_RequestSchema):
@@ -195,7 +195,7 @@ class MakeLease(_RequestSchema):
     scopes = fields.List(
         fields.Enum(Scope, by_value=True, error_messages={"unknown": f"must be one of {', '.join(Scope)}"}),
         load_default=lambda: [Scope.DISK_READ],
-        validate=validate.Length(1, len(Scope), error="must name disk:read, disk:write or both"),
+        validate=validate.Length(1, len(Scope), error="must contain disk:read, disk:write or both"),
     )
     ttl = _seconds("ttlSeconds")
     when_lapsed = fields.Enum(
@@ -261,19 +261,19 @@ def load_json(schema: type[Schema], request: Request, *, optional: bool = False)
     data = request.get_data(cache=True)
     if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
         # Werkzeug truncates a chunked body at the limit without an error.
-        raise TooLarge("the body is too large")
+        raise TooLarge("the request body is too large")
     if len(data) < (request.content_length or 0):
         # gunicorn returns a truncated body when a client closes early.
-        raise BadRequest("the body is shorter than its Content-Length")
+        raise BadRequest("the request body is shorter than Content-Length")
     if optional and not data:
         return dict(_made(schema).load({}))
     if not request.is_json:
-        raise UnsupportedMediaType("send the body as Content-Type: application/json")
+        raise UnsupportedMediaType("Content-Type must be application/json")
     try:
         document = request.get_json()
         loaded: dict[str, Any] = _made(schema).load(document)
     except (MalformedJson, RecursionError) as error:
-        raise BadRequest("the body is not valid JSON") from error
+        raise BadRequest("the request body is not valid JSON") from error
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise BadRequest(_first_problem(messages)) from error

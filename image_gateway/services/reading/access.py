@@ -80,7 +80,7 @@ class Access:
         if action not in PERMISSIONS[role]:
             raise self._refusal(caller, role)
         if role is Role.ADMIN:
-            audit("admin act", user=caller.user, image=record.image_id, action=action.value)
+            audit("admin action", user=caller.user, image=record.image_id, action=action.value)
         return record
 
     def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
@@ -168,20 +168,20 @@ class Access:
         if canonical_id(image_id) != lease.image_id:
             raise Forbidden("the lease is for another image")
         if action is not Action.READ or Scope.DISK_READ not in lease.scopes:
-            raise Forbidden(f"the lease is not for this, only for {' and '.join(sorted(lease.scopes))}")
+            raise Forbidden(f"the lease does not permit this, only {' and '.join(sorted(lease.scopes))}")
         record = self.look_up(image_id)
         if record is None or record.state is ImageState.DELETED:
             raise NotFound("there is no such image")
         if record.version != lease.version:
             raise Forbidden("the lease is for another version of the image")
         if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
-            raise LeaseRevoked("what the lease was made by has been taken back")
+            raise LeaseRevoked("the permission behind this lease was revoked")
         if now_of(self._clock) >= lease.expires_at:
             # `Leases.admit` lets an expired lease pass only while it waits for its renewal.
-            raise LeaseLapsed("the lease has lapsed and waits for its renewal; try again")
+            raise LeaseLapsed("the lease has expired but can still be renewed; try again after its renewal")
         if lease.holder.kind is HolderKind.ADMIN:
             audit(
-                "admin act",
+                "admin action",
                 user=lease.holder.name,
                 image=record.image_id,
                 lease=lease.lease_id,
@@ -199,7 +199,7 @@ class Access:
         return Forbidden("this image belongs to someone else")
 
     def _not_signed_in(self) -> Unauthenticated:
-        return Unauthenticated("say who you are: this needs an identity or a lease")
+        return Unauthenticated("authentication required: send an identity or a lease")
 
 
 def canonical_id(text: str) -> str | None:

@@ -49,7 +49,7 @@ class BlockCacheReader:
     def forget(self, image_id: str) -> None:
         """Remove the blocks of a deleted image from this machine's disk."""
         if self._cache.forget(image_id):
-            _log.info("the cached blocks of the deleted image %s are removed", image_id)
+            _log.info("removed the cached blocks of deleted image %s", image_id)
 
     def pass_through(self, body: CachedBody, wanted: ByteRange) -> ObjectBody:
         """Return the rest of a body directly from the store."""
@@ -63,7 +63,7 @@ class BlockCacheReader:
         try:
             return self._store.open(body.key, byte_range=wanted, pin=body.pin).body.read_all()
         except BodyBroken as error:
-            raise StoreUnavailable("the store broke off within a block; try again") from error
+            raise StoreUnavailable("the store closed the connection within a block; try again") from error
 
 
 class CachedBody:
@@ -143,7 +143,7 @@ class CachedBody:
         try:
             data = block.read(offset, wanted)
         except OSError as error:
-            raise BodyBroken(f"a cached block cannot be read: {error.strerror}") from error
+            raise BodyBroken(f"reading a cached block failed: {error.strerror}") from error
         self._position += len(data)
         if offset + len(data) == block.length:
             block.close()
@@ -158,7 +158,7 @@ class CachedBody:
             self._rest = self._reads.pass_through(self, ByteRange(self._position, self._stop))
         except (StoreFact, GatewayError) as error:
             _log.warning("resuming a cached body failed: %s", type(error).__name__)
-            raise BodyBroken("the store does not give the next block") from error
+            raise BodyBroken("reading the next block from the store failed") from error
         return False
 
     def _open_block(self) -> bool:

@@ -29,12 +29,12 @@ def find_chunk(record: ImageRecord, disk: DiskFacts, name: str) -> Representatio
     chunked = _published(record)
     match = _NAME.fullmatch(name)
     if match is None:
-        raise BadRequest(f"a chunk is named by at most {MAX_INDEX_WIDTH} digits, or those and .bin")
+        raise BadRequest(f"chunkIndex must be 1 to {MAX_INDEX_WIDTH} digits, optionally followed by .bin")
     index, geometry = int(match[1]), ChunkGeometry(disk.size, chunked.chunk_size)
     if index >= geometry.count:
-        raise NotFound(f"there is no such chunk: the image has {geometry.count}")
+        raise NotFound(f"there is no such chunk: the image has {geometry.count} chunks")
     if match[2] and len(match[1]) != chunked.index_width:
-        raise NotFound(f"there is no such chunk: names have {chunked.index_width} digits")
+        raise NotFound(f"there is no such chunk: names ending in .bin have {chunked.index_width} digits")
     return represent_chunk(record, chunked, geometry, index)
 
 

@@ -142,7 +142,7 @@ class Reader:
         try:
             return self._head(target) if request.head else self._open(target, byte_range)
         except ObjectMissing as error:
-            _log.error("the object of a readable image vanished: %s", target.key)
+            _log.error("the object of a readable image is missing: %s", target.key)
             raise NotFound("the image's object is no longer in the store") from error
         except ObjectChanged:
             _log.error("an immutable object was replaced: %s", target.key)
@@ -177,7 +177,8 @@ class Reader:
         decision = decide(request.conditions, target.validators)
         if decision is Decision.FAILED:
             raise PreconditionFailed(
-                "the image is not the version that the request names", headers={"ETag": target.etag}
+                "If-Match or If-Unmodified-Since does not match the current version of the image",
+                headers={"ETag": target.etag},
             )
         if decision is Decision.NOT_MODIFIED:
             return Answer(304, target)
@@ -210,8 +211,10 @@ class Reader:
 
     def _check_size(self, target: Representation, info: ObjectInfo) -> None:
         if info.size != target.size:
-            _log.error("%s has %d bytes, the catalog says %d", target.key, info.size, target.size)
-            raise StoreError("the object in the store has another size than the image")
+            _log.error(
+                "%s has %d bytes in the store, but %d in the catalog", target.key, info.size, target.size
+            )
+            raise StoreError("the object's size in the store does not match the image's size")
 
     def _require_size(self, target: Representation, opened: OpenObject) -> None:
         try:
@@ -227,7 +230,7 @@ class Reader:
             raise NotFound("the image's object is no longer in the store") from error
         except ObjectChanged as error:
             # A precondition failed that was not sent.
-            raise StoreError("the store's answers contradict each other") from error
+            raise StoreError("the store sent inconsistent responses") from error
         if target.is_versioned:
             self._require_size(target, opened)
         new = _replaced(target, opened.info)
@@ -247,7 +250,7 @@ def _begin(body: ObjectBody) -> None:
     try:
         body.begin()
     except BodyBroken as error:
-        raise StoreUnavailable("the store broke off before the first byte; try again") from error
+        raise StoreUnavailable("the store closed the connection before the first byte; try again") from error
 
 
 def _with_cache_control(target: Representation, info: ObjectInfo) -> Representation:
