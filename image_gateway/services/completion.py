@@ -42,8 +42,8 @@ HASHES_AT_ONCE, HASHES_WAITING, HASH_WAIT_SECONDS = 2, 8, 10.0
 class Completion:
     """Joins the parts of an open upload to an object.
 
-    Images of up to `hash_limit` bytes are hashed to check a declared SHA-256: each by one request at a time,
-    and HASHES_AT_ONCE together in this process.
+    Images of up to `hash_limit` bytes are hashed to verify a declared SHA-256: one request at a time for each
+    image, and at most HASHES_AT_ONCE at a time in this process.
     """
 
     def __init__(
@@ -64,10 +64,11 @@ class Completion:
         )
 
     def join(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> DiskFacts:
-        """Return the facts of the joined object; the record is not changed but for what it counts for.
+        """Complete the upload in the store and return the object's facts; updates only the record's usage.
 
-        BadRequest or InvalidState say what is wrong with the list, QuotaExceeded that there is no room;
-        the upload stays usable then. When the upload is gone, or no answer came, the object decides.
+        BadRequest or InvalidState describe the problem with the list, QuotaExceeded the exceeded limit; the
+        upload stays usable. If the upload no longer exists, or the store did not respond, the result depends
+        on whether the object exists.
         """
         key = record.location.disk_key
         try:
@@ -77,7 +78,7 @@ class Completion:
                 "the multipart upload of image %s no longer exists: checking for its object", record.image_id
             )
         except (BadRequest, InvalidState, StoreUnavailable, StoreError):
-            # The parts may be joined already: by a request whose answer was lost, or by one beside this one.
+            # A request whose response was lost, or a concurrent one, may have joined the parts already.
             if not self._exists(key):
                 raise
         disk = self._look_at(key)

@@ -15,7 +15,7 @@ from image_gateway.errors import PreconditionFailed
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 
-# Objects that one DELETE request removes; the sweeper removes the rest.
+# Maximum number of objects that one DELETE request deletes; the sweeper deletes the rest.
 PURGED_AT_ONCE = 5000
 
 
@@ -76,8 +76,8 @@ class Images:
     def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
         """Delete an image permanently; idempotent.
 
-        The record and the owner's use change at once. What the store refuses now, or is too much for one
-        request, is left to the sweeper. PreconditionFailed as for `describe`.
+        The record and the owner's usage change immediately. Objects that the store does not delete now, or
+        that are too many for one request, are left to the sweeper. PreconditionFailed as for `describe`.
         """
         record = self._access.find_even_deleted(image_id, caller, Action.DELETE)
         if record.state is not ImageState.DELETED:
@@ -90,7 +90,7 @@ class Images:
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:
-    """Return the error for a change of another revision than the record's."""
+    """Return the error for an If-Match that does not match the record's revision."""
     etag = f'"{record.revision}"'
     return PreconditionFailed(
         "If-Match does not match the current revision: get the image again", headers={"ETag": etag}

@@ -33,10 +33,10 @@ REUSED_FOR = 12
 
 @dataclass(frozen=True)
 class LeaseRules:
-    """Lifetimes in seconds: by default, at most, of all renewals together, and of waiting for a renewal.
+    """Lifetimes in seconds: default, maximum, session (all renewals), and grace time for a late renewal.
 
-    `admin_session` is the longest session of a lease that an admin makes of somebody else's image.
-    For `remember` seconds a lease that held is taken to hold without the catalog being asked.
+    `admin_session` is the maximum session of an admin's lease for another user's image. A valid lease is
+    cached for `remember` seconds.
     """
 
     ttl: int
@@ -59,8 +59,8 @@ class IssuedLease:
 class Leases:
     """Creates, verifies, renews and revokes leases.
 
-    A token is bound to image, version and scopes; how long it holds is in the catalog, so that a renewal
-    keeps the URL and a revocation is seen by the next request on every worker.
+    A token is bound to image, version and scopes. Its expiry is in the catalog, so that a renewal does not
+    change the URL and every worker sees a revocation at the next request.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Leases:
         ttl: int | None,
         when_lapsed: WhenLapsed = WhenLapsed.REFUSE,
     ) -> IssuedLease:
-        """Make a lease of at most the longest lifetime; raises as `Access.find_readable`."""
+        """Create a lease of at most the maximum lifetime; raises the errors of `Access.find_readable`."""
         record, _ = self._access.find_readable(image_id, caller, Action.LEASE)
         if Scope.DISK_WRITE in scopes:
             self._access.find(image_id, caller, Action.WRITE)
@@ -100,7 +100,7 @@ class Leases:
     def make_for_session(
         self, record: ImageRecord, caller: Caller, chunks_from: ChunksFrom = ChunksFrom.GATEWAY
     ) -> IssuedLease:
-        """Return a lease for a whole session: one of the same holder that is new enough, or another one."""
+        """Return a lease for a whole session: a recent one of the same holder, or a new one."""
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, READ_ONLY, self._rules.session)
         draft = replace(draft, chunks_from=chunks_from)
@@ -157,9 +157,9 @@ class Leases:
     def renew(self, lease_id: str, caller: Caller) -> IssuedLease:
         """Extend a lease by its lifetime, up to the end of the session; token and URLs stay valid.
 
-        For its holder, by identity or by the lease itself, which must not have lapsed for longer than the
-        grace time. LeaseExpired after the session, LeaseRevoked when it, or what it stands on, was taken
-        back; NotFound when it is somebody else's.
+        Allowed for its holder, by identity, or by the lease itself until the grace time after its expiry.
+        LeaseExpired after the end of the session; LeaseRevoked when the lease or the permission behind it was
+        revoked; NotFound when it has another holder.
         """
         lease = self._find(lease_id)
         if lease is None or not _is_holder(lease, caller):

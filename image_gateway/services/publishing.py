@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """The result: chunks that were written, and chunks that existed already."""
+    """The result: `sent` chunks were written, `kept` chunks existed already."""
 
     geometry: ChunkGeometry
     disk_sha256: str
@@ -87,10 +87,10 @@ class Publishing:
     ) -> Published:
         """Write the chunks of a complete image and list them in `stream-url`.
 
-        Publishing again changes nothing, and mends a version whose objects vanished or were written later.
-        Holds at most `parallel` chunks in memory; `on_bytes` hears of each finished chunk's size. A run
-        that died is continued: chunks whose size and MD5 are right already are not sent again. Raises
-        NotFound, InvalidState, BadRequest (the size cannot be cut so, or the image is not raw).
+        Idempotent; repairs a version whose objects are missing or were overwritten. Keeps at most `parallel`
+        chunks in memory; calls `on_bytes` with the size of each finished chunk. Resumes an interrupted run:
+        chunks that exist with the right size and MD5 are not written again. Raises NotFound, InvalidState, or
+        BadRequest (the chunk size does not fit the disk, or the image is not raw).
         """
         record, disk = self._find(image_id)
         if record.chunked is not None and chunk_size in (None, record.chunked.chunk_size):
@@ -135,7 +135,7 @@ class Publishing:
         return ChunkGeometry(disk.size, claimed)
 
     def _is_whole(self, record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry) -> bool:
-        """Return whether all objects of a published version exist, have their size, and are not newer."""
+        """Return whether all objects of a published version exist, have the right size, and are not newer."""
         sizes = {
             item.key: item.size
             for item in self._store.list_objects(record.location.prefix)

@@ -1,4 +1,4 @@
-"""Deletes the objects of ended images, and fences off writers that are still active.
+"""Deletes the objects of failed and deleted images, and fences off writers that are still active.
 
 S3 has no fencing tokens: a request that joins an upload, or a command that publishes chunks, could write an
 object after the image was deleted. Each of them registers in the catalog before it writes, and a purge is
@@ -23,7 +23,7 @@ from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 BATCH = 1000
-# Longer than one call to the store takes with all its retries: a writer that died in one cannot write later.
+# Longer than one call to the store with all its retries: after that, a writer that died can no longer write.
 WRITER_LIFETIME = timedelta(minutes=15)
 RENEW_SECONDS = 5.0
 POLL_SECONDS = 0.05
@@ -40,7 +40,7 @@ class Writer:
         self._renewed = time.monotonic()
 
     def begin(self) -> bool:
-        """Register; False when the image has left the state of its record."""
+        """Register; returns False when the image is no longer in its record's state."""
         record = self._record
         return self._catalog.writers.add(self._id, record.image_id, record.state, self._expiry())
 
@@ -73,7 +73,7 @@ class Writer:
 
 
 class Purger:
-    """Deletes the objects of ended images, and registers writers of others."""
+    """Deletes the objects of failed and deleted images, and registers writers of other images."""
 
     def __init__(self, catalog: Catalog, store: ObjectStore, clock: Callable[[], float]) -> None:
         self._catalog = catalog
@@ -82,9 +82,9 @@ class Purger:
 
     @contextmanager
     def writing(self, record: ImageRecord) -> Iterator[Writer | None]:
-        """Register a writer for the time of the block; None when the image has left its record's state.
+        """Register a writer while the block runs; None when the image is no longer in its record's state.
 
-        Whoever finds afterwards that the image has ended calls `purge_or_leave`.
+        If the image has failed or was deleted meanwhile, the caller must call `purge_or_leave`.
         """
         writer = Writer(self._catalog, record, self._clock)
         if not writer.begin():
@@ -96,10 +96,10 @@ class Purger:
             writer.end()
 
     def purge(self, record: ImageRecord, *, at_most: int | None = None) -> bool:
-        """Abort an ended image's upload, delete its objects, and record it once nothing is left.
+        """Abort the image's upload, delete its objects, and mark it as purged when none are left.
 
-        Only for images that the catalog says are failed or deleted. `at_most` bounds the objects deleted in
-        one call. What is gone already is no error; StoreError and StoreUnavailable leave the rest for later.
+        Only for images that are failed or deleted in the catalog. `at_most` limits the objects deleted in one
+        call. Missing objects are not an error; after StoreError and StoreUnavailable, call it again later.
         """
         writing = self._catalog.writers.any_active(record.image_id, now_of(self._clock))
         empty = self._delete_objects(record, at_most)
@@ -110,7 +110,7 @@ class Purger:
         return True
 
     def purge_or_leave(self, record: ImageRecord, *, at_most: int | None = None) -> None:
-        """Purge now if possible; the sweeper does the rest."""
+        """Purge now if possible; otherwise leave the rest to the sweeper."""
         try:
             self.purge(record, at_most=at_most)
         except GatewayError as error:

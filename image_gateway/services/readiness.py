@@ -81,7 +81,7 @@ class Readiness:
             ):
                 attempt = _Attempt(self._clock() + self._seconds, self._dependencies[0])
                 self._attempt = attempt
-                # A daemon thread: a hung check must not delay the exit of the process.
+                # A daemon thread: a check that hangs must not delay the exit of the process.
                 threading.Thread(target=self._run, args=(attempt,), name="readiness", daemon=True).start()
             return attempt
 

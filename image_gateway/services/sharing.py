@@ -34,7 +34,7 @@ class NewLink:
 
 @dataclass(frozen=True)
 class SharingLimits:
-    """The most shares and share links that one image may have."""
+    """The maximum numbers of shares and share links of one image."""
 
     shares: int
     links: int
@@ -68,7 +68,7 @@ class Sharing:
         return share
 
     def shares(self, image_id: str, caller: Caller, *, after: str, limit: int) -> Sequence[Share]:
-        """Return whom the image is shared with, by user id."""
+        """Return the image's shares, ordered by user id."""
         record = self._access.find(image_id, caller, Action.SHARE)
         return self._shares.list_shares(record.image_id, after=after, limit=limit)
 
@@ -108,8 +108,8 @@ class Sharing:
     def redeem(self, token: str) -> IssuedLease:
         """Create a lease for the holder of a link's token.
 
-        NotFound when no link has it, Forbidden when the link is revoked, expired or used up, or the image
-        private again; InvalidState while the image is not readable. None of these uses the link.
+        NotFound when the token is unknown; Forbidden when the link is revoked, expired or used up, or the
+        image is private again; InvalidState while the image is not readable. A failure is not a use.
         """
         link = self._shares.find_link_by_token(_sha256(token))
         record = self._access.look_up(link.image_id) if link else None

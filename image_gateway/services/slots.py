@@ -1,4 +1,4 @@
-"""Slots bound how much happens at once: they are shared fairly, and a stream holds one until its end."""
+"""Slots limit concurrency: they are shared fairly, and a stream occupies one until it ends."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from image_gateway.errors import Overloaded, TryAgain
 from image_gateway.observability.metrics import ACTIVE_STREAMS, STREAMS_REFUSED
 
 _log = logging.getLogger(__name__)
-# How long a stream continues while the catalog does not answer whether its reader may still read.
+# How long a stream continues while the catalog is unavailable to recheck its reader's permission.
 CATALOG_OUTAGE_SECONDS = 30.0
 
 
 class FairSlots:
-    """At most `total` slots at once, at most `per_holder` of them for one holder.
+    """At most `total` concurrent slots, at most `per_holder` of them for one holder.
 
-    Who finds none free waits for up to `seconds`. At most `room` requests have a slot or wait for one; each
-    of them blocks a thread. A free slot goes to the holder with the fewest, among equals to who came first.
+    If no slot is free, a request waits for up to `seconds`. At most `room` requests have a slot or wait for
+    one; each of them blocks a thread. A free slot goes to the holder with the fewest slots, first come first
+    served among equals.
     """
 
     def __init__(self, total: int, *, per_holder: int, room: int, seconds: float) -> None:
@@ -49,7 +50,7 @@ class FairSlots:
         raise Overloaded("too many concurrent requests of this kind; try again")
 
     def release(self, holder: str) -> None:
-        """Take a slot back; called by the slot, once."""
+        """Return a slot to the pool; called by the slot, once."""
         with self._lock:
             self._free += 1
             self._held[holder] -= 1
@@ -123,12 +124,12 @@ def make_stream_slots(
 ) -> FairSlots:
     """Return the slots of a worker with this many threads.
 
-    An eighth of the threads neither streams nor waits for a slot, so that other requests are answered.
+    An eighth of the threads is kept free of streams and of requests that wait for a slot, for other requests.
 
     Args:
         threads: Threads of the worker.
-        most: Streams at once; by default three quarters of the threads.
-        most_per_reader: Streams at once of one reader; by default a quarter of `most`, at least 8.
+        most: Maximum of concurrent streams; by default three quarters of the threads.
+        most_per_reader: The same for one reader; by default a quarter of `most`, at least 8.
         queue_seconds: How long a request waits for a slot.
     """
     room = threads - max(1, threads // 8)
@@ -139,7 +140,7 @@ def make_stream_slots(
 
 
 class AccessEnded(Exception):
-    """The permission to read was taken back while the body was sent; the connection is closed."""
+    """The permission to read was revoked while the body was sent; the connection is closed."""
 
 
 class Streams:
@@ -160,7 +161,7 @@ class Streams:
 
 
 class Stream:
-    """A body being sent: it holds a slot, and ends when its reader may not read any more."""
+    """A body being sent: it occupies a slot, and ends when its reader's permission was revoked."""
 
     __slots__ = ("_check_at", "_confirmed_at", "_may_read", "_seconds", "_slot")
 
@@ -173,7 +174,7 @@ class Stream:
         ACTIVE_STREAMS.inc()
 
     def check(self) -> None:
-        """Raise AccessEnded when the reader may not read any more; called before each block."""
+        """Raise AccessEnded when the reader's permission was revoked; called before each block."""
         now = time.monotonic()
         if now < self._check_at:
             return
@@ -189,7 +190,7 @@ class Stream:
         self._confirmed_at = now
 
     def release(self) -> None:
-        """Give the slot back; may be called again."""
+        """Release the slot; may be called again."""
         slot, self._slot = self._slot, None
         if slot is not None:
             ACTIVE_STREAMS.dec()

@@ -35,13 +35,13 @@ class Cdn:
 
 @dataclass(frozen=True)
 class LeaseCarrier:
-    """Whether the gateway's URLs carry leases by a cookie too, or by the path alone."""
+    """Whether the gateway's URLs carry leases in a cookie too, or only in the path."""
 
     by_cookie: bool
     cookie_rules: CookieRules
 
     def cookies(self, issued: IssuedLease, gateway_root: str) -> tuple[SignedCookie, ...]:
-        """The cookie of a lease where cookies are used; its Path keeps two images apart."""
+        """The cookie of a lease if cookies are used; its Path separates the cookies of different images."""
         if not self.by_cookie or Scope.DISK_READ not in issued.lease.scopes:
             return ()
         attributes = cookie_attributes(
@@ -68,7 +68,7 @@ class StreamUrl:
 class Delivery:
     """Makes URLs of images; `cdn` is None where the gateway itself serves the bytes.
 
-    Its own URLs carry leases, unless `leases` is None: where everyone is the same user nobody needs one.
+    The gateway's own URLs carry leases, unless `leases` is None: without users no lease is needed.
     """
 
     def __init__(self, cdn: Cdn | None, leases: Leases | None, carrier: LeaseCarrier) -> None:
@@ -99,7 +99,7 @@ class Delivery:
         return self._cdn.sign_policy(record).sign_url(url) if self._cdn.signs_urls else url
 
     def lease_urls(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
-        """Return the URLs that carry a lease in their path, and its cookie where cookies are used."""
+        """Return the URLs with a lease in their path, and its cookie if cookies are used."""
         root = f"{gateway_root}/v1/l/{issued.token}"
         return StreamUrl(
             url=f"{root}/disk.img",
@@ -134,10 +134,10 @@ class Delivery:
         return StreamUrl(url, "cookie", policy.expires_at, cookies, cdn_manifest)
 
     def _redirecting_manifest(self, record: ImageRecord, caller: Caller, gateway_root: str) -> str | None:
-        """The manifest's URL where the CDN wants signed URLs; None when the image has no chunks.
+        """The manifest's URL if the CDN requires signed URLs; None when the image has no chunks.
 
-        Query strings do not survive relative resolution, so the manifest is the gateway's, under a lease that
-        stands in the path, and each chunk is redirected to its own signed URL.
+        Relative URLs do not inherit the query string, so the gateway serves the manifest with a lease in the
+        path, and redirects each chunk to its own signed URL.
         """
         if record.chunked is None or self._leases is None:
             return _gateway_manifest(record, gateway_root)

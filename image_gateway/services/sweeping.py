@@ -19,7 +19,7 @@ from image_gateway.storage.objects import ObjectStore, OpenUpload
 
 _log = logging.getLogger(__name__)
 PAGE = 500
-# A create opens the upload before its record is written; a younger upload may be one of these.
+# A create request starts the upload before it writes the record; a younger upload may belong to one.
 YOUNGEST_ORPHAN = timedelta(hours=1)
 # Until then an expired lease is reported as expired, not as unknown.
 LEASES_KEPT = timedelta(days=1)
@@ -29,7 +29,7 @@ LEASES_KEPT = timedelta(days=1)
 class SweepReport:
     """Counts of what a sweep found and did.
 
-    `vanished` names images whose object is gone, `unknown` the prefixes of objects that no record knows.
+    `vanished` lists images whose object is missing, `unknown` the prefixes of objects without a record.
     """
 
     expired_uploads: int = 0
@@ -49,10 +49,10 @@ class SweepReport:
 
 
 class Sweeper:
-    """Removes what failed or abandoned requests left behind.
+    """Removes the leftovers of failed or abandoned requests.
 
-    Safe beside live traffic and other sweepers: uploads end by compare-and-set, and removing what is gone
-    is no error. A sweep that was interrupted is continued by the next one.
+    Safe to run with live traffic and other sweepers: uploads end by compare-and-set, and deleting a missing
+    object is not an error. The next sweep continues an interrupted one.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class Sweeper:
         dry_run: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> SweepReport:
-        """Do everything once and report; `dry_run` only counts.
+        """Run all steps once and return a report; `dry_run` only counts.
 
-        `older_than` is the age from which an upload that no record knows is an orphan (at least an hour is
-        wise), by default one hour.
+        `older_than` is the age from which an upload without a record is an orphan; by default one hour (use
+        at least an hour).
         """
         report = SweepReport()
         on_step("expired uploads")
@@ -133,11 +133,11 @@ class Sweeper:
         image_id = image_id_of(upload.key)
         record = self._catalog.find(image_id) if image_id else None
         if image_id is None:
-            # The key is not of our layout, so the upload belongs to somebody else.
+            # The key is not in the gateway's layout, so the upload belongs to another application.
             return True
         if record is None or record.plan.upload_id != upload.upload_id:
             return False
-        # The upload of an image that ended goes with its objects.
+        # The upload of a failed or deleted image is aborted when its objects are deleted.
         return record.state is ImageState.UPLOADING or record.purged_at is None
 
     def _abort(self, upload: OpenUpload, report: SweepReport, dry_run: bool) -> bool:
@@ -166,9 +166,9 @@ class Sweeper:
             report.left_for_later += 1
 
     def _compare_bucket(self, report: SweepReport, dry_run: bool) -> None:
-        """Purge ended images whose purge was noted and that have objects again; report unknown objects.
+        """Purge images that are marked as purged and have objects again; report unknown objects.
 
-        Those are never deleted: the catalog may have been restored from an older backup.
+        Unknown objects are never deleted: the catalog may have been restored from an older backup.
         """
         prefixes = self._image_prefixes()
         while page := dict(islice(prefixes, PAGE)):
@@ -176,7 +176,7 @@ class Sweeper:
             for image_id, prefix in page.items():
                 record = records.get(image_id)
                 expected = record is not None and record.purged_at is None
-                # Some stores list folders that have nothing in them any more.
+                # Some stores list folders that are empty.
                 if expected or next(self._store.list_objects(prefix), None) is None:
                     continue
                 if record is None:

@@ -39,7 +39,7 @@ from image_gateway.services.slots import FairSlots
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
-# Signing a thousand URLs costs tens of milliseconds of processor time.
+# Signing a thousand URLs takes tens of milliseconds of CPU time.
 SIGNERS_AT_ONCE, SIGNERS_WAITING, SIGN_WAIT_SECONDS = 2, 8, 5.0
 # How long a request that cannot complete an upload waits for another one that may be completing it.
 COMPLETION_WAIT_SECONDS = 10.0
@@ -117,8 +117,8 @@ class Uploads:
     def begin(self, owner: str, new: NewImage) -> ImageRecord:
         """Create a multipart upload in the store and its record; if one fails, the other is removed.
 
-        BadRequest when the size is more than the store takes, or is not declared where bytes are limited;
-        QuotaExceeded when the owner has no room.
+        BadRequest when the size exceeds the store's maximum, or is not declared although a byte quota is set;
+        QuotaExceeded when a limit of the owner would be exceeded.
         """
         if new.size is None and self._rules.quota.limits_bytes:
             raise BadRequest("sizeBytes: is required because a byte quota is set")
@@ -139,8 +139,8 @@ class Uploads:
     ) -> SignedParts:
         """Return the URLs that upload these parts of an open upload.
 
-        With a declared size, numbers beyond the plan are BadRequest and each URL takes exactly its part's
-        length.
+        With a declared size, numbers beyond the plan are BadRequest and each URL accepts only the exact
+        length of its part.
         """
         record = self._find_open(image_id, caller, upload_id)
         self._check_in_plan(record.plan, numbers)
@@ -153,9 +153,9 @@ class Uploads:
         return SignedParts(urls, now + timedelta(seconds=lifetime), now)
 
     def status(self, image_id: str, caller: Caller) -> UploadStatus:
-        """Return the plan and the parts that the store has; InvalidState when the upload is not open.
+        """Return the plan and the uploaded parts; InvalidState when the upload is not open.
 
-        An upload that the store has finished without the record hearing of it is settled here.
+        If the store has completed the upload but the record is not updated yet, updates the record.
         """
         record = self._access.find(image_id, caller, Action.UPLOAD)
         _require_open(record)
@@ -170,7 +170,7 @@ class Uploads:
     def abort(self, image_id: str, caller: Caller) -> None:
         """Abort an open upload and delete its parts; idempotent.
 
-        What the store refuses now is left to the sweeper. InvalidState when the image is complete.
+        Parts that the store does not delete are left to the sweeper. InvalidState when the image is complete.
         """
         record = self._access.find(image_id, caller, Action.UPLOAD)
         if not self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
@@ -184,8 +184,8 @@ class Uploads:
     ) -> DiskFacts:
         """Complete the upload and make the image readable; idempotent.
 
-        Without `parts` the store's own list is taken. A list that cannot be joined is BadRequest or
-        InvalidState, changes nothing, and leaves the upload as it was.
+        Without `parts` the parts that the store lists are used. An invalid list is BadRequest or InvalidState
+        and changes nothing: the upload stays open.
         """
         record = self._find(image_id, caller, upload_id)
         if record.disk is not None:
@@ -203,7 +203,7 @@ class Uploads:
             disk = self._completion.join(record, parts)
         except GatewayError:
             # While another request joins the parts, the store may list none and not have the object yet.
-            # Requests that failed do not wait for each other.
+            # Unregister first, so that failed requests do not wait for each other.
             writer.end()
             writer.wait_for_others(COMPLETION_WAIT_SECONDS)
             current = self._catalog.find(record.image_id)
@@ -274,7 +274,7 @@ class Uploads:
     def _prolong(self, record: ImageRecord) -> int:
         """Extend the upload's lifetime; returns the seconds until it expires.
 
-        Written only when half of its time is over. InvalidState when its longest time is.
+        Written only when half of the lifetime is over. InvalidState after the maximum lifetime.
         """
         now = now_of(self._clock)
         last = record.created_at + timedelta(seconds=self._rules.longest_upload)

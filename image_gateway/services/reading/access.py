@@ -32,7 +32,7 @@ from image_gateway.observability.audit import audit
 
 MAX_ENTRIES = 4096
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-# Image, user, admin, lease. A renewal changes only when a lease expires, so its id stands for all of it.
+# Image, user, admin, lease. A renewal changes only the expiry of a lease, so its id identifies it.
 _Reader = tuple[str, str | None, bool, str | None]
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -112,7 +112,7 @@ class Access:
     def seconds_to_remember(self, caller: Caller) -> float:
         """Return for how many seconds the caller's permission may be cached; 0 for not at all."""
         if caller.admin or (caller.lease is not None and caller.lease.holder.kind is HolderKind.ADMIN):
-            # Each of an admin's reads is to stand in the audit log.
+            # Each read by an admin must be in the audit log.
             return 0
         return max(0.0, min(self._remember, self.seconds_left(caller)))
 
@@ -242,9 +242,9 @@ def _caller_of(holder: Holder) -> Caller:
 
 
 class TtlCache(Generic[_Key, _Value]):
-    """Keeps values for `seconds`; 0 keeps nothing. Each `put` drops all expired entries.
+    """Caches values for `seconds`; 0 disables it. Each `put` removes all expired entries.
 
-    Beyond MAX_ENTRIES the least recently used entry is dropped.
+    Beyond MAX_ENTRIES the least recently used entry is removed.
 
     Args:
         seconds: the lifetime of an entry.
@@ -270,7 +270,7 @@ class TtlCache(Generic[_Key, _Value]):
         return entry[0] if entry is not None else None
 
     def put(self, key: _Key, value: _Value, *, at_most: float = math.inf) -> _Value:
-        """Keep and return a value; `at_most` shortens its lifetime to so many seconds."""
+        """Cache and return a value; `at_most` limits its lifetime in seconds."""
         with self._lock:
             self._entries[key] = (value, min(self._seconds, at_most))
         return value

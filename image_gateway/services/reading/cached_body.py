@@ -15,7 +15,7 @@ from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
-# Bytes handed to the server at once; a stalled client is detected after each.
+# Bytes passed to the server at a time; a stalled client is detected after each of them.
 SEND_SIZE = 1024 * 1024
 
 
@@ -67,10 +67,10 @@ class BlockCacheReader:
 
 
 class CachedBody:
-    """Iterates over exactly the bytes of a range; bytes that the cache does not have come from the store.
+    """Iterates over exactly the bytes of a range; bytes that are not cached are read from the store.
 
-    Raises BodyBroken when neither has them. A range within one block has a `file` at its first byte, which
-    the server may send by itself.
+    Raises BodyBroken if that fails, too. A range within one block has a `file` positioned at its first byte,
+    which the server may send with sendfile.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CachedBody:
 
     @property
     def file(self) -> BinaryIO | None:
-        """The open file at the range's first byte, if one block has all of it and it is short.
+        """The open file at the range's first byte, if the range is short and within one block.
 
         A file that the server sends cannot be interrupted when the permission is revoked.
         """

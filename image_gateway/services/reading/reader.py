@@ -1,4 +1,4 @@
-"""Answers reads: one decision from the catalog's record, one call to the store, one version per answer."""
+"""Answers reads: one decision from the catalog's record, one call to the store, one version per response."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OCTETS = "application/octet-stream"
 class Representation:
     """A body that can be read: its object, its validators, and the version that reads are tied to.
 
-    The URL of a versioned representation never has other bytes, so a public one may be cached forever.
+    The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
     """
 
     image_id: str
@@ -129,12 +129,12 @@ class Reader:
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Evaluate the conditions and open the body.
 
-        An object of another version than the catalog's is answered whole, with its own validators; bytes of
-        two versions are never mixed.
+        If the object is not the catalog's version, the whole object is returned with its own validators;
+        bytes of two versions are never mixed.
 
         Raises:
             PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
-            NotFound: The object is no longer in the store.
+            NotFound: The object is missing from the store.
         """
         byte_range = self._decide(target, request)
         if isinstance(byte_range, Answer):
@@ -229,7 +229,7 @@ class Reader:
         except ObjectMissing as error:
             raise NotFound("the image's object is no longer in the store") from error
         except ObjectChanged as error:
-            # A precondition failed that was not sent.
+            # The store rejected a precondition that was not sent.
             raise StoreError("the store sent inconsistent responses") from error
         if target.is_versioned:
             self._require_size(target, opened)
