@@ -19,7 +19,7 @@ from pathlib import Path
 import urllib3
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.stack import running_stack
 
 MIB = 1024 * 1024

@@ -28,7 +28,7 @@ from soak_load import DATA, MIB, SEND_TIMEOUT, USER, Client, Tally
 from streaming_usage import anonymous_memory_of, processes_of
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.stack import running_stack
 
 LAPS, WARM_UP = 9, 3

@@ -19,7 +19,7 @@ from streaming_plan import MIB, ControlCall, control_calls
 
 from image_gateway.catalog.database import open_engine, upgrade
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore, start_local_store

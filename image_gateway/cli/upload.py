@@ -23,7 +23,7 @@ from image_gateway.cli.remote import (
     transfer_options,
 )
 from image_gateway.client.errors import ApiError, ClientError
-from image_gateway.client.resume_files import Journal, cache_folder
+from image_gateway.client.files import Journal, cache_folder
 from image_gateway.client.retry import Retrier
 from image_gateway.client.upload import Unfinished, Uploaded, Uploading
 

@@ -1,7 +1,9 @@
-"""Downloads an image to a file in parallel ranges, with resume and SHA-256 verification."""
+"""Downloads an image to a file in parallel ranges with resume, or only hashes it; verifies SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +11,10 @@ from urllib3 import BaseHTTPResponse
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.errors import ApiError, ClientError
-from image_gateway.client.file_slices import FileSlice, OnBytes, sha256_of
-from image_gateway.client.parallel import for_each
-from image_gateway.client.progress import NullProgress, Progress
-from image_gateway.client.resume_files import PartFile, Span, Version, gaps
+from image_gateway.client.files import FileSlice, PartFile, Span, Version, gaps, sha256_of
 from image_gateway.client.retry import Retrier
+from image_gateway.client.transfer import NullProgress, OnBytes, Progress, for_each
+from image_gateway.protocol.map_ordered import map_ordered
 
 RANGE_STEP = 8 * 1024 * 1024
 BLOCK = 256 * 1024
@@ -161,3 +162,39 @@ class _RangeDownload:
             raise ApiError("the gateway returned another range than requested")
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise ApiError("unexpected Content-Encoding: a proxy has changed the response")
+
+
+def hash_by_ranges(
+    client: GatewayClient, image_id: str, size: int, *, step: int, parallel: int, on_bytes: OnBytes
+) -> str:
+    """Read an image in ranges of `step` bytes and return its SHA-256."""
+
+    def read(index: int) -> bytes:
+        return client.read_range(image_id, index * step, min((index + 1) * step, size))
+
+    return _hash(map_ordered(read, -(-size // step), parallel), on_bytes)
+
+
+def hash_by_chunks(client: GatewayClient, image_id: str, *, parallel: int, on_bytes: OnBytes) -> str:
+    """Read an image by its chunks, verify each chunk's hash, and return the SHA-256 of the image.
+
+    Raises:
+        ValueError: A chunk does not match the manifest.
+    """
+    manifest = client.read_manifest(image_id)
+
+    def read(index: int) -> bytes:
+        data = client.read_chunk(image_id, index, manifest)
+        if hashlib.sha256(data).hexdigest() != manifest.sha256s[index]:
+            raise ValueError(f"chunk {index} does not match the SHA-256 in the manifest")
+        return data
+
+    return _hash(map_ordered(read, len(manifest.sha256s), parallel), on_bytes)
+
+
+def _hash(blocks: Iterator[bytes], on_bytes: OnBytes) -> str:
+    whole = hashlib.sha256()
+    for block in blocks:
+        whole.update(block)
+        on_bytes(len(block))
+    return whole.hexdigest()

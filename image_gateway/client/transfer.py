@@ -1,60 +1,114 @@
-"""Uploads and reads whole images in parallel, without resume state."""
+"""What an upload and a download share: progress reporting, and worker threads that stop together."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from pathlib import Path
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
-from image_gateway.client.api import GatewayClient
-from image_gateway.client.file_slices import OnBytes
-from image_gateway.client.progress import Counter
-from image_gateway.client.retry import Retrier
-from image_gateway.client.upload import Uploaded, Uploading
-from image_gateway.protocol.map_ordered import map_ordered
+from image_gateway.client.errors import Stopped
 
-PATIENCE = 30.0
-
-
-def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> Uploaded:
-    """Upload a file as a new image and complete it; `on_bytes` is called with each number of bytes sent."""
-    uploading = Uploading(
-        client, file, retrier=Retrier(PATIENCE), parallel=parallel, progress=Counter(on_bytes)
-    )
-    return uploading.begin()
+OnBytes = Callable[[int], None]
+GRACE_SECONDS = 2.0
 
 
-def hash_by_ranges(
-    client: GatewayClient, image_id: str, size: int, *, step: int, parallel: int, on_bytes: OnBytes
-) -> str:
-    """Read an image in ranges of `step` bytes and return its SHA-256."""
+class Progress(Protocol):
+    """Receives progress and messages of a transfer."""
 
-    def read(index: int) -> bytes:
-        return client.read_range(image_id, index * step, min((index + 1) * step, size))
+    def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[OnBytes]:
+        """Start a phase of `total` bytes, `done` of them complete; yields a callback for further bytes."""
 
-    return _hash(map_ordered(read, -(-size // step), parallel), on_bytes)
+    def say(self, line: str) -> None:
+        """Report one line of text."""
 
 
-def hash_by_chunks(client: GatewayClient, image_id: str, *, parallel: int, on_bytes: OnBytes) -> str:
-    """Read an image by its chunks, verify each chunk's hash, and return the SHA-256 of the image.
+class Counter:
+    """Passes byte counts to a callback and ignores messages."""
 
-    Raises:
-        ValueError: A chunk does not match the manifest.
+    def __init__(self, on_bytes: OnBytes) -> None:
+        self._on_bytes = on_bytes
+
+    @contextmanager
+    def bar(self, title: str, total: int, done: int = 0) -> Iterator[OnBytes]:
+        yield self._on_bytes
+
+    def say(self, line: str) -> None:
+        """Ignore the message."""
+
+
+class NullProgress(Counter):
+    """Ignores all progress."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+
+
+def for_each(
+    work: Callable[[int], object], items: Iterable[int], *, parallel: int, stop: threading.Event
+) -> None:
+    """Call `work` on every item in up to `parallel` threads, in order.
+
+    The first error or KeyboardInterrupt sets `stop` and is raised; remaining items are skipped. A thread that
+    still blocks in a read after GRACE_SECONDS is abandoned.
     """
-    manifest = client.read_manifest(image_id)
+    group = _ThreadGroup(work, deque(items), stop)
+    # Daemon threads, because the interpreter joins all others at exit.
+    threads = [
+        threading.Thread(target=group.run, daemon=True) for _ in range(min(parallel, len(group.items)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            group.ended.acquire()
+            if stop.is_set():
+                break
+    except BaseException:
+        stop.set()
+        _join_for(threads, GRACE_SECONDS)
+        raise
+    _join_for(threads, GRACE_SECONDS)
+    if group.errors:
+        raise group.errors[0]
+    if stop.is_set():
+        raise Stopped
 
-    def read(index: int) -> bytes:
-        data = client.read_chunk(image_id, index, manifest)
-        if hashlib.sha256(data).hexdigest() != manifest.sha256s[index]:
-            raise ValueError(f"chunk {index} does not match the SHA-256 in the manifest")
-        return data
 
-    return _hash(map_ordered(read, len(manifest.sha256s), parallel), on_bytes)
+class _ThreadGroup:
+    """State shared by the threads of one call."""
+
+    def __init__(self, work: Callable[[int], object], items: deque[int], stop: threading.Event) -> None:
+        self.items = items
+        self.errors = deque[BaseException]()
+        self.ended = threading.Semaphore(0)
+        self._work = work
+        self._stop = stop
+
+    def run(self) -> None:
+        try:
+            while not self._stop.is_set() and (item := self._take()) is not None:
+                self._work(item)
+        except Stopped:
+            self._stop.set()
+        except BaseException as error:  # noqa: BLE001  # raised again by the caller's thread
+            self.errors.append(error)
+            self._stop.set()
+        finally:
+            self.ended.release()
+
+    def _take(self) -> int | None:
+        try:
+            return self.items.popleft()
+        except IndexError:
+            return None
 
 
-def _hash(blocks: Iterator[bytes], on_bytes: OnBytes) -> str:
-    whole = hashlib.sha256()
-    for block in blocks:
-        whole.update(block)
-        on_bytes(len(block))
-    return whole.hexdigest()
+def _join_for(threads: list[threading.Thread], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        # A thread that was never started, after an early interrupt, cannot be joined.
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))

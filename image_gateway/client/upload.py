@@ -9,11 +9,12 @@ from typing import Any
 from image_gateway.client.answers import NewUpload, StoredPart, UploadStatus
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.errors import ApiError, ClientError, FileChanged, PatienceOver
-from image_gateway.client.file_slices import FileFacts, FileSlice, PartPlan, sha256_of
-from image_gateway.client.progress import NullProgress, Progress
-from image_gateway.client.resume_files import Journal, Remembered
+from image_gateway.client.files import FileFacts, FileSlice, Journal, Remembered, sha256_of
 from image_gateway.client.retry import Retrier
-from image_gateway.client.upload_parts import Parts
+from image_gateway.client.transfer import Counter, NullProgress, OnBytes, Progress
+from image_gateway.client.upload_parts import PartPlan, Parts
+
+UPLOAD_FILE_PATIENCE = 30.0
 
 
 class Unfinished(ClientError):
@@ -203,6 +204,14 @@ class Uploading:
         except ApiError as error:
             # The gateway's sweeper aborts idle uploads.
             self._progress.say(f"aborting the earlier upload of image {remembered.image_id} failed: {error}")
+
+
+def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: OnBytes) -> Uploaded:
+    """Upload a file as a new image and complete it; `on_bytes` is called with each number of bytes sent."""
+    uploading = Uploading(
+        client, file, retrier=Retrier(UPLOAD_FILE_PATIENCE), parallel=parallel, progress=Counter(on_bytes)
+    )
+    return uploading.begin()
 
 
 def _uploaded(image_id: str, answer: dict[str, Any], *, sent: int, kept: int, sha256: str | None) -> Uploaded:

@@ -6,18 +6,44 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from image_gateway.client.answers import NewUpload, SignedParts, StoredPart
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.errors import ApiError
-from image_gateway.client.file_slices import FileSlice, OnBytes, PartPlan, md5_of
-from image_gateway.client.parallel import for_each
+from image_gateway.client.files import FileSlice, md5_of
 from image_gateway.client.retry import Retrier
+from image_gateway.client.transfer import OnBytes, for_each
 
 # The API allows 1000, but on a slow connection the URLs would expire before use.
 BATCH = 64
 EXPIRY_MARGIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class PartPlan:
+    """Splits a file into parts 1 to `count` of `part_size` bytes, the last one shorter.
+
+    An empty file is one empty part.
+    """
+
+    size: int
+    part_size: int
+
+    @property
+    def count(self) -> int:
+        return max(1, -(-self.size // self.part_size))
+
+    @property
+    def numbers(self) -> range:
+        return range(1, self.count + 1)
+
+    def start(self, number: int) -> int:
+        return (number - 1) * self.part_size
+
+    def length(self, number: int) -> int:
+        return min(self.part_size, self.size - self.start(number))
 
 
 class PartUrls:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 
 SIZE = 6 * 1024 * 1024

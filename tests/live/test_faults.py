@@ -23,7 +23,7 @@ from urllib3.exceptions import ProtocolError
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore

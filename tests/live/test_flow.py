@@ -11,7 +11,8 @@ import pytest
 import urllib3
 
 from image_gateway.client.api import ApiError, GatewayClient
-from image_gateway.client.transfer import hash_by_chunks, hash_by_ranges, upload_file
+from image_gateway.client.download import hash_by_chunks, hash_by_ranges
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients

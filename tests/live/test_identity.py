@@ -14,7 +14,7 @@ import pytest
 import urllib3
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.serving.command import gunicorn_command

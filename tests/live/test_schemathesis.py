@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 from tests.live.edge.conftest import Pair, running_pair
 from tests.live.support import run_cli

@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 

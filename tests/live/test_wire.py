@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 from tests.live.support import exchange
 

@@ -1,4 +1,4 @@
-"""State files from which uploads and downloads resume."""
+"""Local files of a transfer: slices that are read, and the state from which it resumes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,95 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from image_gateway.client.errors import ClientError
-from image_gateway.client.file_slices import FileFacts
+from image_gateway.client.errors import ClientError, FileChanged, Stopped
+from image_gateway.client.transfer import OnBytes
 
+BLOCK = 1024 * 1024
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Size and modification time, by which a changed file is detected."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileFacts:
+        """Return the facts of a file; raises ClientError when stat fails."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise ClientError(f"{path}: {error.strerror}") from error
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+class FileSlice:
+    """A context manager that reads `length` bytes of a file from offset `start`.
+
+    Args:
+        stop: Event that cancels reading.
+        on_bytes: Called with the number of bytes of each read.
+
+    Raises:
+        Stopped: `stop` was set.
+        FileChanged: The file is too short.
+        ClientError: The file cannot be read.
+    """
+
+    def __init__(
+        self, path: Path, start: int, length: int, *, stop: threading.Event, on_bytes: OnBytes
+    ) -> None:
+        self._path, self._length, self._stop, self._on_bytes = path, length, stop, on_bytes
+        self.sent = 0
+        try:
+            self._file = path.open("rb", buffering=0)
+            self._file.seek(start)
+        except OSError as error:
+            raise ClientError(f"{path}: {error.strerror}") from error
+
+    def __enter__(self) -> FileSlice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes; empty at the end of the slice."""
+        if self._stop.is_set():
+            raise Stopped
+        left = self._length - self.sent
+        wanted = left if size < 0 else min(size, left)
+        # Inside urllib3 an OSError would be treated as a connection error.
+        try:
+            data = self._file.read(wanted)
+        except OSError as error:
+            raise ClientError(f"{self._path}: {error.strerror}") from error
+        if wanted and not data:
+            raise FileChanged(f"{self._path} has become shorter while it was read")
+        self.sent += len(data)
+        self._on_bytes(len(data))
+        return data
+
+
+def md5_of(source: FileSlice) -> str:
+    """Return the hexadecimal MD5 of the rest of a slice."""
+    return _hexdigest(source, hashlib.md5(usedforsecurity=False))
+
+
+def sha256_of(source: FileSlice) -> str:
+    """Return the hexadecimal SHA-256 of the rest of a slice."""
+    return _hexdigest(source, hashlib.sha256())
+
+
+def _hexdigest(source: FileSlice, digest: hashlib._Hash) -> str:
+    while block := source.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
