@@ -26,7 +26,7 @@ ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "ACCESS_CACHE_S
 # A busy machine may be slow at any example; what must be fast says so itself.
 hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("unhurried")
-DATABASE_FOLDERS = [Path(__file__).parent / name for name in ("catalog", "services")]
+DATABASE_FOLDERS = {Path(__file__).parent / name for name in ("catalog", "services")}
 
 
 def pytest_configure() -> None:
@@ -39,7 +39,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of the catalog and the services; elsewhere modules mark themselves."""
     for item in items:
-        if item.path.parent in DATABASE_FOLDERS:
+        if not DATABASE_FOLDERS.isdisjoint(item.path.parents):
             item.add_marker(pytest.mark.database)
 
 
