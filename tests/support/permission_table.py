@@ -1,0 +1,180 @@
+"""The status of every role at every route, in every state of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from tests.support.world import OWNER
+
+# Each route with what it does; `!` changes what the next request meets.
+ROUTES = """
+    GET    /health                                           service
+    GET    /healthz                                          service
+    GET    /readyz                                           service
+    GET    /openapi.yaml                                     service
+    GET    /v1/images                                        own
+    POST   /v1/images                                        own
+    GET    /v1/usage                                         own
+    GET    /v1/images/<image_id>                             show
+    PATCH  /v1/images/<image_id>                             describe
+    DELETE /v1/images/<image_id>                             delete !
+    POST   /v1/images/<image_id>/upload-url                  upload
+    POST   /v1/images/<image_id>/upload-urls                 upload
+    GET    /v1/images/<image_id>/upload                      upload
+    DELETE /v1/images/<image_id>/upload                      abort !
+    POST   /v1/images/<image_id>/complete                    complete !
+    GET    /v1/images/<image_id>/metadata                    read
+    GET    /v1/images/<image_id>/range                       read
+    GET    /v1/images/<image_id>/chunked/manifest            read
+    GET    /v1/images/<image_id>/chunked/chunks/<chunk_index> read
+    GET    /v1/images/<image_id>/stream-url                  stream
+    POST   /v1/images/<image_id>/shares                      share !
+    GET    /v1/images/<image_id>/shares                      share
+    DELETE /v1/images/<image_id>/shares                      share !
+    POST   /v1/images/<image_id>/share-links                 share !
+    GET    /v1/images/<image_id>/share-links                 share
+    DELETE /v1/images/<image_id>/share-links/<link_id>       share !
+    POST   /v1/share-links/redeem                            redeem
+    POST   /v1/leases                                        lease
+    POST   /v1/leases                                        write
+    POST   /v1/leases/<lease_id>/renew                       renew
+    DELETE /v1/leases/<lease_id>                             revoke !
+    GET    /v1/l/<token>/disk.img                            by-token
+    GET    /v1/l/<token>/manifest.json                       by-token
+    GET    /v1/l/<token>/chunks/<chunk_index>                by-token
+"""
+# Images that are not complete, or deleted, are shared: what the owner's friends meet there is the state.
+STATES = ("uploading", "private", "shared", "public", "failed", "deleted")
+ANSWERS = """
+                uploading  private  shared  public  failed  deleted
+    show              200      200     200     200     200      404
+    describe          200      200     200     200     200      404
+    share             200      200     200     200     200      404
+    delete            200      200     200     200     200      200
+    read              409      200     200     200     409      404
+    stream            409      200     200     200     409      404
+    lease             409      200     200     200     409      404
+    write             409      200     200     200     409      404
+    upload            200      409     409     409     409      404
+    complete          200      200     200     200     409      404
+    abort             200      409     409     409     200      404
+"""
+# What a role may do with an image, by the image's visibility.
+MAY = """
+    owner     private  show describe share delete read stream lease write upload complete abort
+    owner     shared   show describe share delete read stream lease write upload complete abort
+    owner     public   show describe share delete read stream lease write upload complete abort
+    admin     private  show delete read stream lease
+    admin     shared   show delete read stream lease
+    admin     public   show delete read stream lease
+    writer    private
+    writer    shared   show read stream lease write
+    writer    public   show read stream lease write
+    reader    private
+    reader    shared   show read stream lease
+    reader    public   show read stream lease
+    stranger  private
+    stranger  shared
+    stranger  public   show read stream lease
+    nobody    private
+    nobody    shared
+    nobody    public   show read stream
+    lease     private  read
+    lease     shared   read
+    lease     public   read
+    link      private
+    link      shared   read
+    link      public   read
+"""
+# A hidden stranger is one where HIDE_FOREIGN_IMAGES is set; `lease` is the owner's, `link` a share link's.
+ROLES = ("owner", "admin", "writer", "reader", "stranger", "hidden", "nobody", "lease", "link")
+SIGNED_IN = {
+    "owner": f"user:{OWNER}",
+    "admin": "admin",
+    "writer": "user:wendy",
+    "reader": "user:rick",
+    "stranger": "user:sam",
+    "hidden": "user:sam",
+}
+# What does not depend on a role's permissions for the image: by what the token is, or whose the lease is.
+BY_TOKEN = dict(zip(STATES, (409, 200, 200, 200, 409, 404), strict=True))
+BY_LINK_TOKEN = BY_TOKEN | {"private": 403}
+REDEEMED = dict(zip(STATES, (409, 403, 200, 200, 409, 404), strict=True))
+RENEWED_BY = {"owner", "lease"}
+REVOKED_BY = {"owner", "lease", "admin"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of ROUTES."""
+
+    method: str
+    rule: str
+    action: str
+    changes: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.rule} {self.action}"
+
+
+def read_rows() -> list[Row]:
+    lines = [line.split() for line in ROUTES.strip().splitlines()]
+    return [Row(method, rule, action, bool(mark)) for method, rule, action, *mark in lines]
+
+
+@cache
+def answers() -> dict[str, dict[str, int]]:
+    states, *lines = [line.split() for line in ANSWERS.strip().splitlines()]
+    return {
+        action: {state: int(status) for state, status in zip(states, statuses, strict=True)}
+        for action, *statuses in lines
+    }
+
+
+@cache
+def permissions() -> dict[tuple[str, str], frozenset[str]]:
+    lines = [line.split() for line in MAY.strip().splitlines()]
+    return {(role, visibility): frozenset(actions) for role, visibility, *actions in lines}
+
+
+def expected(row: Row, role: str, state: str) -> int:
+    """The status that the tables above say."""
+    special = _expected_apart_from_the_image(row.action, role, state)
+    if special is not None:
+        return special
+    visibility = state if state in ("private", "public") else "shared"
+    may = row.action in permissions()["stranger" if role == "hidden" else role, visibility]
+    if role in ("lease", "link"):
+        if row.action != "read":
+            return 403
+        if state == "deleted" or may:
+            return answers()["read"][state]
+        return 403
+    if role == "nobody" and not may:
+        return 401
+    if state == "deleted":
+        return answers()[row.action][state] if may else 404
+    if may:
+        return answers()[row.action][state]
+    if row.action == "write" and "lease" in permissions().get((role, visibility), ()):
+        return max(403, answers()["lease"][state])
+    return 404 if role == "hidden" and visibility != "public" else 403
+
+
+def _expected_apart_from_the_image(action: str, role: str, state: str) -> int | None:
+    if action == "service":
+        return 200
+    if action == "own":
+        return {"nobody": 401, "lease": 403, "link": 403}.get(role, 200)
+    if action == "by-token":
+        return (BY_LINK_TOKEN if role == "link" else BY_TOKEN)[state]
+    if action == "redeem":
+        return REDEEMED[state]
+    if action in ("renew", "revoke"):
+        if role == "nobody":
+            return 401
+        if role not in (RENEWED_BY if action == "renew" else REVOKED_BY):
+            return 404
+        return 200 if action == "revoke" else BY_TOKEN[state]
+    return None
