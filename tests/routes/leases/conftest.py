@@ -38,3 +38,11 @@ def world(remake: Remake) -> World:
 @pytest.fixture
 def image(world: World) -> Image:
     return world.make_image(b"0123456789")
+
+
+@pytest.fixture(scope="module")
+def published(lasting: World) -> Image:
+    """A published image that no test changes."""
+    image = lasting.make_image(bytes(range(256)) * 8)
+    lasting.publish(image, 512)
+    return image

@@ -1,4 +1,4 @@
-"""Leases: made, lapsed, renewed, revoked, and signed by keys that rotate."""
+"""Leases: how they are made, what they are for, and keys that rotate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from tests.support.clock import Clock
 from tests.support.leasing import (
     CARRIERS,
-    GRACE,
     MOST,
     NEW,
     OLD,
@@ -18,26 +17,14 @@ from tests.support.leasing import (
     TTL,
     Carrier,
     Remake,
-    cookie_of,
     moment,
     outcome,
     read,
     renew,
-    revoke,
 )
 from tests.support.world import OWNER, Image, World
 
 pytestmark = pytest.mark.database
-
-ORIGIN = "https://app.example.com"
-
-
-@pytest.fixture(scope="module")
-def published(lasting: World) -> Image:
-    """A published image that no test changes."""
-    image = lasting.make_image(bytes(range(256)) * 8)
-    lasting.publish(image, 512)
-    return image
 
 
 @pytest.mark.parametrize(
@@ -150,219 +137,6 @@ def test_a_lease_makes_no_other(world: World, image: Image) -> None:
     response = world.bearing(lease["token"], "POST", "/v1/leases", json={"imageId": image.image_id})
     assert outcome(response) == (403, "FORBIDDEN")
     assert outcome(world.bearing(lease["token"], "GET", image.path("stream-url"))) == (403, "FORBIDDEN")
-
-
-@pytest.mark.parametrize("origins", [("*",), (ORIGIN,)])
-@pytest.mark.parametrize(
-    ("after", "status", "code"),
-    [
-        (TTL - 1, 200, None),
-        (TTL, 401, "LEASE_EXPIRED"),
-        (TTL + GRACE - 1, 401, "LEASE_EXPIRED"),
-        (TTL + GRACE, 401, "LEASE_EXPIRED"),
-        (SESSION, 401, "LEASE_EXPIRED"),
-    ],
-)
-def test_a_lease_lapses_and_then_is_over(
-    remake: Remake,
-    clock: Clock,
-    published: Image,
-    origins: tuple[str, ...],
-    after: int,
-    status: int,
-    code: str | None,
-) -> None:
-    world = remake(cors_allow_origin=origins)
-    lease = world.make_lease(published)
-    clock.now += after
-    for carrier in CARRIERS:
-        for target in TARGETS:
-            response = read(
-                world, lease["token"], carrier, published, target=target, headers={"Origin": ORIGIN}
-            )
-            assert outcome(response) == (status, code)
-            assert response.headers["Access-Control-Allow-Origin"] == ("*" if "*" in origins else ORIGIN)
-            assert "Retry-After" not in response.headers
-            if status != 200:
-                assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
-                assert response.headers["Cache-Control"] == "no-store"
-            head = read(world, lease["token"], carrier, published, target=target, method="HEAD")
-            assert (head.status_code, head.data) == (status, b"")
-
-
-@pytest.mark.parametrize(
-    ("after", "status", "code"),
-    [
-        (TTL - 1, 206, None),
-        (TTL, 503, "LEASE_LAPSED"),
-        (TTL + GRACE - 1, 503, "LEASE_LAPSED"),
-        (TTL + GRACE, 401, "LEASE_EXPIRED"),
-    ],
-)
-@pytest.mark.parametrize("carrier", CARRIERS)
-def test_an_emulator_that_retries_5xx_waits_for_the_renewal(
-    world: World,
-    published: Image,
-    clock: Clock,
-    carrier: Carrier,
-    after: int,
-    status: int,
-    code: str | None,
-) -> None:
-    """v86 retries a 5xx for ever and freezes its guest on a 4xx."""
-    lease = world.make_lease(published, whenLapsed="wait")
-    clock.now += after
-    response = read(world, lease["token"], carrier, published, headers={"Range": "bytes=0-1"})
-    assert outcome(response) == (status, code)
-    assert ("Retry-After" in response.headers) == (status == 503)
-    if status == 503:
-        assert renew(world, lease["leaseId"]) == (200, None)
-        assert read(world, lease["token"], carrier, published).data == published.data
-
-
-@pytest.mark.parametrize("origins", [("*",), (ORIGIN,)])
-def test_a_revoked_lease_is_refused_for_good(
-    remake: Remake, clock: Clock, published: Image, origins: tuple[str, ...]
-) -> None:
-    world = remake(cors_allow_origin=origins)
-    lease = world.make_lease(published)
-    assert revoke(world, lease["leaseId"]) == (200, None)
-    for later in (0, TTL, TTL + GRACE):
-        clock.now += later
-        for carrier in CARRIERS:
-            for target in TARGETS:
-                response = read(
-                    world, lease["token"], carrier, published, target=target, headers={"Origin": ORIGIN}
-                )
-                assert outcome(response) == (403, "LEASE_REVOKED")
-                assert response.headers["Access-Control-Allow-Origin"] == ("*" if "*" in origins else ORIGIN)
-    assert renew(world, lease["leaseId"]) == (403, "LEASE_REVOKED")
-
-
-def test_the_grace_ends_with_the_session(world: World, image: Image, clock: Clock) -> None:
-    lease = world.make_lease(image, ttlSeconds=MOST)
-    clock.now += MOST
-    for _ in range(4):
-        assert renew(world, lease["leaseId"]) == (200, None)
-        clock.now += MOST
-    assert outcome(read(world, lease["token"], "path", image)) == (401, "LEASE_EXPIRED")
-    assert renew(world, lease["leaseId"]) == (401, "LEASE_EXPIRED")
-
-
-def test_nobody_waits_for_a_lease_that_cannot_be_renewed(world: World, image: Image, clock: Clock) -> None:
-    world.share_with(image, "bob")
-    lease = world.make_lease(image, user="bob", whenLapsed="wait")
-    clock.now += TTL
-    assert outcome(read(world, lease["token"], "path", image)) == (503, "LEASE_LAPSED")
-    world.request("DELETE", image.path("shares"), query_string={"user": "bob"})
-    assert renew(world, lease["leaseId"], user="bob") == (403, "LEASE_REVOKED")
-    for carrier in CARRIERS:
-        assert outcome(read(world, lease["token"], carrier, image)) == (403, "LEASE_REVOKED")
-
-
-def test_a_renewal_keeps_token_and_urls(world: World, published: Image, clock: Clock) -> None:
-    lease = world.make_lease(published)
-    clock.now += TTL + 1
-    response = world.request("POST", f"/v1/leases/{lease['leaseId']}/renew")
-    assert response.headers["Cache-Control"] == "no-store"
-    renewed = response.get_json()
-    assert moment(renewed.pop("expiresAt")) == clock.now + TTL
-    assert renewed == {name: value for name, value in lease.items() if name != "expiresAt"}
-    assert read(world, lease["token"], "path", published).data == published.data
-
-
-def test_renewals_end_with_the_session(world: World, image: Image, clock: Clock) -> None:
-    lease = world.make_lease(image, ttlSeconds=MOST)
-    start = clock.now
-    for _ in range(4):
-        clock.now += MOST
-        assert renew(world, lease["leaseId"]) == (200, None)
-    clock.now += MOST - 10
-    answer = world.request("POST", f"/v1/leases/{lease['leaseId']}/renew").get_json()
-    assert moment(answer["expiresAt"]) == start + SESSION
-
-
-def test_an_early_renewal_never_shortens(world: World, image: Image, clock: Clock) -> None:
-    lease = world.make_lease(image)
-    clock.now -= 20
-    answer = world.request("POST", f"/v1/leases/{lease['leaseId']}/renew").get_json()
-    assert answer["expiresAt"] == lease["expiresAt"]
-
-
-@pytest.mark.parametrize("when_lapsed", ["refuse", "wait"])
-def test_a_lease_that_lapsed_long_ago_is_renewed_by_its_holder_only(
-    world: World, image: Image, clock: Clock, when_lapsed: str
-) -> None:
-    """Whoever finds an old URL in a log must not bring it back to life."""
-    lease = world.make_lease(image, whenLapsed=when_lapsed)
-    clock.now += TTL + GRACE
-    itself = world.bearing(lease["token"], "POST", f"/v1/leases/{lease['leaseId']}/renew")
-    assert outcome(itself) == (401, "LEASE_EXPIRED")
-    assert outcome(read(world, lease["token"], "path", image)) == (401, "LEASE_EXPIRED")
-    assert renew(world, lease["leaseId"]) == (200, None)
-    assert read(world, lease["token"], "path", image).data == image.data
-
-
-@pytest.mark.parametrize("after", [0, TTL + 1, TTL + GRACE - 1])
-def test_a_lease_renews_itself_also_when_it_has_lapsed(
-    world: World, image: Image, clock: Clock, after: int
-) -> None:
-    lease = world.make_lease(image)
-    clock.now += after
-    response = world.bearing(lease["token"], "POST", f"/v1/leases/{lease['leaseId']}/renew")
-    assert response.get_json()["token"] == lease["token"]
-    assert read(world, lease["token"], "path", image).status_code == 200
-
-
-def test_others_know_of_no_such_lease(remake: Remake, world: World, image: Image) -> None:
-    world.share_with(image, "rick")
-    lease, other = world.make_lease(image, user="rick"), world.make_lease(image)
-    unknown = {**lease, "leaseId": "00000000-0000-4000-8000-000000000000"}
-    for options in ({"user": "mallory"}, {"user": OWNER}):
-        assert renew(world, lease["leaseId"], **options) == (404, "NOT_FOUND")
-    assert renew(world, unknown["leaseId"]) == (404, "NOT_FOUND")
-    assert revoke(world, lease["leaseId"], user="mallory") == (404, "NOT_FOUND")
-    assert revoke(world, unknown["leaseId"]) == (404, "NOT_FOUND")
-    stolen = {"user": None, "headers": {"Authorization": f"Bearer {other['token']}"}}
-    assert renew(world, lease["leaseId"], **stolen) == (404, "NOT_FOUND")
-    assert revoke(world, lease["leaseId"], **stolen) == (404, "NOT_FOUND")
-    signed_in = remake(provider=True)
-    admin = {"user": None, "headers": {"Authorization": "Bearer admin"}}
-    assert renew(signed_in, lease["leaseId"], **admin) == (404, "NOT_FOUND")
-    for nobody in ({"user": None}, {"user": None, "headers": cookie_of(lease["token"])}):
-        assert renew(world, lease["leaseId"], **nobody) == (401, "UNAUTH")
-        assert revoke(world, lease["leaseId"], **nobody) == (401, "UNAUTH")
-
-
-@pytest.mark.parametrize("lease_id", ["x", "a%00b", "%ed%a0%80", "%ff", "x" * 300, "..", "%2e%2e"])
-def test_odd_lease_ids_are_unknown(world: World, lease_id: str) -> None:
-    assert world.request("DELETE", f"/v1/leases/{lease_id}").status_code == 404
-    assert world.request("POST", f"/v1/leases/{lease_id}/renew").status_code == 404
-
-
-@pytest.mark.parametrize("who", ["holder", "token", "image's owner", "admin"])
-def test_who_may_revoke(remake: Remake, world: World, image: Image, who: str) -> None:
-    world.share_with(image, "rick")
-    lease = world.make_lease(image, user="rick")
-    signed_in = remake(provider=True)
-    token = {
-        "holder": "user:rick",
-        "token": lease["token"],
-        "image's owner": f"user:{OWNER}",
-        "admin": "admin",
-    }[who]
-    for _ in range(2):
-        response = signed_in.bearing(token, "DELETE", f"/v1/leases/{lease['leaseId']}")
-        assert outcome(response) == (200, None)
-    assert outcome(read(world, lease["token"], "path", image)) == (403, "LEASE_REVOKED")
-
-
-def test_a_lapsed_lease_revokes_itself(world: World, image: Image, clock: Clock) -> None:
-    lease = world.make_lease(image)
-    clock.now += TTL + 1
-    bearer = {"user": None, "headers": {"Authorization": f"Bearer {lease['token']}"}}
-    assert revoke(world, lease["leaseId"], **bearer) == (200, None)
-    assert outcome(read(world, lease["token"], "path", image)) == (403, "LEASE_REVOKED")
 
 
 def test_keys_rotate(remake: Remake, world: World, image: Image) -> None:
