@@ -170,3 +170,46 @@ def aws_shape(store: tuple[str, int]) -> Iterator[AwsShape]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# The response headers of GetObject, https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html,
+# and those that every answer of S3 may have.
+AWS_HEADERS = {
+    "x-amz-delete-marker": "false",
+    "x-amz-expiration": 'expiry-date="Fri, 21 Dec 2029 00:00:00 GMT", rule-id="r"',
+    "x-amz-restore": 'ongoing-request="false"',
+    "x-amz-checksum-crc32": "AAAAAA==",
+    "x-amz-checksum-crc32c": "AAAAAA==",
+    "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=",
+    "x-amz-checksum-sha1": "c2hhMQ==",
+    "x-amz-checksum-sha256": "c2hhMjU2",
+    "x-amz-checksum-type": "COMPOSITE",
+    "x-amz-missing-meta": "1",
+    "x-amz-version-id": "3sL4kqtJlcpXroDTDmJ",
+    "Cache-Control": "public, max-age=31536000",
+    "Content-Disposition": "attachment",
+    "Content-Encoding": "x-other",
+    "Content-Language": "en",
+    "Content-Type": "text/html",
+    "Expires": "Fri, 01 Jan 2100 00:00:00 GMT",
+    "x-amz-website-redirect-location": "/elsewhere",
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-customer-algorithm": "AES256",
+    "x-amz-server-side-encryption-customer-key-MD5": "bWQ1",
+    "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
+    "x-amz-server-side-encryption-bucket-key-enabled": "true",
+    "x-amz-storage-class": "INTELLIGENT_TIERING",
+    "x-amz-request-charged": "requester",
+    "x-amz-replication-status": "COMPLETED",
+    "x-amz-mp-parts-count": "2",
+    "x-amz-tagging-count": "1",
+    "x-amz-object-lock-mode": "GOVERNANCE",
+    "x-amz-object-lock-retain-until-date": "2030-01-01T00:00:00Z",
+    "x-amz-object-lock-legal-hold": "OFF",
+    "Accept-Ranges": "bytes",
+    "Vary": "Origin, Access-Control-Request-Headers, Access-Control-Request-Method",
+    "Access-Control-Allow-Origin": "https://evil.example",
+    "Access-Control-Allow-Credentials": "true",
+    "Access-Control-Expose-Headers": "x-amz-version-id",
+    "Set-Cookie": "AWSALB=1",
+}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import resource
-import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from image_gateway.app import store_address
 from image_gateway.local.edge import edge_environment, start_edge
 from image_gateway.local.ports import find_free_ports
 from image_gateway.settings import load_settings
+from tests.live.edge.attackers import LET_GO, connections, get, is_open, until_let_go
 from tests.live.edge.conftest import Answer, Pair, running_pair
 from tests.support.honest_client import honest_client
 
@@ -27,8 +27,6 @@ MIB = 1024 * 1024
 BLOCK = random.Random(11).randbytes(MIB)
 DATA = BLOCK * 48
 TIMEOUT = 2
-# Until a client that stalls is let go: nginx's own time, again for what the kernel takes, and a busy machine.
-LET_GO = 20
 HONEST_SECONDS = 2
 READ = {"Range": "bytes=131072-196607"}
 POST = "POST /v1/images HTTP/1.1\r\nHost: x\r\nX-User-Id: me\r\nContent-Type: application/json\r\n"
@@ -82,49 +80,6 @@ def everyone_else(pair: Pair, path: str, owner: str) -> Iterator[None]:
     }
     with honest_client(targets, seconds=HONEST_SECONDS):
         yield
-
-
-@contextmanager
-def connections(pair: Pair, requests: Iterable[bytes]) -> Iterator[list[socket.socket]]:
-    """One connection with a small window for each of the requests, which are sent."""
-    with ExitStack() as stack:
-        opened = []
-        for request in requests:
-            connection = stack.enter_context(socket.socket())
-            # Else the kernel takes megabytes for a client that does not read.
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-            connection.settimeout(LET_GO)
-            connection.connect(("127.0.0.1", int(pair.environment["EDGE_PORT"])))
-            connection.sendall(request)
-            opened.append(connection)
-        yield opened
-
-
-def until_let_go(waiting: list[socket.socket], *, read: bool) -> None:
-    """Wait until nginx has ended all of them; `read` what it sent before, or leave it."""
-    by_number = {connection.fileno(): connection for connection in waiting}
-    ends = select.poll()
-    for number in by_number:
-        ends.register(number, (select.POLLIN if read else 0) | select.POLLHUP | select.POLLERR)
-    deadline = time.monotonic() + LET_GO
-    while by_number:
-        assert time.monotonic() < deadline, f"{len(by_number)} connections are still open"
-        for number, events in ends.poll(500):
-            if read and not events & select.POLLERR and is_open(by_number[number]):
-                continue
-            ends.unregister(number)
-            del by_number[number]
-
-
-def is_open(connection: socket.socket) -> bool:
-    try:
-        return bool(connection.recv(65_536))
-    except ConnectionError:
-        return False
-
-
-def get(path: str, owner: str, more: str = "") -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\nX-User-Id: {owner}\r\n{more}\r\n".encode()
 
 
 def test_a_long_answer_takes_no_more_memory_to_its_end(attacked: Pair, path: str, owner: str) -> None:

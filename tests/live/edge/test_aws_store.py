@@ -1,22 +1,12 @@
-"""A store that breaks, refuses, or answers with another version: right bytes, or a visible error."""
+"""A store with the manners of AWS that refuses, or has another version: right bytes, or a visible error."""
 
 from __future__ import annotations
 
-import os
-import random
 import re
-import socket
-import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import urllib3
-from urllib3.exceptions import ProtocolError
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
@@ -24,38 +14,11 @@ from image_gateway.domain.images import ImageRecord
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients
 from tests.live.edge.conftest import CHUNK, DATA, SIZE, SLICE, Pair, running_pair
-from tests.live.support import exchange
-from tests.live.test_faults import CUTS, SEED, RandomCuts, Seen, judge
-from tests.support.aws_shape import AwsShape, Canned, aws_shape
-from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.live.edge.support import IMPATIENT, address_of, read
+from tests.live.test_faults import Seen
+from tests.support.aws_shape import AWS_HEADERS, AwsShape, Canned, aws_shape
 
-MIB = 1024 * 1024
-LARGE = random.Random(SEED).randbytes(3 * MIB)
-IMAGES = 8
 CHUNKS_MODIFIED = "Sun, 22 Nov 2026 00:00:00 GMT"
-IMPATIENT = {"S3_READ_TIMEOUT_SECONDS": "1", "S3_CONNECT_TIMEOUT_SECONDS": "1", "WEB_THREADS": "16"}
-READERS = 16
-
-
-def address_of(store: LocalStore) -> tuple[str, int]:
-    parts = urlsplit(store.address.endpoint or "")
-    return parts.hostname or "", parts.port or 0
-
-
-@pytest.fixture(scope="module")
-def proxy(store: LocalStore) -> Iterator[FaultProxy]:
-    with fault_proxy(address_of(store)) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def cut(
-    environment: dict[str, str], proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
-    """A pair that reaches its store by the proxy that cuts."""
-    folder = tmp_path_factory.mktemp("cut")
-    with running_pair(environment, folder, S3_ENDPOINT=proxy.url, **IMPATIENT) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +38,9 @@ def shaped(
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(shape: AwsShape, proxy: FaultProxy) -> Iterator[None]:
+def nothing_is_left(shape: AwsShape) -> Iterator[None]:
     """Each test begins with a good store."""
     yield
-    proxy.plan = lambda _: None
     shape.script = lambda *_: None
 
 
@@ -101,149 +63,6 @@ def find(catalog: Catalog, image_id: str) -> ImageRecord:
     record = catalog.find(image_id)
     assert record is not None
     return record
-
-
-def read(pair: Pair, owner: str, image_id: str, start: int = 0, stop: int | None = None) -> Seen:
-    """Read a range, or the whole image, through nginx."""
-    headers = {"X-User-Id": owner}
-    if stop is not None:
-        headers["Range"] = f"bytes={start}-{stop - 1}"
-    received, broken = bytearray(), False
-    with urllib3.PoolManager(retries=False, timeout=60) as http:
-        url = f"{pair.edge.url}/v1/images/{image_id}/range"
-        try:
-            answer = http.request("GET", url, headers=headers, preload_content=False)
-        except ProtocolError:
-            # Broken off by a reset, which overtakes what was sent.
-            return Seen(206, None, b"", broken=True)
-        try:
-            for block in answer.stream(65_536):
-                received += block
-        except ProtocolError:
-            broken = True
-        answer.close()
-    return Seen(answer.status, answer.headers.get("ETag"), bytes(received), broken)
-
-
-class QuickCuts(RandomCuts):
-    """Few silences, which take their time; what is no HTTP has a test of its own."""
-
-    KINDS = ["reset"] * 9 + ["end"] * 9 + ["silence"]
-
-
-@pytest.mark.thorough
-def test_cuts_anywhere(cut: Pair, proxy: FaultProxy, owner: str) -> None:
-    """By short and long ranges; what was cut once is right when it is read again."""
-    images = [cut.make_image(owner, LARGE) for _ in range(IMAGES)]
-    proxy.done.clear()
-    cuts = QuickCuts(proxy)
-    proxy.plan = cuts
-    outcomes: Counter[str] = Counter()
-    again: list[tuple[str, int, int | None]] = []
-
-    def keep_reading(number: int) -> None:
-        source = random.Random(SEED + number)
-        while not cuts.enough:
-            whole = source.random() < 0.3
-            start = 0 if whole else source.randrange(len(LARGE))
-            length = source.choice([1, 4096, 3 * SLICE, MIB])
-            stop = None if whole else min(len(LARGE), start + 1 + source.randrange(length))
-            image_id = source.choice(images)
-            outcome = judge(read(cut, owner, image_id, start, stop), LARGE[start:stop])
-            outcomes[outcome] += 1
-            if outcome != "right":
-                again.append((image_id, start, stop))
-
-    with ThreadPoolExecutor(READERS) as pool:
-        list(pool.map(keep_reading, range(READERS)))
-    proxy.plan = lambda _: None
-    assert proxy.done.total() >= CUTS
-    assert set(proxy.done) == {"reset", "end", "silence"}
-    assert set(outcomes) <= {"right", "broken", "unavailable"}
-    assert outcomes["right"] >= 0.2 * outcomes.total()
-    for image_id, start, stop in again:
-        assert judge(read(cut, owner, image_id, start, stop), LARGE[start:stop]) == "right"
-    for image_id in images:
-        assert read(cut, owner, image_id).data == LARGE
-
-
-def received_until_the_end(pair: Pair, request: bytes) -> bytes:
-    """Send a request and return what comes before nginx closes or resets the connection."""
-    received = bytearray()
-    with socket.create_connection(
-        ("127.0.0.1", int(pair.environment["EDGE_PORT"])), timeout=20
-    ) as connection:
-        connection.sendall(request)
-        with suppress(ConnectionResetError):
-            while block := connection.recv(65_536):
-                received += block
-    return bytes(received)
-
-
-@pytest.mark.parametrize("cut_slice", [1, 3], ids=["a middle slice", "the last slice"])
-@pytest.mark.parametrize("stop", [4 * SLICE, None], ids=["short", "long"])
-def test_a_later_slice_that_is_cut_ends_the_answer(
-    cut: Pair, proxy: FaultProxy, owner: str, stop: int | None, cut_slice: int
-) -> None:
-    """No bytes of the next slice come after those of a cut one, and nobody waits for the rest."""
-    data = LARGE[: 4 * SLICE]
-    image_id = cut.make_image(owner, data)
-    if stop is None:
-        fault = Fault("end", cut_slice * SLICE + 5000)
-        proxy.plan = lambda request: fault if request.startswith(b"GET ") else None
-    else:
-        first = f"bytes={cut_slice * SLICE}-".encode()
-        proxy.plan = lambda request: Fault("end", 5000) if first in request else None
-    head = f"GET /v1/images/{image_id}/range HTTP/1.1\r\nHost: x\r\nX-User-Id: {owner}\r\n"
-    if stop is not None:
-        head += f"Range: bytes=0-{stop - 1}\r\n"
-    # No Connection: close: reading ends when nginx closes, or fails after 20 seconds.
-    body = received_until_the_end(cut, f"{head}\r\n".encode()).partition(b"\r\n\r\n")[2]
-    assert data.startswith(body)
-    assert len(body) < len(data)
-
-
-@pytest.mark.parametrize("requested", ["bytes=5-9", "bytes=5-"])
-def test_what_is_no_http_is_no_answer(cut: Pair, proxy: FaultProxy, owner: str, requested: str) -> None:
-    """nginx passes it on as it is, so a client sees that it is none, and nothing of it is kept."""
-    image_id = cut.make_image(owner)
-    once = iter([Fault("garbage")])
-    proxy.plan = lambda _: next(once, None)
-    head = (
-        f"GET /v1/images/{image_id}/range HTTP/1.1\r\nHost: x\r\nX-User-Id: {owner}\r\nRange: {requested}\r\n"
-    )
-    received = exchange(cut.edge.url, f"{head}Connection: close\r\n\r\n".encode())
-    assert next(once, None) is None
-    assert b"HTTP/" not in received or DATA[5:10] in received
-    assert read(cut, owner, image_id, 5, 10).data == DATA[5:10]
-    assert read(cut, owner, image_id).data == DATA
-
-
-def test_a_store_that_is_down_leaves_cached_blocks(cut: Pair, proxy: FaultProxy, owner: str) -> None:
-    image_id, unread = cut.make_image(owner), cut.make_image(owner)
-    assert read(cut, owner, image_id, 10, 20).data == DATA[10:20]
-    proxy.go_down()
-    try:
-        assert read(cut, owner, image_id, SLICE - 5, SLICE).data == DATA[SLICE - 5 : SLICE]
-        for stop in (SIZE, SLICE + 5):
-            # The first slice is there, the others are not.
-            seen = read(cut, owner, image_id, 5, stop)
-            assert seen.broken
-            assert DATA[5:SLICE].startswith(seen.data)
-        for name, requested in (
-            (image_id, f"bytes={SLICE}-{SLICE + 9}"),
-            (unread, "bytes=5-9"),
-            (unread, "bytes=5-"),
-            # What may be long is not kept.
-            (image_id, "bytes=5-"),
-        ):
-            headers = {"X-User-Id": owner, "Range": requested}
-            answer = cut.ask("GET", f"/v1/images/{name}/range", headers)
-            assert (answer.status, answer.code) == (503, "S3_UNAVAILABLE")
-            assert answer.headers["retry-after"] == "2"
-    finally:
-        proxy.come_back()
-    assert read(cut, owner, image_id).data == DATA
 
 
 Script = Callable[[str, str, Mapping[str, str]], Canned | None]
@@ -305,49 +124,6 @@ def test_an_error_that_passes_is_not_seen(
     seen = read(shaped, owner, image_id, 10, 20)
     assert (seen.status, seen.data) == (206, DATA[10:20])
     assert next(once, None) is None
-
-
-# The response headers of GetObject, https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html,
-# and those that every answer of S3 may have.
-AWS_HEADERS = {
-    "x-amz-delete-marker": "false",
-    "x-amz-expiration": 'expiry-date="Fri, 21 Dec 2029 00:00:00 GMT", rule-id="r"',
-    "x-amz-restore": 'ongoing-request="false"',
-    "x-amz-checksum-crc32": "AAAAAA==",
-    "x-amz-checksum-crc32c": "AAAAAA==",
-    "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=",
-    "x-amz-checksum-sha1": "c2hhMQ==",
-    "x-amz-checksum-sha256": "c2hhMjU2",
-    "x-amz-checksum-type": "COMPOSITE",
-    "x-amz-missing-meta": "1",
-    "x-amz-version-id": "3sL4kqtJlcpXroDTDmJ",
-    "Cache-Control": "public, max-age=31536000",
-    "Content-Disposition": "attachment",
-    "Content-Encoding": "x-other",
-    "Content-Language": "en",
-    "Content-Type": "text/html",
-    "Expires": "Fri, 01 Jan 2100 00:00:00 GMT",
-    "x-amz-website-redirect-location": "/elsewhere",
-    "x-amz-server-side-encryption": "aws:kms",
-    "x-amz-server-side-encryption-customer-algorithm": "AES256",
-    "x-amz-server-side-encryption-customer-key-MD5": "bWQ1",
-    "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
-    "x-amz-server-side-encryption-bucket-key-enabled": "true",
-    "x-amz-storage-class": "INTELLIGENT_TIERING",
-    "x-amz-request-charged": "requester",
-    "x-amz-replication-status": "COMPLETED",
-    "x-amz-mp-parts-count": "2",
-    "x-amz-tagging-count": "1",
-    "x-amz-object-lock-mode": "GOVERNANCE",
-    "x-amz-object-lock-retain-until-date": "2030-01-01T00:00:00Z",
-    "x-amz-object-lock-legal-hold": "OFF",
-    "Accept-Ranges": "bytes",
-    "Vary": "Origin, Access-Control-Request-Headers, Access-Control-Request-Method",
-    "Access-Control-Allow-Origin": "https://evil.example",
-    "Access-Control-Allow-Credentials": "true",
-    "Access-Control-Expose-Headers": "x-amz-version-id",
-    "Set-Cookie": "AWSALB=1",
-}
 
 
 def sent_by(data: bytes, etag: str, more: Mapping[str, str], *, ranged: bool = True) -> Callable[..., Canned]:
@@ -507,45 +283,3 @@ def test_an_object_that_vanished_is_not_found(
     for start, stop in ((0, 10), (SLICE, 2 * SLICE + 1), (0, None)):
         seen = read(shaped, owner, image_id, start, stop)
         assert (seen.status, seen.code) == (404, "NOT_FOUND")
-
-
-@contextmanager
-def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
-    """A file system of its own; mounting needs root."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "image-gateway-test", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        if os.geteuid() == 0 and os.environ.get("CI"):
-            pytest.fail(f"CI must mount: {mounted.stderr}")
-        pytest.skip(f"a small disk cannot be mounted: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("most", [16 * MIB, 10 * 1024 * MIB], ids=["small cache", "default cache"])
-def test_a_full_cache_disk_does_not_stop_reads(
-    environment: dict[str, str], tmp_path: Path, owner: str, most: int
-) -> None:
-    disk = tmp_path / "disk"
-    with (
-        small_disk(disk, 4),
-        running_pair(
-            environment, tmp_path / "pair", EDGE_CACHE_DIR=str(disk), EDGE_CACHE_MAX_BYTES=str(most)
-        ) as pair,
-    ):
-        images = [pair.make_image(owner, LARGE) for _ in range(3)]
-        for _ in range(2):
-            for image_id in images:
-                assert read(pair, owner, image_id).data == LARGE
-                for start in range(0, len(LARGE), 5 * SLICE):
-                    stop = start + SLICE
-                    assert read(pair, owner, image_id, start, stop).data == LARGE[start:stop]
-        assert pair.ask("POST", "/v1/images", {"X-User-Id": owner}, body=b" " * 100_000 + b"{}").status
