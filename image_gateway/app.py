@@ -44,6 +44,7 @@ from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
+from image_gateway.services.new_images import UploadRules
 from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
@@ -52,7 +53,7 @@ from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.slots import Streams, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
-from image_gateway.services.uploads import UploadRules, Uploads
+from image_gateway.services.uploads import Uploads
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore

@@ -26,6 +26,7 @@ _FIND_EQUIVALENT = (
         _COLUMNS.ttl_seconds == bindparam("ttl_seconds"),
         _COLUMNS.when_lapsed == bindparam("when_lapsed"),
         _COLUMNS.chunks_from == bindparam("chunks_from"),
+        _COLUMNS.record == bindparam("record"),
         _COLUMNS.revoked_at.is_(None),
     )
     .order_by(_COLUMNS.created_at.desc())
@@ -56,6 +57,7 @@ class LeaseRepository:
                     session_ends_at=lease.session_ends_at,
                     when_lapsed=lease.when_lapsed.value,
                     chunks_from=lease.chunks_from.value,
+                    record=lease.record,
                 )
             )
 
@@ -78,6 +80,7 @@ class LeaseRepository:
             "ttl_seconds": lease.ttl_seconds,
             "when_lapsed": lease.when_lapsed.value,
             "chunks_from": lease.chunks_from.value,
+            "record": lease.record,
         }
         found = self._prepared.first(_FIND_EQUIVALENT, values)
         return _lease_from_row(found) if found else None

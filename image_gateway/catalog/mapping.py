@@ -9,17 +9,20 @@ from typing import Any
 from image_gateway.domain.images import (
     ChunkedFacts,
     DiskFacts,
+    ImageFormat,
     ImageRecord,
     ImageState,
     Kind,
+    SourceFacts,
     UploadPlan,
     Visibility,
 )
 
-_CONVERTED_FIELDS = {"plan", "state", "kind", "visibility", "disk", "chunked"}
+_CONVERTED_FIELDS = {"plan", "state", "kind", "visibility", "disk", "chunked", "format", "source"}
 # A dictionary lookup is faster than calling the enum: a list page maps up to 150 values.
 _KINDS = {kind.value: kind for kind in Kind}
 _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
+_FORMATS = {image_format.value: image_format for image_format in ImageFormat}
 _STATES = {state.value: state for state in ImageState}
 _PUBLISHED_AT = [field.name for field in fields(ChunkedFacts)].index("published_at")
 _UNCHANGED_FIELDS = [field.name for field in fields(ImageRecord) if field.name not in _CONVERTED_FIELDS]
@@ -33,6 +36,7 @@ def row_of(record: ImageRecord) -> dict[str, Any]:
         "state": record.state.value,
         "kind": record.kind.value,
         "visibility": record.visibility.value,
+        "format": record.format.value,
         "upload_id": plan.upload_id,
         "part_size": plan.part_size,
         "declared_size": plan.size,
@@ -60,7 +64,8 @@ def record_of(row: Sequence[Any]) -> ImageRecord:
         *facts,
     ) = row
     upload_id, part_size, declared_size, declared_sha256, upload_expires_at = facts[:5]
-    disk, chunked = facts[5:9], facts[9:]
+    disk, chunked, source = facts[5:9], facts[9:16], facts[17:20]
+    image_format, zero_map_bytes = facts[16], facts[20]
     return ImageRecord(
         image_id=image_id,
         owner=owner,
@@ -78,13 +83,18 @@ def record_of(row: Sequence[Any]) -> ImageRecord:
         purged_at=purged_at,
         disk=DiskFacts(*disk) if disk[0] is not None else None,
         chunked=_chunked_from_columns(chunked),
+        format=_FORMATS[image_format],
+        source=SourceFacts(*source) if source[0] is not None else None,
+        zero_map_bytes=zero_map_bytes,
     )
 
 
-def columns_of(facts: DiskFacts | ChunkedFacts) -> dict[str, Any]:
-    """Return the column values for `facts`, with the prefix `disk_` or `chunked_`."""
-    prefix = "disk_" if isinstance(facts, DiskFacts) else "chunked_"
-    return {f"{prefix}{name}": value for name, value in asdict(facts).items()}
+_PREFIXES = {DiskFacts: "disk_", ChunkedFacts: "chunked_", SourceFacts: "source_"}
+
+
+def columns_of(facts: DiskFacts | ChunkedFacts | SourceFacts) -> dict[str, Any]:
+    """Return the column values for `facts`, with the prefix `disk_`, `chunked_` or `source_`."""
+    return {f"{_PREFIXES[type(facts)]}{name}": value for name, value in asdict(facts).items()}
 
 
 def _chunked_from_columns(columns: Sequence[Any]) -> ChunkedFacts | None:

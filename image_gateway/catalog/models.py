@@ -8,13 +8,16 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     MetaData,
     String,
+    Text,
     TextClause,
     TypeDecorator,
     text,
@@ -73,6 +76,7 @@ class UsageRow(Base):
 
 _LISTED = text("state <> 'deleted'")
 _OPEN = text("state = 'uploading'")
+_ACTIVE = text("state IN ('queued', 'running')")
 _UNPURGED = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
 
 
@@ -85,7 +89,9 @@ class ImageRow(Base):
 
     __tablename__ = "images"
     __table_args__ = (
-        CheckConstraint("state IN ('uploading', 'complete', 'failed', 'deleted')", name="state"),
+        CheckConstraint(
+            "state IN ('uploading', 'processing', 'complete', 'failed', 'deleted')", name="state"
+        ),
         # For lists of an owner's images, newest first.
         _partial("ix_images_listed", "owner", "created_at", "image_id", where=_LISTED),
         Index("ix_images_by_state", "owner", "state", "created_at", "image_id"),
@@ -123,6 +129,57 @@ class ImageRow(Base):
     chunked_manifest_etag: Mapped[str | None] = mapped_column(String(256))
     chunked_published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     chunked_cache_control: Mapped[str | None] = mapped_column(String(512))
+    format: Mapped[str] = mapped_column(String(16))
+    source_size: Mapped[int | None] = mapped_column(BigInteger)
+    source_etag: Mapped[str | None] = mapped_column(String(256))
+    source_last_modified: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    zero_map_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class JobRow(Base):
+    """A background job; `params`, `checkpoint` and `result` are JSON."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        Index("ix_jobs_image", "image_id", "created_at", "job_id"),
+        # For workers that look for a job.
+        _partial("ix_jobs_active", "run_after", "job_id", where=_ACTIVE),
+        # For the sweeper.
+        Index("ix_jobs_finished", "finished_at", "job_id"),
+    )
+
+    job_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(36))
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    params: Mapped[str] = mapped_column(Text)
+    checkpoint: Mapped[str] = mapped_column(Text)
+    result: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(Integer)
+    bytes_done: Mapped[int] = mapped_column(BigInteger)
+    bytes_total: Mapped[int | None] = mapped_column(BigInteger)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(String(1024))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    run_after: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    seconds: Mapped[float | None] = mapped_column(Float)
+    worker: Mapped[str | None] = mapped_column(String(255))
+    claim_id: Mapped[str | None] = mapped_column(String(36))
+    claim_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class BootTraceRow(Base):
+    """The blocks that a boot of this version of an image reads, in order; `blocks` is JSON."""
+
+    __tablename__ = "boot_traces"
+
+    image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64))
+    blocks: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class WriterRow(Base):
@@ -193,3 +250,4 @@ class LeaseRow(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     when_lapsed: Mapped[str] = mapped_column(String(16))
     chunks_from: Mapped[str] = mapped_column(String(16))
+    record: Mapped[bool] = mapped_column(Boolean)

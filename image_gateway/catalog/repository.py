@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     Engine,
     Select,
     Update,
@@ -23,15 +22,17 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.engine import Row
 
+from image_gateway.catalog import image_rows
+from image_gateway.catalog.image_rows import change_state, update_image
+from image_gateway.catalog.jobs import JobRepository
 from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
 from image_gateway.catalog.models import ImageRow, ShareRow
 from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.shares import ShareRepository
 from image_gateway.catalog.transaction import Transactions
-from image_gateway.catalog.usage import count_open, read_usage, release, reserve, resize
+from image_gateway.catalog.usage import count_open, read_usage, reserve
 from image_gateway.catalog.writers import WriterRepository
 from image_gateway.domain.images import (
     ChunkedFacts,
@@ -42,20 +43,19 @@ from image_gateway.domain.images import (
     Quota,
     Usage,
     Visibility,
-    states_before,
 )
 
 _COLUMNS = ImageRow.__table__.columns
 _IS_NOT_DELETED = text("state <> 'deleted'")
 _FIND = select(*_COLUMNS).where(_COLUMNS.image_id == bindparam("image_id"))
-_FIND_AND_LOCK = _FIND.with_for_update()
 
 
 class Catalog:
     """Stores image records and their owners' usage in SQL. Raises CatalogUnavailable for database errors.
 
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
-    store who else has access; `writers` stores who may currently write an image's objects.
+    store who else has access; `writers` stores who may currently write an image's objects, `jobs` the
+    background jobs.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -64,6 +64,7 @@ class Catalog:
         self.shares = ShareRepository(engine)
         self.leases = LeaseRepository(engine)
         self.writers = WriterRepository(engine)
+        self.jobs = JobRepository(engine)
 
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""
@@ -124,7 +125,7 @@ class Catalog:
     ) -> bool:
         """Change name or visibility. Return False if the image is deleted or at another revision."""
         changes = {"name": name, "visibility": visibility.value if visibility else None}
-        statement = _update_image(image_id, now, revision).where(ImageRow.state != ImageState.DELETED.value)
+        statement = update_image(image_id, now, revision).where(ImageRow.state != ImageState.DELETED.value)
         given = {column: value for column, value in changes.items() if value is not None}
         return self._updates_one_row(statement.values(**given))
 
@@ -135,45 +136,36 @@ class Catalog:
         )
         self._updates_one_row(statement.values(upload_expires_at=expires_at))
 
-    def settle(self, image_id: str, size: int, quota: Quota) -> bool:
-        """Count an open upload by its real size. Return False if not open; QuotaExceeded changes nothing."""
+    def settle(
+        self, image_id: str, size: int, quota: Quota, state: ImageState = ImageState.UPLOADING
+    ) -> bool:
+        """Count an image by its real size. Return False if not in `state`; QuotaExceeded changes nothing."""
         with self._transactions.writing() as connection:
-            row = _find_and_lock(connection, image_id)
-            if row is None or row.state != ImageState.UPLOADING.value:
-                return False
-            resize(connection, row.owner, row.reserved_bytes, size, quota)
-            connection.execute(
-                update(ImageRow).where(ImageRow.image_id == image_id).values(reserved_bytes=size)
-            )
-            return True
+            return image_rows.settle(connection, image_id, state, size, quota)
 
     def complete(self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
         """Move to `complete` and count the disk's size. Return False if no upload with this id is open."""
-        statement = _change_state(image_id, ImageState.COMPLETE, now).where(ImageRow.upload_id == upload_id)
-        statement = statement.values(reserved_bytes=disk.size, **columns_of(disk))
         with self._transactions.writing() as connection:
-            row = _find_and_lock(connection, image_id)
-            if row is None or connection.execute(statement).rowcount != 1:
-                return False
-            # No quota check: the bytes are stored already, whatever a concurrent request reserved.
-            resize(connection, row.owner, row.reserved_bytes, disk.size, Quota())
-            return True
+            before = ImageState.UPLOADING
+            return image_rows.complete(connection, image_id, before, upload_id, disk, now)
 
     def fail(
         self, image_id: str, upload_id: str, now: datetime, *, expired_by: datetime | None = None
     ) -> bool:
         """Move an open upload to `failed` and release its usage. Return False if not open or not expired."""
-        statement = _change_state(image_id, ImageState.FAILED, now).where(ImageRow.upload_id == upload_id)
+        statement = change_state(image_id, ImageState.FAILED, now)
+        is_open = ImageRow.state == ImageState.UPLOADING.value
+        statement = statement.where(is_open, ImageRow.upload_id == upload_id)
         if expired_by is not None:
             statement = statement.where(ImageRow.upload_expires_at <= expired_by)
-        return self._end_and_release(image_id, statement)
+        return self._end(image_id, statement)
 
     def delete(self, image_id: str, now: datetime, *, revision: int | None = None) -> bool:
         """Move to `deleted` and release its usage. Return False if already deleted or at another revision."""
-        statement = _change_state(image_id, ImageState.DELETED, now)
+        statement = change_state(image_id, ImageState.DELETED, now)
         if revision is not None:
             statement = statement.where(ImageRow.revision == revision)
-        return self._end_and_release(image_id, statement.values(purged_at=None))
+        return self._end(image_id, statement.values(purged_at=None))
 
     def mark_purged(self, image_id: str, now: datetime) -> None:
         """Record that a failed or deleted image has no objects left in the store."""
@@ -204,7 +196,7 @@ class Catalog:
         Publishing again is safe: the bytes are the same, and the date is that of the newest manifest.
         """
         statement = (
-            _update_image(image_id, now)
+            update_image(image_id, now)
             .where(ImageRow.state == ImageState.COMPLETE.value)
             .where(ImageRow.chunked_chunk_size == chunked.chunk_size)
         )
@@ -238,19 +230,13 @@ class Catalog:
             rows = connection.execute(statement).all()
         return [record_of(row) for row in rows]
 
+    def _end(self, image_id: str, statement: Update) -> bool:
+        with self._transactions.writing() as connection:
+            return image_rows.end_and_release(connection, image_id, statement)
+
     def _updates_one_row(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
             return connection.execute(statement).rowcount == 1
-
-    def _end_and_release(self, image_id: str, statement: Update) -> bool:
-        with self._transactions.writing() as connection:
-            row = _find_and_lock(connection, image_id)
-            if row is None or connection.execute(statement.values(reserved_bytes=0)).rowcount != 1:
-                return False
-            counted = row.state in (ImageState.UPLOADING.value, ImageState.COMPLETE.value)
-            if counted:
-                release(connection, row.owner, row.reserved_bytes)
-            return True
 
 
 @cache
@@ -279,19 +265,3 @@ def _escape_like(text: str) -> str:
 def _shared_with(user: ColumnElement[str]) -> ColumnElement[bool]:
     shared = select(ShareRow.image_id).where(ShareRow.user_id == user)
     return and_(_COLUMNS.visibility != Visibility.PRIVATE.value, _COLUMNS.image_id.in_(shared))
-
-
-def _find_and_lock(connection: Connection, image_id: str) -> Row[Any] | None:
-    return connection.execute(_FIND_AND_LOCK, {"image_id": image_id}).first()
-
-
-def _update_image(image_id: str, now: datetime, revision: int | None = None) -> Update:
-    statement = update(ImageRow).where(ImageRow.image_id == image_id)
-    if revision is not None:
-        statement = statement.where(ImageRow.revision == revision)
-    return statement.values(revision=ImageRow.revision + 1, updated_at=now)
-
-
-def _change_state(image_id: str, state: ImageState, now: datetime) -> Update:
-    legal = [before.value for before in states_before(state)]
-    return _update_image(image_id, now).where(ImageRow.state.in_(legal)).values(state=state.value)

@@ -13,19 +13,24 @@ from image_gateway.protocol.layout import ImageLocation
 class ImageState(StrEnum):
     """The state of an image.
 
-    `uploading` lasts until the store has completed the multipart upload; then the image is `complete` and
-    readable. `failed` is an upload that was aborted, has expired or did not match its declaration. `deleted`
-    images remain as records.
+    `uploading` lasts until the store has completed the multipart upload. Then a raw image is `complete` and
+    readable; one of another format is `processing` while a job converts it, as are imports and empty disks.
+    `failed` is an upload that was aborted, has expired or did not match its declaration, or a job that
+    failed. `deleted` images remain as records.
     """
 
     UPLOADING = "uploading"
+    PROCESSING = "processing"
     COMPLETE = "complete"
     FAILED = "failed"
     DELETED = "deleted"
 
 
 LEGAL_TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
-    ImageState.UPLOADING: frozenset({ImageState.COMPLETE, ImageState.FAILED, ImageState.DELETED}),
+    ImageState.UPLOADING: frozenset(
+        {ImageState.PROCESSING, ImageState.COMPLETE, ImageState.FAILED, ImageState.DELETED}
+    ),
+    ImageState.PROCESSING: frozenset({ImageState.COMPLETE, ImageState.FAILED, ImageState.DELETED}),
     ImageState.COMPLETE: frozenset({ImageState.DELETED}),
     ImageState.FAILED: frozenset({ImageState.DELETED}),
     ImageState.DELETED: frozenset(),
@@ -35,6 +40,23 @@ LEGAL_TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
 def states_before(state: ImageState) -> list[ImageState]:
     """Return the states from which `state` can be reached."""
     return [before for before, after in LEGAL_TRANSITIONS.items() if state in after]
+
+
+# The states of images that count towards their owner's usage.
+COUNTED = frozenset({ImageState.UPLOADING, ImageState.PROCESSING, ImageState.COMPLETE})
+
+
+class ImageFormat(StrEnum):
+    """The declared format of what is uploaded or imported; `auto` is found out from the bytes."""
+
+    RAW = "raw"
+    AUTO = "auto"
+    QCOW2 = "qcow2"
+    VMDK = "vmdk"
+    VHD = "vhd"
+    VHDX = "vhdx"
+    VDI = "vdi"
+    ISO = "iso"
 
 
 class Kind(StrEnum):
@@ -91,11 +113,22 @@ class ChunkedFacts:
 
 
 @dataclass(frozen=True)
+class SourceFacts:
+    """What was uploaded or imported to be converted: size in bytes, quoted ETag and date."""
+
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """One image. `disk` is set when it is complete, `chunked` when it is published.
 
     `revision` grows with every change. `reserved_bytes` counts towards the owner's usage. `purged_at` is when
-    a failed or deleted image was found to have no objects left in the store.
+    a failed or deleted image was found to have no objects left in the store. `source` is set from the end of
+    the upload or import of an image in another format than raw. `zero_map_bytes` is the size of the object
+    that tells the all-zero regions, if there is one.
     """
 
     image_id: str
@@ -114,6 +147,9 @@ class ImageRecord:
     purged_at: datetime | None = None
     disk: DiskFacts | None = None
     chunked: ChunkedFacts | None = None
+    format: ImageFormat = ImageFormat.RAW
+    source: SourceFacts | None = None
+    zero_map_bytes: int | None = None
 
     @cached_property
     def location(self) -> ImageLocation:
@@ -121,9 +157,20 @@ class ImageRecord:
         return ImageLocation(self.base_path, self.owner, self.image_id, self.version)
 
     @property
+    def upload_key(self) -> str:
+        """The key of what is uploaded or imported: the disk, or the source that a job converts to it."""
+        is_disk = self.format is ImageFormat.RAW
+        return self.location.disk_key if is_disk else self.location.source_key
+
+    @property
+    def declared_disk_sha256(self) -> str | None:
+        """The SHA-256 that was declared for the disk itself: that of a source is another one."""
+        return self.plan.sha256 if self.format is ImageFormat.RAW else None
+
+    @property
     def sha256(self) -> str | None:
         """The disk's SHA-256 in hex: computed if published, otherwise as declared."""
-        return self.chunked.disk_sha256 if self.chunked else self.plan.sha256
+        return self.chunked.disk_sha256 if self.chunked else self.declared_disk_sha256
 
 
 @dataclass(frozen=True)

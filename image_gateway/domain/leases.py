@@ -56,7 +56,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease with its current expiry: renewals extend `expires_at` up to `session_ends_at`."""
+    """A lease with its current expiry: renewals extend `expires_at` up to `session_ends_at`.
+
+    With `record` the log has the byte range of each read, for `image-gateway trace`.
+    """
 
     lease_id: str
     image_id: str
@@ -70,3 +73,4 @@ class Lease:
     revoked_at: datetime | None = None
     when_lapsed: WhenLapsed = WhenLapsed.REFUSE
     chunks_from: ChunksFrom = ChunksFrom.GATEWAY
+    record: bool = False

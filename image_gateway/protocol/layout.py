@@ -1,7 +1,8 @@
 """Layout of an image's objects: S3 keys and the equal CloudFront paths.
 
 `<base>/<ownerKey>/<imageId>/<version>/` contains `disk.img`, `manifest.json` and `chunks/`, so one signed
-policy for the prefix covers all of them.
+policy for the prefix covers all of them. What readers must not get lies beside it under `<version>.work/`:
+the source that is converted, and other objects of jobs.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def chunk_name(index: int, width: int) -> str:
     return f"{index:0{width}d}.bin"
 
 
-_DISK_KEY = re.compile(
-    r"(?:.*/)?[0-9a-f]{40}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]+/disk\.img", re.ASCII
+_UPLOAD_KEY = re.compile(
+    r"(?:.*/)?[0-9a-f]{40}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"/[0-9a-f]+(?:/disk\.img|\.work/source)",
+    re.ASCII,
 )
 
 
@@ -47,9 +50,9 @@ def image_of_prefix(prefix: str) -> str | None:
     return match[1] if match else None
 
 
-def image_id_of(disk_key: str) -> str | None:
-    """Return the image id in a disk's key, or None for any other key."""
-    match = _DISK_KEY.fullmatch(disk_key)
+def image_id_of(key: str) -> str | None:
+    """Return the image id in the key of a disk or source, or None for any other key."""
+    match = _UPLOAD_KEY.fullmatch(key)
     return match[1] if match else None
 
 
@@ -77,8 +80,28 @@ class ImageLocation:
         return f"{self.prefix}disk.img"
 
     @property
+    def work_prefix(self) -> str:
+        """S3 key prefix of objects that no signed policy covers."""
+        return f"{self.path.lstrip('/')}.work/"
+
+    @property
+    def source_key(self) -> str:
+        """The uploaded or imported object that is converted to the disk."""
+        return f"{self.work_prefix}source"
+
+    @property
     def manifest_key(self) -> str:
         return f"{self.prefix}manifest.json"
+
+    @property
+    def image_prefix(self) -> str:
+        """S3 key prefix of everything that belongs to the image."""
+        return f"{self.base_path}/{owner_key(self.owner)}/{self.image_id}/".lstrip("/")
+
+    @property
+    def zero_map_key(self) -> str:
+        """The object that tells which regions of the disk are all zeros."""
+        return f"{self.work_prefix}zeros"
 
     @property
     def chunks_prefix(self) -> str:

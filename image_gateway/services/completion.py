@@ -70,7 +70,7 @@ class Completion:
         upload stays usable. If the upload no longer exists, or the store did not respond, the result depends
         on whether the object exists.
         """
-        key = record.location.disk_key
+        key = record.upload_key
         try:
             self._ask_store(record, claimed)
         except UploadMissing:
@@ -88,7 +88,7 @@ class Completion:
     def _ask_store(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> None:
         chosen = self._choose(record, claimed)
         try:
-            self._store.complete_upload(record.location.disk_key, record.plan.upload_id, chosen)
+            self._store.complete_upload(record.upload_key, record.plan.upload_id, chosen)
         except PartsRejected as error:
             raise BadRequest(str(error)) from error
 
@@ -97,7 +97,7 @@ class Completion:
         problem = None if claimed is None else find_list_problem(claimed)
         if problem:
             raise BadRequest(problem)
-        stored = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
+        stored = self._store.list_parts(record.upload_key, record.plan.upload_id)
         if claimed is None:
             chosen = [ClaimedPart(part.number, part.etag) for part in stored]
             problem = find_rivals(stored) or (find_gap(stored) if record.plan.size is None else None)
@@ -160,13 +160,14 @@ class Completion:
     def _known_hash(self, record: ImageRecord) -> str | None:
         """Return the hash that another request verified while this one waited."""
         current = self._catalog.find(record.image_id)
-        checked = current is not None and current.state is ImageState.COMPLETE
+        ended = (ImageState.PROCESSING, ImageState.COMPLETE)
+        checked = current is not None and current.state in ended
         return record.plan.sha256 if checked else None
 
     def _hash(self, record: ImageRecord, disk: DiskFacts) -> str:
         digest = hashlib.sha256()
         try:
-            body = self._store.open(record.location.disk_key, pin=Pin(etag=disk.etag)).body
+            body = self._store.open(record.upload_key, pin=Pin(etag=disk.etag)).body
             try:
                 for block in body:
                     digest.update(block)

@@ -84,6 +84,7 @@ class Images:
             deleted = self._catalog.delete(record.image_id, now_of(self._clock), revision=revision)
             if not deleted and revision is not None:
                 raise stale_revision(record)
+            self._catalog.jobs.cancel_of_image(record.image_id, now_of(self._clock))
         elif record.purged_at is not None:
             return
         self._purger.purge_or_leave(record, at_most=PURGED_AT_ONCE)

@@ -178,7 +178,7 @@ class Publishing:
                 facts.append(chunk.facts)
                 sent += chunk.sent
                 on_bytes(len(chunk.data))
-        if record.plan.sha256 not in (None, whole.hexdigest()):
+        if record.declared_disk_sha256 not in (None, whole.hexdigest()):
             raise InvalidState("the image's SHA-256 does not match the declared sha256: not published")
         if not self._write_manifest(record, geometry, whole.hexdigest(), facts):
             return None

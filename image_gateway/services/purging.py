@@ -17,7 +17,7 @@ from itertools import islice
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.images import ImageFormat, ImageRecord
 from image_gateway.errors import GatewayError
 from image_gateway.storage.objects import ObjectStore
 
@@ -118,10 +118,19 @@ class Purger:
 
     def _delete_objects(self, record: ImageRecord, at_most: int | None) -> bool:
         location = record.location
-        self._store.abort_upload(location.disk_key, record.plan.upload_id)
+        for upload_id, key in self._uploads_of(record):
+            self._store.abort_upload(key, upload_id)
         self._store.delete(location.disk_key)
         self._store.delete(location.manifest_key)
-        keys = islice((item.key for item in self._store.list_objects(location.prefix)), at_most)
+        keys = islice((item.key for item in self._store.list_objects(location.image_prefix)), at_most)
         while batch := list(islice(keys, BATCH)):
             self._store.delete_many(batch)
-        return next(self._store.list_objects(location.prefix), None) is None
+        return next(self._store.list_objects(location.image_prefix), None) is None
+
+    def _uploads_of(self, record: ImageRecord) -> list[tuple[str, str]]:
+        """Return upload id and key of the client's upload, and of those that jobs of the image made."""
+        own = [(record.plan.upload_id, record.upload_key)] if record.plan.upload_id else []
+        if record.plan.upload_id and record.format is ImageFormat.RAW:
+            return own
+        listed = self._store.list_uploads(record.location.image_prefix)
+        return list(dict.fromkeys([*own, *((upload.upload_id, upload.key) for upload in listed)]))

@@ -135,6 +135,9 @@ class Sweeper:
         if image_id is None:
             # The key is not in the gateway's layout, so the upload belongs to another application.
             return True
+        if record is not None and record.state is ImageState.PROCESSING:
+            # The upload of a job; one that a killed worker forgot goes when the job has ended.
+            return True
         if record is None or record.plan.upload_id != upload.upload_id:
             return False
         # The upload of a failed or deleted image is aborted when its objects are deleted.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import secrets
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from image_gateway.catalog.repository import Catalog
@@ -14,25 +12,24 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import (
     DiskFacts,
+    ImageFormat,
     ImageRecord,
     ImageState,
-    Kind,
-    Quota,
+    SourceFacts,
     UploadPlan,
-    Visibility,
 )
+from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.domain.permissions import Action
 from image_gateway.errors import BadRequest, GatewayError, InvalidState, UploadMissing
-from image_gateway.protocol.layout import ImageLocation
 from image_gateway.protocol.parts import (
     ClaimedPart,
     StoredPart,
-    choose_part_size,
     count_parts,
     length_of_part,
     name_parts,
 )
 from image_gateway.services.completion import Completion
+from image_gateway.services.new_images import NewImage, UploadRules, draft_image
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.access import Access
 from image_gateway.services.slots import FairSlots
@@ -43,33 +40,6 @@ _log = logging.getLogger(__name__)
 SIGNERS_AT_ONCE, SIGNERS_WAITING, SIGN_WAIT_SECONDS = 2, 8, 5.0
 # How long a request that cannot complete an upload waits for another one that may be completing it.
 COMPLETION_WAIT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class UploadRules:
-    """Defaults and limits of new uploads: sizes in bytes, lifetimes in seconds.
-
-    An idle upload expires after `upload_lifetime`, an active one after `longest_upload`.
-    """
-
-    base_path: str
-    part_size: int
-    max_size: int
-    cache_control: str
-    url_lifetime: int
-    upload_lifetime: int
-    longest_upload: int
-    quota: Quota
-
-
-@dataclass(frozen=True)
-class NewImage:
-    """The properties of a new image; size in bytes and SHA-256 are None when unknown."""
-
-    name: str = "disk.img"
-    kind: Kind = Kind.DISK
-    size: int | None = None
-    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,15 +92,13 @@ class Uploads:
         """
         if new.size is None and self._rules.quota.limits_bytes:
             raise BadRequest("sizeBytes: is required because a byte quota is set")
-        if new.size is not None and new.size > self._rules.max_size:
-            raise BadRequest(f"sizeBytes must be at most {self._rules.max_size}, not {new.size}")
-        location = ImageLocation(self._rules.base_path, owner, str(uuid.uuid4()), secrets.token_hex(8))
-        upload_id = self._store.create_upload(location.disk_key, cache_control=self._rules.cache_control)
-        record = self._record(owner, location, upload_id, new)
+        draft = draft_image(owner, new, self._rules, now_of(self._clock))
+        upload_id = self._store.create_upload(draft.upload_key, cache_control=self._rules.cache_control)
+        record = replace(draft, plan=replace(draft.plan, upload_id=upload_id))
         try:
             self._catalog.add(record, self._rules.quota)
         except BaseException:
-            self._abandon(location.disk_key, upload_id)
+            self._abandon(record.upload_key, upload_id)
             raise
         return record
 
@@ -147,7 +115,7 @@ class Uploads:
         left = self._prolong(record)
         lifetime = min(self._rules.url_lifetime, left)
         with self._signing.acquire(record.owner):
-            key = record.location.disk_key
+            key = record.upload_key
             urls = {number: self._sign(key, record.plan, number, lifetime) for number in numbers}
         now = now_of(self._clock)
         return SignedParts(urls, now + timedelta(seconds=lifetime), now)
@@ -160,7 +128,7 @@ class Uploads:
         record = self._access.find(image_id, caller, Action.UPLOAD)
         _require_open(record)
         try:
-            parts = self._store.list_parts(record.location.disk_key, record.plan.upload_id)
+            parts = self._store.list_parts(record.upload_key, record.plan.upload_id)
         except UploadMissing as error:
             self.complete(record.image_id, caller, record.plan.upload_id, None)
             raise InvalidState("the upload is not open: the image is complete") from error
@@ -175,29 +143,30 @@ class Uploads:
         record = self._access.find(image_id, caller, Action.UPLOAD)
         if not self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
             record = self._access.find(record.image_id, caller, Action.UPLOAD)
-        if record.state is ImageState.COMPLETE:
-            raise InvalidState("the upload is already complete: delete the image instead")
+        if record.state in (ImageState.PROCESSING, ImageState.COMPLETE):
+            raise InvalidState(f"the upload is already {record.state.value}: delete the image instead")
         self._purger.purge_or_leave(record)
 
     def complete(
         self, image_id: str, caller: Caller, upload_id: str, parts: Sequence[ClaimedPart] | None
-    ) -> DiskFacts:
-        """Complete the upload and make the image readable; idempotent.
+    ) -> DiskFacts | SourceFacts:
+        """Complete the upload; idempotent. A raw image is readable then, of any other the source is returned.
 
-        Without `parts` the parts that the store lists are used. An invalid list is BadRequest or InvalidState
-        and changes nothing: the upload stays open.
+        A job converts the source. Without `parts` the parts that the store lists are used. An invalid list is
+        BadRequest or InvalidState and changes nothing: the upload stays open.
         """
         record = self._find(image_id, caller, upload_id)
-        if record.disk is not None:
-            return record.disk
+        ended = _facts_of(record)
+        if ended is not None:
+            return ended
         _require_open(record)
         with self._purger.writing(record) as writer:
-            disk = self._join(record, parts, writer) if writer is not None else None
-        return disk or self._settled(record, caller)
+            facts = self._join(record, parts, writer) if writer is not None else None
+        return facts or self._settled(record, caller)
 
     def _join(
         self, record: ImageRecord, parts: Sequence[ClaimedPart] | None, writer: Writer
-    ) -> DiskFacts | None:
+    ) -> DiskFacts | SourceFacts | None:
         """Join the parts and record it; returns None when another request ended the upload meanwhile."""
         try:
             disk = self._completion.join(record, parts)
@@ -207,46 +176,32 @@ class Uploads:
             writer.end()
             writer.wait_for_others(COMPLETION_WAIT_SECONDS)
             current = self._catalog.find(record.image_id)
-            if current is None or current.state is not ImageState.COMPLETE:
+            ended = _facts_of(current) if current is not None else None
+            if ended is None:
                 raise
-            return current.disk
-        if not self._catalog.complete(record.image_id, record.plan.upload_id, disk, now_of(self._clock)):
-            return None
-        _log.info("image %s is complete: %d bytes", record.image_id, disk.size)
-        return disk
+            return ended
+        return self._record_joined(record, disk)
 
-    def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts:
+    def _record_joined(self, record: ImageRecord, joined: DiskFacts) -> DiskFacts | SourceFacts | None:
+        now, upload_id = now_of(self._clock), record.plan.upload_id
+        if record.format is ImageFormat.RAW:
+            if not self._catalog.complete(record.image_id, upload_id, joined, now):
+                return None
+            _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
+            return joined
+        source = SourceFacts(joined.size, joined.etag, joined.last_modified)
+        job = new_job(record.image_id, JobKind.CONVERT, now)
+        return source if self._catalog.jobs.begin_processing(upload_id, source, job, now) else None
+
+    def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts | SourceFacts:
         """Return the result of the request that ended the upload first."""
         current = self._access.find_even_deleted(record.image_id, caller, Action.UPLOAD)
-        if current.disk is not None and current.state is ImageState.COMPLETE:
-            return current.disk
+        ended = _facts_of(current)
+        if ended is not None:
+            return ended
         # No record refers to the object that this request may have created.
         self._purger.purge_or_leave(current)
         raise InvalidState(f"the upload is not open: the image is {current.state.value}")
-
-    def _record(self, owner: str, location: ImageLocation, upload_id: str, new: NewImage) -> ImageRecord:
-        now = now_of(self._clock)
-        plan = UploadPlan(
-            upload_id=upload_id,
-            part_size=choose_part_size(new.size, self._rules.part_size),
-            size=new.size,
-            sha256=new.sha256,
-            expires_at=now + timedelta(seconds=self._rules.upload_lifetime),
-        )
-        return ImageRecord(
-            image_id=location.image_id,
-            owner=owner,
-            base_path=location.base_path,
-            version=location.version,
-            name=new.name,
-            kind=new.kind,
-            visibility=Visibility.PRIVATE,
-            state=ImageState.UPLOADING,
-            plan=plan,
-            created_at=now,
-            updated_at=now,
-            reserved_bytes=new.size or 0,
-        )
 
     def _find(self, image_id: str, caller: Caller, upload_id: str) -> ImageRecord:
         record = self._access.find(image_id, caller, Action.UPLOAD)
@@ -293,6 +248,13 @@ class Uploads:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
             _log.error("aborting an upload without a record failed: %s (%s)", key, error.code)
+
+
+def _facts_of(record: ImageRecord) -> DiskFacts | SourceFacts | None:
+    """Return what became of a completed upload: the disk, or the source while it is being converted."""
+    if record.state is ImageState.COMPLETE:
+        return record.disk
+    return record.source if record.state is ImageState.PROCESSING else None
 
 
 def _require_open(record: ImageRecord) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from image_gateway.errors import ObjectMissing, StoreError, StoreUnavailable, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart, newest_parts
 from image_gateway.protocol.preconditions import quoted
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.errors import translate_errors
 from image_gateway.storage.object_reads import ObjectReads, whole_seconds
@@ -104,6 +107,41 @@ class ObjectStore(ObjectReads):
                 (StoredPart(part["PartNumber"], quoted(part["ETag"]), part["Size"]), _uploaded_at(part))
                 for page in pages
                 for part in page.get("Parts", [])
+            )
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+        """Upload one part; the store checks its MD5.
+
+        Raises:
+            UploadMissing: There is no such upload.
+        """
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        with translate_errors("UploadPart", missing=UploadMissing):
+            self._client.upload_part(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=data,
+                ContentMD5=digest,
+            )
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source_key: str, byte_range: ByteRange
+    ) -> None:
+        """Let the store copy bytes of another object into a part (AWS: UploadPartCopy).
+
+        Raises:
+            UploadMissing: There is no such upload, or no such object.
+        """
+        with translate_errors("UploadPartCopy", missing=UploadMissing):
+            self._client.upload_part_copy(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": source_key},
+                CopySourceRange=f"bytes={byte_range.start}-{byte_range.stop - 1}",
             )
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:

@@ -20,11 +20,12 @@ from image_gateway.domain.images import ImageRecord, ImageState, Quota, Usage
 from image_gateway.errors import GatewayError
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
+from image_gateway.services.new_images import NewImage, UploadRules
 from image_gateway.services.publishing import Publishing
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 from image_gateway.services.sweeping import Sweeper
-from image_gateway.services.uploads import NewImage, UploadRules, Uploads
+from image_gateway.services.uploads import Uploads
 from tests.support.depth import depths
 from tests.support.memory_store import MemoryStore
 

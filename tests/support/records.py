@@ -13,12 +13,14 @@ from image_gateway.domain.images import (
     ImageState,
     Kind,
     Quota,
+    SourceFacts,
     UploadPlan,
     Visibility,
 )
 
 NOW = datetime(2026, 11, 22, 19, 0, 1, tzinfo=UTC)
 DISK = DiskFacts(100 * 2**30, '"etag-2"', NOW, "private, no-store, no-transform")
+SOURCE = SourceFacts(2**30, '"source"', NOW)
 CHUNKED = ChunkedFacts(1024, 8, "ab" * 32, 99, '"manifest"', NOW, "no-transform")
 FREE = Quota()
 IMAGE_ID = "00000000-0000-4000-8000-000000000001"

@@ -16,7 +16,7 @@ from image_gateway.domain.leases import Scope, WhenLapsed
 from image_gateway.domain.shares import Permission
 from image_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from image_gateway.protocol.parts import MAX_PARTS, ClaimedPart
-from image_gateway.services.uploads import NewImage
+from image_gateway.services.new_images import NewImage
 
 MAX_UPLOAD_ID = 1024
 MAX_ETAG = 4096

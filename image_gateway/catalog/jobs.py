@@ -1,0 +1,301 @@
+"""Stores background jobs in the catalog. The rows are the queue: there is no broker beside them (ADR 24)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Update, and_, delete, func, insert, or_, select, update
+
+from image_gateway.catalog import image_rows
+from image_gateway.catalog.mapping import columns_of, row_of
+from image_gateway.catalog.models import ImageRow, JobRow
+from image_gateway.catalog.transaction import Transactions
+from image_gateway.catalog.usage import reserve
+from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
+from image_gateway.domain.jobs import MAKES_DISK, MAX_ATTEMPTS, Job, JobCount, JobKind, JobState
+
+_COLUMNS = JobRow.__table__.columns
+_ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+_CONVERTED = ("kind", "state", "params", "checkpoint", "result")
+_PLAIN_COLUMNS = [column.name for column in _COLUMNS if column.name not in _CONVERTED]
+MAX_ERROR = 1024
+
+
+class JobRepository:
+    """Stores jobs in SQL. Each method runs in one transaction, together with the change of the job's image.
+
+    Methods that take a claimed `job` return False, and change nothing, when its claim was lost: another
+    worker took over, or the job was cancelled.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._transactions = Transactions(engine)
+
+    def add(self, job: Job) -> Job:
+        """Insert a job. Return it, or the active job of the same kind that the image has already."""
+        with self._transactions.writing() as connection:
+            # The lock on the image lets one of two requests see the other's job.
+            image_rows.find_and_lock(connection, job.image_id)
+            statement = select(*_COLUMNS).where(
+                JobRow.image_id == job.image_id, JobRow.kind == job.kind.value, JobRow.state.in_(_ACTIVE)
+            )
+            row = connection.execute(statement.limit(1)).first()
+            if row is not None:
+                return _job_of(row)
+            connection.execute(insert(JobRow).values(**_row_of(job)))
+            return job
+
+    def add_with_image(self, record: ImageRecord, job: Job, quota: Quota) -> None:
+        """Insert an image that is being processed, and its job. Raises QuotaExceeded like `Catalog.add`."""
+        with self._transactions.writing() as connection:
+            reserve(connection, record.owner, record.reserved_bytes, quota)
+            connection.execute(insert(ImageRow).values(**row_of(record)))
+            connection.execute(insert(JobRow).values(**_row_of(job)))
+
+    def begin_processing(self, upload_id: str, source: SourceFacts, job: Job, now: datetime) -> bool:
+        """Move an image with this open upload to `processing`, with its source and the job to convert it."""
+        statement = image_rows.change_state(job.image_id, ImageState.PROCESSING, now)
+        is_open = ImageRow.state == ImageState.UPLOADING.value
+        statement = statement.where(is_open, ImageRow.upload_id == upload_id).values(**columns_of(source))
+        with self._transactions.writing() as connection:
+            if connection.execute(statement).rowcount != 1:
+                return False
+            connection.execute(insert(JobRow).values(**_row_of(job)))
+            return True
+
+    def find(self, job_id: str) -> Job | None:
+        """Return the job, or None."""
+        statement = select(*_COLUMNS).where(JobRow.job_id == job_id)
+        with self._transactions.reading() as connection:
+            row = connection.execute(statement).first()
+        return _job_of(row) if row is not None else None
+
+    def list(self, image_id: str, *, limit: int) -> Sequence[Job]:
+        """Return the newest jobs of an image, newest first."""
+        statement = select(*_COLUMNS).where(JobRow.image_id == image_id)
+        newest_first = statement.order_by(JobRow.created_at.desc(), JobRow.job_id.desc()).limit(limit)
+        with self._transactions.reading() as connection:
+            return [_job_of(row) for row in connection.execute(newest_first)]
+
+    def claim(self, worker: str, now: datetime, lifetime: timedelta) -> Job | None:
+        """Claim the job that waits longest, or one whose worker has stopped renewing its claim.
+
+        A job that was claimed MAX_ATTEMPTS times without progress is failed instead, and the next is tried.
+        """
+        with self._transactions.writing() as connection:
+            while True:
+                job = _next_job(connection, now)
+                if job is None or job.attempt < MAX_ATTEMPTS:
+                    return _claim(connection, job, worker, now, lifetime) if job else None
+                _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
+
+    def renew(self, job: Job, expires_at: datetime, *, bytes_done: int, bytes_total: int | None) -> bool:
+        """Extend a claim to `expires_at` and show progress."""
+        return self._update(job, claim_expires_at=expires_at, bytes_done=bytes_done, bytes_total=bytes_total)
+
+    def save_checkpoint(self, job: Job, checkpoint: Mapping[str, Any]) -> bool:
+        """Store what a worker needs to continue; the job made progress, so its attempts count anew."""
+        return self._update(job, checkpoint=json.dumps(checkpoint), attempt=1)
+
+    def release(self, job: Job, run_after: datetime) -> bool:
+        """Return a claimed job to the queue, for another worker or a later attempt."""
+        return self._update(
+            job, state=JobState.QUEUED.value, run_after=run_after, claim_id=None, claim_expires_at=None
+        )
+
+    def finish(self, job: Job, now: datetime, result: Mapping[str, Any] | None = None) -> bool:
+        """End a job that changed nothing of its image's record, or that has recorded it."""
+        as_json = json.dumps(dict(result)) if result is not None else None
+        return self._update(job, **_done(job, now), result=as_json)
+
+    def finish_disk(self, job: Job, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
+        """End a job that made the image's disk, which is readable then."""
+        with self._transactions.writing() as connection:
+            if connection.execute(_of_claim(job).values(**_done(job, now))).rowcount != 1:
+                return False
+            before = ImageState.PROCESSING
+            return image_rows.complete(connection, job.image_id, before, upload_id, disk, now)
+
+    def finish_source(self, job: Job, source: SourceFacts, following: Job, now: datetime) -> bool:
+        """End an import whose bytes have to be converted, and queue that."""
+        is_processing = ImageRow.state == ImageState.PROCESSING.value
+        statement = image_rows.update_image(job.image_id, now).where(is_processing)
+        with self._transactions.writing() as connection:
+            if connection.execute(_of_claim(job).values(**_done(job, now))).rowcount != 1:
+                return False
+            connection.execute(statement.values(**columns_of(source)))
+            connection.execute(insert(JobRow).values(**_row_of(following)))
+            return True
+
+    def fail(self, job: Job, now: datetime, code: str, message: str) -> bool:
+        """End a claimed job as failed; the image has failed too if the job was to make its disk."""
+        with self._transactions.writing() as connection:
+            held = connection.execute(select(JobRow.job_id).where(*_is_held(job)).with_for_update()).first()
+            if held is None:
+                return False
+            _end(connection, job, JobState.FAILED, now, code, message)
+            return True
+
+    def cancel(self, job_id: str, now: datetime) -> Job | None:
+        """Cancel a job that has not ended, and fail the image if the job was to make its disk.
+
+        Return the job as it is then, or None if there is none.
+        """
+        with self._transactions.writing() as connection:
+            statement = select(*_COLUMNS).where(JobRow.job_id == job_id).with_for_update()
+            row = connection.execute(statement).first()
+            job = _job_of(row) if row is not None else None
+            if job is not None and job.is_active:
+                _end(connection, job, JobState.CANCELLED, now, None, None)
+        return self.find(job_id)
+
+    def cancel_of_image(self, image_id: str, now: datetime) -> int:
+        """Cancel the active jobs of an image that was deleted, and return their number."""
+        statement = select(*_COLUMNS).where(JobRow.image_id == image_id, JobRow.state.in_(_ACTIVE))
+        with self._transactions.writing() as connection:
+            jobs = [_job_of(row) for row in connection.execute(statement.with_for_update())]
+            for job in jobs:
+                _end(connection, job, JobState.CANCELLED, now, None, None)
+        return len(jobs)
+
+    def count(self) -> Sequence[JobCount]:
+        """Return number and total seconds of the jobs by kind and state."""
+        seconds = func.coalesce(func.sum(JobRow.seconds), 0)
+        statement = select(JobRow.kind, JobRow.state, func.count(), seconds)
+        with self._transactions.reading() as connection:
+            rows = connection.execute(statement.group_by(JobRow.kind, JobRow.state)).all()
+        return [
+            JobCount(JobKind(kind), JobState(state), jobs, total or 0) for kind, state, jobs, total in rows
+        ]
+
+    def find_abandoned(self, now: datetime, *, limit: int) -> Sequence[Job]:
+        """Return active jobs whose image has ended, and running ones that no worker has renewed."""
+        ended = (
+            select(ImageRow.image_id)
+            .where(
+                ImageRow.image_id == JobRow.image_id,
+                ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value)),
+            )
+            .exists()
+        )
+        dead = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
+        statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(ended, dead))
+        with self._transactions.reading() as connection:
+            return [_job_of(row) for row in connection.execute(statement.limit(limit))]
+
+    def forget(self, finished_before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""
+        old = select(JobRow.job_id).where(JobRow.finished_at < finished_before, JobRow.state.not_in(_ACTIVE))
+        chosen = old.order_by(JobRow.finished_at, JobRow.job_id).limit(limit)
+        with self._transactions.writing() as connection:
+            return connection.execute(delete(JobRow).where(JobRow.job_id.in_(chosen))).rowcount
+
+    def _update(self, job: Job, **values: Any) -> bool:
+        with self._transactions.writing() as connection:
+            return connection.execute(_of_claim(job).values(**values)).rowcount == 1
+
+
+def _next_job(connection: Connection, now: datetime) -> Job | None:
+    """Return the next job to run, locked; rows that other workers have locked are skipped."""
+    waits = and_(JobRow.state == JobState.QUEUED.value, JobRow.run_after <= now)
+    lost = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
+    statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(waits, lost))
+    statement = statement.order_by(JobRow.run_after, JobRow.job_id).limit(1)
+    row = connection.execute(statement.with_for_update(skip_locked=True)).first()
+    return _job_of(row) if row is not None else None
+
+
+def _claim(connection: Connection, job: Job, worker: str, now: datetime, lifetime: timedelta) -> Job:
+    claimed = replace(
+        job,
+        state=JobState.RUNNING,
+        attempt=job.attempt + 1,
+        worker=worker,
+        claim_id=str(uuid.uuid4()),
+        claim_expires_at=now + lifetime,
+        started_at=job.started_at or now,
+    )
+    names = ("attempt", "worker", "claim_id", "claim_expires_at", "started_at")
+    changes = {name: getattr(claimed, name) for name in names}
+    statement = update(JobRow).where(JobRow.job_id == job.job_id)
+    connection.execute(statement.values(state=claimed.state.value, **changes))
+    return claimed
+
+
+def _is_held(job: Job) -> tuple[Any, ...]:
+    return (
+        JobRow.job_id == job.job_id,
+        JobRow.state == JobState.RUNNING.value,
+        JobRow.claim_id == job.claim_id,
+    )
+
+
+def _of_claim(job: Job) -> Update:
+    return update(JobRow).where(*_is_held(job))
+
+
+def _ended(job: Job, state: JobState, now: datetime) -> dict[str, Any]:
+    # The URL of an import may hold a secret, and no one needs it any more.
+    return {
+        "state": state.value,
+        "finished_at": now,
+        "seconds": (now - job.started_at).total_seconds() if job.started_at else 0.0,
+        "claim_id": None,
+        "claim_expires_at": None,
+        "params": "{}",
+        "checkpoint": "{}",
+    }
+
+
+def _done(job: Job, now: datetime) -> dict[str, Any]:
+    all_bytes = func.coalesce(JobRow.bytes_total, JobRow.bytes_done)
+    return {**_ended(job, JobState.DONE, now), "bytes_done": all_bytes}
+
+
+def _end(
+    connection: Connection, job: Job, state: JobState, now: datetime, code: str | None, message: str | None
+) -> None:
+    """End a job without success, and its image if that has no disk now."""
+    values = {
+        **_ended(job, state, now),
+        "error_code": code,
+        "error_message": (message or "")[:MAX_ERROR] or None,
+    }
+    statement = update(JobRow).where(JobRow.job_id == job.job_id, JobRow.state.in_(_ACTIVE))
+    connection.execute(statement.values(**values))
+    if job.kind in MAKES_DISK:
+        failed = image_rows.change_state(job.image_id, ImageState.FAILED, now)
+        is_processing = ImageRow.state == ImageState.PROCESSING.value
+        image_rows.end_and_release(connection, job.image_id, failed.where(is_processing))
+
+
+def _lost(job: Job) -> str:
+    return f"the worker stopped {job.attempt} times without progress; last seen: {job.worker}"
+
+
+def _row_of(job: Job) -> dict[str, Any]:
+    return {
+        **{name: getattr(job, name) for name in _PLAIN_COLUMNS},
+        "kind": job.kind.value,
+        "state": job.state.value,
+        "params": json.dumps(dict(job.params)),
+        "checkpoint": json.dumps(dict(job.checkpoint)),
+        "result": json.dumps(dict(job.result)) if job.result is not None else None,
+    }
+
+
+def _job_of(row: Any) -> Job:
+    values = dict(zip(_COLUMNS.keys(), row, strict=True))
+    values |= {
+        "kind": JobKind(values["kind"]),
+        "state": JobState(values["state"]),
+        "params": json.loads(values["params"]),
+        "checkpoint": json.loads(values["checkpoint"]),
+        "result": json.loads(values["result"]) if values["result"] is not None else None,
+    }
+    return Job(**values)

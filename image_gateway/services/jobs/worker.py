@@ -1,0 +1,105 @@
+"""The worker: claims jobs, runs them, and ends them in the catalog."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from image_gateway.catalog.jobs import JobRepository
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind
+from image_gateway.errors import GatewayError
+from image_gateway.services.jobs.job_run import CLAIM_LIFETIME, ClaimLost, JobRun, WorkerStopping
+
+_log = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 5.0
+
+# Runs a job and ends it in the catalog; returns False when the claim was lost.
+Handler = Callable[[JobRun], bool]
+
+
+class Worker:
+    """Runs jobs until it is stopped.
+
+    Args:
+        jobs: The queue.
+        handlers: What runs a job of each kind. A GatewayError that one raises is shown to the image's owner.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self, jobs: JobRepository, handlers: Mapping[JobKind, Handler], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._jobs = jobs
+        self._handlers = handlers
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._name = f"{socket.gethostname()[:200]}:{os.getpid()}"
+
+    def stop(self) -> None:
+        """Claim no more jobs, and return the running ones to the queue at their next step."""
+        self._stopping.set()
+
+    def run(self, concurrency: int) -> None:
+        """Run up to `concurrency` jobs at a time until `stop`, and return when they have ended."""
+        threads = [
+            threading.Thread(target=self._run_jobs, name=f"worker-{number}") for number in range(concurrency)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def run_one(self) -> bool:
+        """Run the next job, if any. Return whether there was one."""
+        job = self._jobs.claim(self._name, now_of(self._clock), CLAIM_LIFETIME)
+        if job is None:
+            return False
+        self._run_job(job)
+        return True
+
+    def _run_jobs(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                ran = self.run_one()
+            except GatewayError as error:
+                _log.warning("no job could be claimed or ended: %s", error.code)
+                ran = False
+            if not ran:
+                self._stopping.wait(POLL_SECONDS)
+
+    def _run_job(self, job: Job) -> None:
+        names = {"job": job.job_id, "image": job.image_id, "kind": job.kind.value}
+        _log.info("job started", extra={**names, "attempt": job.attempt})
+        run = JobRun(self._jobs, job, self._clock, self._stopping.is_set)
+        began = time.monotonic()
+        try:
+            with run.renewing():
+                ended = "done" if self._handlers[job.kind](run) else "lost"
+        except ClaimLost:
+            ended = "lost"
+        except WorkerStopping:
+            self._jobs.release(job, now_of(self._clock))
+            ended = "released"
+        except GatewayError as error:
+            ended = self._end_failed(run, error)
+        except Exception:  # noqa: BLE001  # Whatever a job raises, the worker goes on with the next.
+            _log.exception("job crashed", extra=names)
+            ended = self._end_failed(run, GatewayError("the worker failed; its log has the cause"))
+        _log.info("job %s", ended, extra={**names, "seconds": round(time.monotonic() - began, 3)})
+
+    def _end_failed(self, run: JobRun, error: GatewayError) -> str:
+        """Return the job to the queue if another attempt may help, else fail it."""
+        job, now = run.job, now_of(self._clock)
+        attempt = 1 if run.made_progress else job.attempt
+        if error.status >= 500 and attempt < MAX_ATTEMPTS:
+            _log.warning("job failed, it is tried again: %s", error.message, extra={"job": job.job_id})
+            wait = timedelta(seconds=FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
+            return "queued again" if self._jobs.release(job, now + wait) else "lost"
+        return "failed" if self._jobs.fail(job, now, error.code, error.message) else "lost"
