@@ -173,6 +173,14 @@ class Catalog:
         statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.state.in_(ended))
         self._updates_one_row(statement.values(purged_at=now))
 
+    def forget_source(self, image_id: str) -> None:
+        """Record that the source of a complete image is no longer stored."""
+        none = {"source_size": None, "source_etag": None, "source_last_modified": None}
+        statement = update(ImageRow).where(
+            ImageRow.image_id == image_id, ImageRow.state == ImageState.COMPLETE.value
+        )
+        self._updates_one_row(statement.values(**none))
+
     def claim_chunk_size(self, image_id: str, chunk_size: int) -> int | None:
         """Set the chunk size of a complete image before its first chunk is written.
 

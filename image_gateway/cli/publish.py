@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from image_gateway.app import open_catalog, open_store
 from image_gateway.cli.progress import byte_bar
+from image_gateway.components import open_catalog, open_store
 from image_gateway.services.publishing import Published, Publishing
 from image_gateway.serving.environment import read_settings
 

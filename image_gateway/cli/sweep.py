@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from image_gateway.app import make_block_cache, open_catalog, open_store
 from image_gateway.cli.remote import dump_json, one_line
+from image_gateway.components import make_block_cache, open_catalog, open_store
 from image_gateway.errors import GatewayError
 from image_gateway.observability.metrics import write_sweep
 from image_gateway.services.sweeping import Sweeper, SweepReport

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from image_gateway.app import store_address
 from image_gateway.catalog.database import open_engine, upgrade
+from image_gateway.components import store_address
 from image_gateway.local.edge import LocalEdge, edge_environment, start_edge
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports

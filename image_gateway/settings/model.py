@@ -111,6 +111,13 @@ class Settings:
     range_cache_dir: str | None
     range_cache_max_bytes: int
     range_cache_block_bytes: int
+    worker_concurrency: int
+    keep_source_objects: bool
+    import_allow_http: bool
+    import_allow_private: bool
+    import_allowed_hosts: tuple[str, ...]
+    import_connect_seconds: int
+    import_stall_seconds: int
     metrics_port: int | None
     metrics_host: str
     metrics_token: str | None

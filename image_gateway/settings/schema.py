@@ -12,6 +12,7 @@ from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MI
 from image_gateway.settings.access_schema import AccessSchema
 from image_gateway.settings.edge_schema import EdgeSchema
 from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.jobs_schema import JobsSchema
 from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.quota_schema import QuotaSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
@@ -278,5 +279,7 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(EdgeSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema):
+class SettingsSchema(
+    EdgeSchema, JobsSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema
+):
     """All settings."""
