@@ -144,6 +144,40 @@ class ShuttingDown(TryAgain):
     code = "SHUTTING_DOWN"
 
 
+class FetchFailed(GatewayError):
+    """Fetching a URL failed; `retryable` tells whether trying again later may succeed."""
+
+    code, status = "SOURCE_UNREACHABLE", 502
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class SourceRefused(FetchFailed):
+    """The source answered with a status or headers that cannot be used."""
+
+    code = "SOURCE_REFUSED"
+
+
+class SourceChanged(FetchFailed):
+    """The source is not the version whose first bytes were read."""
+
+    code = "SOURCE_CHANGED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
+class SourceDamaged(FetchFailed):
+    """The compressed source is truncated, corrupt or of another format than its name says."""
+
+    code = "SOURCE_DAMAGED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
 class StoreFact(Exception):
     """A condition reported by the store that a service must handle."""
 
