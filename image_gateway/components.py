@@ -15,12 +15,8 @@ from image_gateway.cdn.cookies import CookieRules
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import CloudFrontSigner
 from image_gateway.domain.images import Quota
-from image_gateway.domain.jobs import JobKind
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.fetching.url_rules import FetchRules
-from image_gateway.services.jobs.converting import Converting, DiskRules
-from image_gateway.services.jobs.importing import Importing
-from image_gateway.services.jobs.worker import Handler, Worker
 from image_gateway.services.new_images import UploadRules
 from image_gateway.services.stream_urls import Cdn
 from image_gateway.settings import Settings, SettingsError
@@ -125,20 +121,3 @@ def fetch_rules(settings: Settings) -> FetchRules:
         connect_seconds=settings.import_connect_seconds,
         stall_seconds=settings.import_stall_seconds,
     )
-
-
-def make_worker(settings: Settings) -> Worker:
-    """Return a worker for all kinds of jobs, without connecting; SettingsError as for `open_catalog`."""
-    catalog, store, clock = open_catalog(settings), open_store(settings), time.time
-    uploads = upload_rules(settings)
-    rules = DiskRules(
-        max_size=settings.s3_max_object_bytes,
-        quota=uploads.quota,
-        cache_control=settings.cache_control,
-        keep_sources=settings.keep_source_objects,
-    )
-    handlers: dict[JobKind, Handler] = {
-        JobKind.CONVERT: Converting(catalog, store, rules, clock).run,
-        JobKind.IMPORT: Importing(catalog, store, rules, fetch_rules(settings), clock).run,
-    }
-    return Worker(catalog.jobs, handlers, clock)

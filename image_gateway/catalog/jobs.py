@@ -95,8 +95,11 @@ class JobRepository:
                 _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
 
     def renew(self, job: Job, expires_at: datetime, *, bytes_done: int, bytes_total: int | None) -> bool:
-        """Extend a claim to `expires_at` and show progress."""
-        return self._update(job, claim_expires_at=expires_at, bytes_done=bytes_done, bytes_total=bytes_total)
+        """Extend a claim to `expires_at` and record progress, after which attempts count anew."""
+        values: dict[str, Any] = {"bytes_done": bytes_done, "bytes_total": bytes_total}
+        if bytes_done > job.bytes_done:
+            values["attempt"] = 1
+        return self._update(job, claim_expires_at=expires_at, **values)
 
     def save_checkpoint(self, job: Job, checkpoint: Mapping[str, Any]) -> bool:
         """Store what a worker needs to continue; the job made progress, so its attempts count anew."""
@@ -173,20 +176,13 @@ class JobRepository:
             JobCount(JobKind(kind), JobState(state), jobs, total or 0) for kind, state, jobs, total in rows
         ]
 
-    def find_abandoned(self, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Return active jobs whose image has ended, and running ones that no worker has renewed."""
-        ended = (
-            select(ImageRow.image_id)
-            .where(
-                ImageRow.image_id == JobRow.image_id,
-                ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value)),
-            )
-            .exists()
-        )
-        dead = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
-        statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(ended, dead))
+    def find_images_ended(self, *, limit: int) -> Sequence[str]:
+        """Return ids of deleted and failed images that have active jobs."""
+        ended = ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value))
+        statement = select(JobRow.image_id).distinct().join(ImageRow, ImageRow.image_id == JobRow.image_id)
         with self._transactions.reading() as connection:
-            return [_job_of(row) for row in connection.execute(statement.limit(limit))]
+            found = connection.execute(statement.where(JobRow.state.in_(_ACTIVE), ended).limit(limit))
+            return list(found.scalars())
 
     def forget(self, finished_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""

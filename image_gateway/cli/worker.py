@@ -7,9 +7,9 @@ from types import FrameType
 
 import click
 
-from image_gateway.components import make_worker
 from image_gateway.observability.logs import configure_logging
 from image_gateway.serving.environment import read_settings
+from image_gateway.worker import make_worker
 
 
 @click.command(epilog="Example: image-gateway worker --concurrency 4")

@@ -14,7 +14,7 @@ from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
 from image_gateway.domain.permissions import Action
 from image_gateway.errors import BadRequest, InvalidState, NotFound
 from image_gateway.fetching.decompression import is_compressed
-from image_gateway.fetching.url_rules import FetchRules, check_url, file_name_of
+from image_gateway.fetching.url_rules import FetchRules, parse_url
 from image_gateway.protocol.manifest import DEFAULT_CHUNK_SIZE, ManifestError, check_geometry
 from image_gateway.services.new_images import NewImage, UploadRules, draft_image
 from image_gateway.services.purging import Purger
@@ -50,12 +50,13 @@ class JobRequests:
             BadRequest: The URL is not allowed.
             QuotaExceeded: The owner's limit of images is reached.
         """
-        checked, sha256 = check_url(url, self._fetch_rules), new.sha256.lower() if new.sha256 else None
-        name = new.name if new.name != NewImage.name else file_name_of(checked) or new.name
+        source = parse_url(url, self._fetch_rules)
+        file_name, sha256 = source.file_name, new.sha256.lower() if new.sha256 else None
         # What is decompressed or converted has another hash than the file.
-        of_disk = new.format is ImageFormat.RAW and not is_compressed(file_name_of(checked))
+        of_disk = new.format is ImageFormat.RAW and not is_compressed(file_name)
+        name = file_name if new.name == NewImage.name else new.name
         new = replace(new, name=name, sha256=sha256 if of_disk else None)
-        return self._add(owner, new, JobKind.IMPORT, url=checked, sha256=sha256)
+        return self._add(owner, new, JobKind.IMPORT, url=str(source), sha256=sha256)
 
     def make_empty(self, owner: str, new: NewImage) -> tuple[ImageRecord, Job]:
         """Create an image whose bytes are all zero; raises BadRequest and QuotaExceeded as for an upload."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from image_gateway.catalog.jobs import JobRepository
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind
-from image_gateway.errors import GatewayError
+from image_gateway.errors import FetchFailed, GatewayError
 from image_gateway.services.jobs.job_run import CLAIM_LIFETIME, ClaimLost, JobRun, WorkerStopping
 
 _log = logging.getLogger(__name__)
@@ -98,8 +98,12 @@ class Worker:
         """Return the job to the queue if another attempt may help, else fail it."""
         job, now = run.job, now_of(self._clock)
         attempt = 1 if run.made_progress else job.attempt
-        if error.status >= 500 and attempt < MAX_ATTEMPTS:
+        if _may_succeed_later(error) and attempt < MAX_ATTEMPTS:
             _log.warning("job failed, it is tried again: %s", error.message, extra={"job": job.job_id})
             wait = timedelta(seconds=FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             return "queued again" if self._jobs.release(job, now + wait) else "lost"
         return "failed" if self._jobs.fail(job, now, error.code, error.message) else "lost"
+
+
+def _may_succeed_later(error: GatewayError) -> bool:
+    return error.retryable if isinstance(error, FetchFailed) else error.status >= 500
