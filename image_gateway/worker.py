@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
 from image_gateway.domain.jobs import JobKind
@@ -26,4 +27,5 @@ def make_worker(settings: Settings) -> Worker:
         JobKind.CONVERT: Converting(catalog, store, rules, clock).run,
         JobKind.IMPORT: Importing(catalog, store, rules, fetch_rules(settings), clock).run,
     }
-    return Worker(catalog.jobs, handlers, clock)
+    lifetime = timedelta(seconds=settings.worker_claim_seconds)
+    return Worker(catalog.jobs, handlers, clock, lifetime)

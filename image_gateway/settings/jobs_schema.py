@@ -17,6 +17,13 @@ class JobsSchema(Schema):
         load_default=2,
         metadata=doc("Jobs that one `image-gateway worker` runs at a time; each holds up to 100 MiB"),
     )
+    worker_claim_seconds = number(
+        2,
+        3600,
+        data_key="WORKER_CLAIM_SECONDS",
+        load_default=60,
+        metadata=doc("Seconds after which another worker takes over the jobs of a worker that died"),
+    )
     keep_source_objects = boolean(
         data_key="KEEP_SOURCE_OBJECTS",
         load_default=False,

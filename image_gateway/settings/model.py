@@ -112,6 +112,7 @@ class Settings:
     range_cache_max_bytes: int
     range_cache_block_bytes: int
     worker_concurrency: int
+    worker_claim_seconds: int
     keep_source_objects: bool
     import_allow_http: bool
     import_allow_private: bool

@@ -60,7 +60,7 @@ class JobRequests:
 
     def make_empty(self, owner: str, new: NewImage) -> tuple[ImageRecord, Job]:
         """Create an image whose bytes are all zero; raises BadRequest and QuotaExceeded as for an upload."""
-        if not new.size or new.size % 512:
+        if new.size is None or new.size < 512 or new.size % 512:
             raise BadRequest("sizeBytes must be a multiple of 512 bytes, and at least 512")
         return self._add(owner, new, JobKind.CONVERT)
 

@@ -14,8 +14,8 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState
 from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind, JobState, new_job
 from image_gateway.errors import BadRequest, CatalogUnavailable, FetchFailed, GatewayError, StoreUnavailable
-from image_gateway.services.jobs.job_run import CLAIM_LIFETIME, ClaimLost, JobRun
-from image_gateway.services.jobs.worker import Handler, Worker
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun
+from image_gateway.services.jobs.worker import CLAIM_LIFETIME, Handler, Worker
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 
 URL = "https://example.org/disk.img?signature=secret-signature"
