@@ -178,6 +178,30 @@ class SourceDamaged(FetchFailed):
         super().__init__(message, retryable=False)
 
 
+class ConversionError(GatewayError):
+    """Reading a disk image failed, and neither the image nor the store is known to be the cause."""
+
+    code, status = "CONVERSION_FAILED", 500
+
+
+class UnsupportedImage(ConversionError):
+    """The image is of a kind that is not read, such as one that needs another file."""
+
+    code, status = "UNSUPPORTED_IMAGE", 422
+
+
+class InvalidImage(ConversionError):
+    """The image is damaged, truncated or not of the declared format; the message says what is wrong."""
+
+    code, status = "INVALID_IMAGE", 422
+
+
+class ConverterUnavailable(ConversionError):
+    """QEMU is not installed or cannot be started on this machine; the message names what is missing."""
+
+    code, status = "CONVERTER_UNAVAILABLE", 503
+
+
 class StoreFact(Exception):
     """A condition reported by the store that a service must handle."""
 
