@@ -123,12 +123,19 @@ def follow(client: JobsClient, job_id: str) -> dict[str, Any]:
     return job
 
 
+def follow_image(client: JobsClient, image_id: str) -> dict[str, Any]:
+    """Show progress until an image has no active job, and return the last one."""
+    while True:
+        job: dict[str, Any] = with_retries(lambda: client.list(image_id))[0]
+        if job["state"] not in ACTIVE:
+            return job
+        follow(client, job["jobId"])
+
+
 def _finish(client: JobsClient, made: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Print a new image, or wait for its jobs: an import may be followed by a conversion."""
-    image_id, job = made["imageId"], made["job"]
-    while wait and job["state"] in ACTIVE:
-        follow(client, job["jobId"])
-        job = with_retries(lambda: client.list(image_id))[0]
+    image_id: str = made["imageId"]
+    job = follow_image(client, image_id) if wait else made["job"]
     if as_json:
         print_json({"imageId": image_id, "job": job})
     else:
