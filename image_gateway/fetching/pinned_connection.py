@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPMessage, IncompleteRead, RemoteDisconnected
 
 from image_gateway.errors import FetchFailed, SourceRefused
@@ -33,8 +34,7 @@ class Connector:
     def __init__(
         self, rules: FetchRules, *, lookup: Lookup = socket.getaddrinfo, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._rules, self._lookup = rules, lookup
-        self._tls = tls or ssl.create_default_context()
+        self._rules, self._lookup, self._given_tls = rules, lookup, tls
 
     def get(self, url: SourceUrl, headers: Mapping[str, str]) -> Answer:
         """Return the first answer that is not a redirect; the caller closes it.
@@ -54,9 +54,14 @@ class Connector:
             url = parse_redirect(url, location, self._rules)
         raise SourceRefused(f"more than {self._rules.max_redirects} redirects", retryable=False)
 
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return self._given_tls or ssl.create_default_context()
+
     def _send(self, url: SourceUrl, headers: Mapping[str, str]) -> Answer:
         addresses = resolve(url, self._rules, self._lookup)
-        connected = PinnedSocket(url, addresses, self._rules, self._tls)
+        tls = self._tls if url.scheme == "https" else None
+        connected = PinnedSocket(url.host, addresses, self._rules, tls)
         try:
             return Answer(connected, url, headers, self._rules.stall_seconds)
         except BaseException:
@@ -85,6 +90,10 @@ class Answer:
             # Also for more than 100 headers or 64 KiB in one line.
             text = f"{self.host} sent a response that is not valid HTTP ({type(error).__name__})"
             raise SourceRefused(text, retryable=False) from None
+        # http.client takes headers for complete when the connection ends.
+        if connected.watchdog.expired:
+            self.close()
+            raise self._failure(TimeoutError())
         self.status: int = self._response.status
         self.headers: HTTPMessage = self._response.headers
         if sum(len(name) + len(value) for name, value in self.headers.items()) > MAX_HEADER_BYTES:

@@ -7,12 +7,12 @@ import ssl
 
 from image_gateway.errors import FetchFailed, SourceRefused
 from image_gateway.fetching.resolution import Address
-from image_gateway.fetching.url_rules import FetchRules, SourceUrl
+from image_gateway.fetching.url_rules import FetchRules
 from image_gateway.fetching.watchdog import Watchdog
 
 
 class PinnedSocket:
-    """A connected socket and its watchdog; for `https` after the TLS handshake.
+    """A connected socket and its watchdog, after the TLS handshake if there is a context.
 
     Raises:
         SourceRefused: The certificate is not valid for the host's name.
@@ -20,12 +20,12 @@ class PinnedSocket:
     """
 
     def __init__(
-        self, url: SourceUrl, addresses: list[Address], rules: FetchRules, tls: ssl.SSLContext
+        self, host: str, addresses: list[Address], rules: FetchRules, tls: ssl.SSLContext | None
     ) -> None:
-        self._host = url.host
+        self._host = host
         plain = self._connect_to_any(addresses, rules.connect_seconds)
         try:
-            self.socket = self._wrap(plain, tls) if url.scheme == "https" else plain
+            self.socket = self._wrap(plain, tls) if tls else plain
         except BaseException:
             plain.close()
             raise

@@ -77,6 +77,7 @@ class RemoteFile:
     ) -> None:
         self._source, self._connector, self._retries = source, connector, retries
         self.name = source.file_name
+        self._is_closed = False
         self._answer: Answer | None = connector.get(source, {})
         try:
             first = represent(self._answer, is_range=False)
@@ -104,8 +105,16 @@ class RemoteFile:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; may be called twice."""
-        answer, self._answer = self._answer, None
+        """Close the connection for good; may be called twice."""
+        self._is_closed = True
+        self._disconnect()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("the file is closed")
+
+    def _disconnect(self) -> None:
+        answer, self._answer, self._first = self._answer, None, None
         if answer is not None:
             answer.close()
 
@@ -129,6 +138,7 @@ class RemoteFile:
                     yield block
                 return
             except FetchFailed as error:
+                self._check_open()
                 if position - counted >= self._retries.progress_bytes:
                     failures = 0
                 counted, failures = position, failures + 1
@@ -141,7 +151,7 @@ class RemoteFile:
                     "resuming %s at byte %d: %s", display_url(str(self._source)), position, error.message
                 )
             finally:
-                self.close()
+                self._disconnect()
             self._retries.wait(failures)
 
     def _read_once(self, position: int) -> Iterator[bytes]:
@@ -150,37 +160,43 @@ class RemoteFile:
             if position > self.size:
                 raise SourceChanged(f"the file at {self._source.host} has only {self.size} bytes")
             return
-        body = self._open_at(position)
-        if body is None:
-            self.size = position
-            return
+        self._check_open()
+        first, self._first = self._first, None
+        if self._answer is not None and first is not None and position == 0:
+            answer, body = self._answer, first
+        else:
+            answer = self._ask_for(position)
+            if answer.status == 416 and position:
+                self._judge_unsatisfied(answer, position)
+                self.size = position
+                return
+            body = self._judge(answer, position)
         skip = position - body.start
-        for block in self._read_body(body):
+        for block in self._read_body(answer, body):
             if skip >= len(block):
                 skip -= len(block)
             else:
                 yield block[skip:]
                 skip = 0
+        if skip:
+            raise SourceChanged(f"the file at {answer.host} has become shorter")
 
-    def _open_at(self, position: int) -> Representation | None:
-        """Open the answer that holds the byte at `position`; None when the file ends there."""
-        first, self._first = self._first, None
-        if first is not None and position == 0:
-            return first
-        self.close()
+    def _ask_for(self, position: int) -> Answer:
+        self._disconnect()
         headers = {}
         if position:
             if self.validator is None:
                 text = "sends neither ETag nor Last-Modified: reading cannot start in the middle"
                 raise FetchFailed(f"{self._source.host} {text}", retryable=False)
             headers = {"Range": f"bytes={position}-", "If-Range": self.validator}
-        self._answer = answer = self._connector.get(self._source, headers)
-        if position and answer.status == 416:
-            self._judge_unsatisfied(answer, position)
-            return None
+        self._answer = self._connector.get(self._source, headers)
+        return self._answer
+
+    def _judge(self, answer: Answer, position: int) -> Representation:
         body = represent(answer, is_range=bool(position))
         self._check_version(body, answer.status)
-        if body.start not in (0, position):
+        # A server that ignores ranges sends the whole file.
+        if answer.status == 206 and body.start != position:
             raise SourceRefused(f"{answer.host} sent another range than requested", retryable=False)
         self.size = body.size if self.size is None else self.size
         return body
@@ -204,11 +220,8 @@ class RemoteFile:
         if not is_same:
             raise SourceChanged(f"the file at {self._source.host} was replaced while it was read")
 
-    def _read_body(self, body: Representation) -> Iterator[bytes]:
+    def _read_body(self, answer: Answer, body: Representation) -> Iterator[bytes]:
         """Yield exactly the bytes that the answer announced."""
-        answer = self._answer
-        if answer is None:
-            raise ValueError("the file is closed")
         # A chunked body is read to its own end, which must be where the file ends.
         end = body.start + body.length if body.length is not None else self.size
         position = body.start
