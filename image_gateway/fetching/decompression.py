@@ -64,12 +64,9 @@ class _GzipDecoder:
         self._decoder = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def blocks(self, data: bytes) -> Iterator[bytes]:
-        block = b""
-        # A full block may have left output behind although all input is consumed.
-        while (data or len(block) == MAX_BLOCK_BYTES) and not self._decoder.eof:
-            block = self._decoder.decompress(data, MAX_BLOCK_BYTES)
+        while data and not self._decoder.eof:
+            yield self._decoder.decompress(data, MAX_BLOCK_BYTES)
             data = self._decoder.unconsumed_tail
-            yield block
 
     def rest(self) -> bytes | None:
         return self._decoder.unused_data if self._decoder.eof else None

@@ -23,20 +23,11 @@ class PinnedSocket:
         self, host: str, addresses: list[Address], rules: FetchRules, tls: ssl.SSLContext | None
     ) -> None:
         self._host = host
-        plain = self._connect_to_any(addresses, rules.connect_seconds)
-        try:
-            self.socket = self._wrap(plain, tls) if tls else plain
-        except BaseException:
-            plain.close()
-            raise
-        self.watchdog = Watchdog(self.socket, min(rules.connect_seconds, rules.stall_seconds) / 4)
-        try:
-            if isinstance(self.socket, ssl.SSLSocket):
-                self._shake_hands(self.socket, rules.connect_seconds)
-            self.socket.settimeout(rules.stall_seconds)
-        except BaseException:
-            self.close()
-            raise
+        self.socket = self._connect_to_any(addresses, rules.connect_seconds)
+        if tls is not None:
+            self.socket = self._wrap(self.socket, tls)
+        self.socket.settimeout(rules.stall_seconds)
+        self.watchdog = Watchdog(self.socket, rules.stall_seconds / 4)
 
     def close(self) -> None:
         """Close the socket; may be called twice."""
@@ -56,22 +47,14 @@ class PinnedSocket:
         raise FetchFailed(f"connecting to {self._host} failed", retryable=True)
 
     def _wrap(self, plain: socket.socket, tls: ssl.SSLContext) -> socket.socket:
+        """Shake hands; the socket's timeout limits the handshake in all."""
         try:
-            # Without a handshake, as the watchdog must see this socket first: the plain one is detached.
-            return tls.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
-        except (OSError, ValueError) as error:
-            raise self._handshake_failure(error) from None
-
-    def _shake_hands(self, tls: ssl.SSLSocket, seconds: float) -> None:
-        try:
-            with self.watchdog.limit(seconds):
-                tls.do_handshake()
+            return tls.wrap_socket(plain, server_hostname=self._host)
         except ssl.SSLCertVerificationError as error:
+            plain.close()
             text = f"the certificate of {self._host} is not valid: {error.verify_message}"
             raise SourceRefused(text, retryable=False) from None
-        except OSError as error:
-            raise self._handshake_failure(error) from None
-
-    def _handshake_failure(self, error: Exception) -> FetchFailed:
-        text = f"the TLS handshake with {self._host} failed ({type(error).__name__})"
-        return FetchFailed(text, retryable=True)
+        except (OSError, ValueError) as error:
+            plain.close()
+            text = f"the TLS handshake with {self._host} failed ({type(error).__name__})"
+            raise FetchFailed(text, retryable=True) from None

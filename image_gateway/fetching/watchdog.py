@@ -14,8 +14,8 @@ _MOST_POLL_SECONDS = 1.0
 class Watchdog:
     """A thread that shuts a socket down when a step takes too long in all.
 
-    A socket's own timeout starts again with every byte, so a peer could hold a TLS handshake, the headers of
-    a response or the trailer of a chunked body open for ever.
+    A socket's own timeout starts again with every byte, so a peer could hold the headers of a response or the
+    trailer of a chunked body open for ever.
 
     Args:
         connection: The socket; whoever made it closes it.
