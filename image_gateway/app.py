@@ -43,6 +43,7 @@ from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
+from image_gateway.routes.views import make_view_blueprints
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.jobs.requests import JobRequests
@@ -51,9 +52,10 @@ from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.pieces import PieceReader
 from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
-from image_gateway.services.slots import Streams, make_stream_slots
+from image_gateway.services.slots import Streams, make_compression_slots, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import Uploads
 from image_gateway.settings import Settings, SettingsError
@@ -86,9 +88,10 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
+    reader = _make_reader(settings, store)
     handler = image_bytes.ReadHandler(
         access,
-        _make_reader(settings, store),
+        reader,
         _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
@@ -123,6 +126,9 @@ def create_app(
     app.register_blueprint(image_bytes.make_stream_blueprint(handler))
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
     app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
+    compressions = make_compression_slots(settings.web_threads, settings.stream_queue_seconds)
+    for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery):
+        app.register_blueprint(blueprint)
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
@@ -143,12 +149,8 @@ def _make_streams(settings: Settings) -> Streams:
 
 
 def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
-    return Readiness(
-        [
-            Dependency("the catalog's database", catalog.check_reachable, CatalogUnavailable),
-            Dependency("the store", store.check_reachable, StoreUnavailable),
-        ]
-    )
+    database = Dependency("the catalog's database", catalog.check_reachable, CatalogUnavailable)
+    return Readiness([database, Dependency("the store", store.check_reachable, StoreUnavailable)])
 
 
 def _make_reader(settings: Settings, store: ObjectStore) -> Reader:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from image_gateway.domain.permissions import Action
+from image_gateway.protocol.views.offers import offer_views
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import json_response, timestamp
@@ -41,6 +42,8 @@ def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Deli
             document["chunked"] = chunked_document(stream.manifest_url)
         if stream.expires_at is not None:
             document["expiresAt"] = timestamp(stream.expires_at)
+        if stream.views_root is not None:
+            document["views"] = offer_views(stream.views_root, disk.size)
         response = json_response(document, secret=True)
         return with_cookies(response, stream)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,8 +20,8 @@ from image_gateway.errors import (
 from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
-from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody
-from image_gateway.storage.body import BodyBroken, ObjectBody
+from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
 
@@ -66,7 +68,7 @@ class Answer:
     status: int
     representation: Representation
     byte_range: ByteRange | None = None
-    body: ObjectBody | CachedBody | None = None
+    body: Body | None = None
 
 
 def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
@@ -136,7 +138,7 @@ class Reader:
             PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
             NotFound: The object is missing from the store.
         """
-        byte_range = self._decide(target, request)
+        byte_range = self.decide(target, request)
         if isinstance(byte_range, Answer):
             return byte_range
         try:
@@ -147,6 +149,24 @@ class Reader:
         except ObjectChanged:
             _log.error("an immutable object was replaced: %s", target.key)
             return self._read_replaced(target, request)
+
+    def open_version(self, target: Representation, byte_range: ByteRange) -> Body:
+        """Return a range of an object at the pinned version, from the block cache or the store.
+
+        Raises:
+            NotFound: The object is no longer in the store.
+            StoreError: The object was replaced by another one.
+        """
+        with _no_other_version(target):
+            body = self._open(target, byte_range).body
+        if body is None:
+            raise RuntimeError("an opened answer has a body")
+        return body
+
+    def require_version(self, target: Representation) -> None:
+        """Check that the store has the pinned version; raises as `open_version`."""
+        with _no_other_version(target):
+            self._head(target)
 
     def sign(self, target: Representation, conditions: Conditions) -> str | None:
         """Return path and query of a presigned GET, for an nginx that serves single ranges by itself.
@@ -172,7 +192,7 @@ class Reader:
         if self._cached is not None:
             self._cached.forget(image_id)
 
-    def _decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
+    def decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
         """Return an answer without a body, the range to open, or None for the whole body."""
         decision = decide(request.conditions, target.validators)
         if decision is Decision.FAILED:
@@ -235,7 +255,7 @@ class Reader:
             self._require_size(target, opened)
         new = _replaced(target, opened.info)
         try:
-            bodiless = self._decide(new, ReadRequest(None, request.conditions, request.head))
+            bodiless = self.decide(new, ReadRequest(None, request.conditions, request.head))
         except PreconditionFailed:
             opened.body.close()
             raise
@@ -244,6 +264,18 @@ class Reader:
             return bodiless if isinstance(bodiless, Answer) else Answer(200, new)
         _begin(opened.body)
         return Answer(200, new, None, opened.body)
+
+
+@contextmanager
+def _no_other_version(target: Representation) -> Iterator[None]:
+    try:
+        yield
+    except ObjectMissing as error:
+        _log.error("the object of a readable image vanished: %s", target.key)
+        raise NotFound("the image's object is no longer in the store") from error
+    except ObjectChanged as error:
+        _log.error("an immutable object was replaced: %s", target.key)
+        raise StoreError("the image's object in the store was replaced by another one") from error
 
 
 def _begin(body: ObjectBody) -> None:
