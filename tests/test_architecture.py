@@ -71,6 +71,11 @@ class Walks:
         response = self._world.request("GET", self._image.path("chunked/chunks/1"))
         assert (response.status_code, len(response.data)) == (200, 64 * 1024)
 
+    def read_view_block(self) -> None:
+        path = f"/v1/l/{self._lease}/v86/262144/disk-262144-524288.img"
+        response = self._world.request("GET", path, user=None)
+        assert (response.status_code, response.data) == (200, bytes(262_144))
+
     def begin_upload(self) -> None:
         assert self._world.request("POST", "/v1/images", json={}).status_code == 200
 
@@ -86,6 +91,7 @@ class Walks:
             "The first read of a caller": first - again,
             "A read by a lease": first_by_lease,
             "A chunk": entered_again(self.read_chunk),
+            "A block of a view": entered_again(self.read_view_block),
             "The creation of an upload": entered_again(self.begin_upload),
         }
 

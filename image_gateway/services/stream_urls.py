@@ -152,8 +152,8 @@ class Delivery:
         """The URLs of manifest and views if the CDN requires signed URLs.
 
         Relative URLs do not inherit the query string, so the gateway serves the manifest with a lease in the
-        path, and redirects each chunk to its own signed URL. An image without chunks has no manifest, and needs
-        no lease.
+        path, and redirects each chunk to its own signed URL. An image without chunks has no manifest, and
+        needs no lease.
         """
         if record.chunked is None or self._leases is None:
             return _gateway_manifest(record, gateway_root), self._open_views(record, gateway_root)
