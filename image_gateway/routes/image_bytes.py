@@ -134,6 +134,8 @@ class ReadHandler:
         self._streams = streams
         self._timings = timings
         self._resource_policy = resource_policy
+        # Emulators run on pages of their own, which a policy for this origin alone would shut out.
+        self._view_policy = "same-site" if resource_policy == "same-origin" else resource_policy
         self._step = timings.step if timings.enabled else nullcontext
 
     def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> ReadableImage:
@@ -199,7 +201,7 @@ class ReadHandler:
         nginx in front gets a permission to read it instead.
         """
         if asks_for_permission():
-            return self._permit(found, target)
+            return self._permit(found, target, self._resource_policy)
         return self._stream(found, lambda: self._read(found, target))
 
     def answer_view(self, found: ReadableImage, read: Callable[[ReadRequest], Answer]) -> Response:
@@ -212,7 +214,7 @@ class ReadHandler:
         """Answer the request with the plain disk, by ranges, as `answer` but without Content-Encoding."""
         target = represent_disk(found.record, found.disk)
         if asks_for_permission():
-            return self._permit(found, target)
+            return self._permit(found, target, self._view_policy)
         return self.answer_view(found, partial(self._reader.read, target))
 
     def _stream(self, found: ReadableImage, respond: Callable[[], Response]) -> Response:
@@ -242,17 +244,17 @@ class ReadHandler:
             answer = read(read_request(request))
         public = found.record.visibility is Visibility.PUBLIC
         is_leased = "token" in (request.view_args or {})
-        response = view_response(answer, self._resource_policy, public=public, is_leased=is_leased)
+        response = view_response(answer, self._view_policy, public=public, is_leased=is_leased)
         return self._timings.tell(response) if self._timings.enabled else response
 
-    def _permit(self, found: ReadableImage, target: Representation) -> Response:
+    def _permit(self, found: ReadableImage, target: Representation, resource_policy: str) -> Response:
         signed = self._reader.sign(target, read_request(request).conditions)
         if signed is None:
             raise NotForEdge("nginx cannot serve this request: pass it to the gateway")
         public = found.record.visibility is Visibility.PUBLIC
         seconds = self._access.seconds_to_remember(found.caller)
         lifetime = permission_lifetime(seconds, self._access.seconds_left(found.caller))
-        return permission_response(target, signed, lifetime, self._resource_policy, public=public)
+        return permission_response(target, signed, lifetime, resource_policy, public=public)
 
 
 def stream_holder(caller: Caller) -> str:

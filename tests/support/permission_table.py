@@ -28,7 +28,7 @@ ROUTES = """
     POST   /v1/images/<image_id>/complete                    complete !
     POST   /v1/images/<image_id>/publish                     process !
     POST   /v1/images/<image_id>/verify                      process !
-    GET    /v1/images/<image_id>/jobs                        jobs
+    GET    /v1/images/<image_id>/jobs                        job
     GET    /v1/jobs/<job_id>                                 job
     DELETE /v1/jobs/<job_id>                                 job !
     GET    /v1/images/<image_id>/metadata                    read
@@ -90,14 +90,13 @@ ANSWERS = """
     complete          200      200     200     200     409      404
     abort             200      409     409     409     200      404
     process           409      202     202     202     409      404
-    jobs              200      200     200     200     200      404
     job               200      200     200     200     200      200
 """
 # What a role may do with an image, by the image's visibility.
 MAY = """
-    owner     private  show describe share delete read stream lease write upload complete abort process jobs job
-    owner     shared   show describe share delete read stream lease write upload complete abort process jobs job
-    owner     public   show describe share delete read stream lease write upload complete abort process jobs job
+    owner     private  show describe share delete read stream lease write upload complete abort process job
+    owner     shared   show describe share delete read stream lease write upload complete abort process job
+    owner     public   show describe share delete read stream lease write upload complete abort process job
     admin     private  show delete read stream lease
     admin     shared   show delete read stream lease
     admin     public   show delete read stream lease

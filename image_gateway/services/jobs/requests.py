@@ -91,7 +91,7 @@ class JobRequests:
 
     def list(self, image_id: str, caller: Caller) -> Sequence[Job]:
         """Return the newest jobs of an image, newest first."""
-        record = self._access.find(image_id, caller, Action.PROCESS)
+        record = self._access.find_even_deleted(image_id, caller, Action.PROCESS)
         return self._catalog.jobs.list(record.image_id, limit=LISTED)
 
     def find(self, job_id: str, caller: Caller) -> Job:

@@ -152,6 +152,17 @@ def test_what_must_not_be_stored_is_not(world: World, token: str) -> None:
     assert response.headers["Cache-Control"] == "private, no-store, no-transform"
 
 
+@pytest.mark.parametrize("file", [FILES[0], *DISKS])
+@pytest.mark.parametrize(
+    ("policy", "sent"),
+    [("same-origin", "same-site"), ("same-site", "same-site"), ("cross-origin", "cross-origin")],
+)
+def test_pages_of_emulators_may_read(world: World, image: Image, file: str, policy: str, sent: str) -> None:
+    strict = world.with_settings(cross_origin_resource_policy=policy)
+    response = strict.request("GET", image.path(f"views/{file}"))
+    assert response.headers["Cross-Origin-Resource-Policy"] == sent
+
+
 def test_a_name_to_save_under(world: World, image: Image, token: str) -> None:
     for method in ("GET", "HEAD"):
         response = world.request(method, f"/v1/l/{token}/raw/My%20Disk.img?download", user=None)
