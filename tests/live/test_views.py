@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import urllib3
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.transfer import upload_file
+from tests.live.conftest import StartGateway
 from tests.live.test_wire import ask
 from tests.support.view_readers import Fetch, Got, read_offered
 
@@ -20,16 +22,20 @@ SIZE = 3 * 262_144 + 5 * 512
 DATA = random.Random(12).randbytes(SIZE - 300_000) + bytes(300_000)
 
 
-@pytest.fixture
-def views(client: GatewayClient, tmp_path: Path) -> dict[str, dict[str, str]]:
-    """What stream-url offers of an image."""
+def offered(client: GatewayClient, tmp_path: Path) -> dict[str, dict[str, str]]:
+    """What stream-url offers of a new image."""
     file = tmp_path / "small.img"
     file.write_bytes(DATA)
     image_id = upload_file(client, file, parallel=1, on_bytes=lambda _: None).image_id
     user = {"X-User-Id": client._headers["X-User-Id"]}
     answer = urllib3.request("GET", f"{client.base_url}/v1/images/{image_id}/stream-url", headers=user)
-    offered: dict[str, dict[str, str]] = answer.json()["views"]
-    return offered
+    views: dict[str, dict[str, str]] = answer.json()["views"]
+    return views
+
+
+@pytest.fixture
+def views(client: GatewayClient, tmp_path: Path) -> dict[str, dict[str, str]]:
+    return offered(client, tmp_path)
 
 
 def fetch_with(http_pool: urllib3.PoolManager) -> Fetch:
@@ -44,6 +50,15 @@ def fetch_with(http_pool: urllib3.PoolManager) -> Fetch:
 def test_every_layout_has_the_image(views: dict[str, dict[str, str]]) -> None:
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
         assert set(read_offered(fetch_with(pool), views).values()) == {DATA}
+
+
+def test_every_layout_is_read_from_a_block_cache(start: StartGateway, tmp_path: Path) -> None:
+    """Blocks of the cache are of another size than those of the views; a file is sent by the server."""
+    cached = start(RANGE_CACHE_DIR=str(tmp_path / "cache"), RANGE_CACHE_BLOCK_BYTES=str(1024 * 1024))
+    views = offered(GatewayClient(cached.url, f"user-{uuid.uuid4()}"), tmp_path)
+    with urllib3.PoolManager(retries=False, timeout=30) as pool:
+        for _ in range(2):
+            assert set(read_offered(fetch_with(pool), views).values()) == {DATA}
 
 
 @pytest.mark.parametrize("layout", ["v86", "tinyemu", "infinite-mac", "webvm", "sqlite", "raw"])
