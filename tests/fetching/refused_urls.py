@@ -93,6 +93,7 @@ REFUSED = [
     "http://a\\@b/",
     "http://example.org\\@127.0.0.1/",
     "http:\\\\127.0.0.1/",
+    "http://example.org/a\\b",
     "http://example.org\t@127.0.0.1/",
     "http://exam\tple.org/",
     "http://example.org/\r\nHost: 127.0.0.1",
