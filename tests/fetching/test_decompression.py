@@ -155,11 +155,7 @@ from image_gateway.fetching.decompression import decompress
 
 name, limit, target = sys.argv[1], int(sys.argv[2]), io.BytesIO()
 if name == "a.zst":
-<<<<<<< HEAD
     # The highest ratio: a window of 1 MiB, and blocks of 128 KiB of one byte (RFC 8878 3.1.1.2).
-=======
-    # The highest ratio: blocks of 128 KiB of one byte (RFC 8878 3.1.1.2) in a window of 1 MiB.
->>>>>>> ddcd5da (Tests: a backslash in a path is refused; the bomb's comment fits its line)
     blocks = itertools.chain([bytes.fromhex("28b52ffd0050")], [bytes.fromhex("02001000") * 16384] * 5)
 else:
     with gzip.open(target, "wb") if name == "a.gz" else lzma.open(target, "wb", preset=0) as writer:
