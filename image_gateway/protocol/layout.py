@@ -104,6 +104,11 @@ class ImageLocation:
         return f"{self.work_prefix}zeros"
 
     @property
+    def latest_key(self) -> str:
+        """Key of the pointer to the newest manifest, beside the versions since it changes."""
+        return f"{self.image_prefix}latest.json"
+
+    @property
     def chunks_prefix(self) -> str:
         return f"{self.prefix}chunks/"
 

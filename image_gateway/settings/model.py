@@ -64,6 +64,7 @@ class Settings:
     quota_links_per_image: int
     presigned_url_ttl_seconds: int
     image_cache_control: str
+    publish_latest: bool
     cloudfront_domain: str | None
     cloudfront_key_pair_id: str | None
     cloudfront_private_key_pem: str | None

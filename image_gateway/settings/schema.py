@@ -195,6 +195,11 @@ class ServiceSchema(Schema):
         load_default="private-no-store",
         metadata=doc("Cache-Control of new objects; use public-immutable only if the CDN enforces access"),
     )
+    publish_latest = boolean(
+        data_key="PUBLISH_LATEST",
+        load_default=False,
+        metadata=doc("Write latest.json, cached for a minute, beside the versions of a published image"),
+    )
     cloudfront_domain = matching(
         _HOST_NAME,
         "must be a host name without scheme or path",

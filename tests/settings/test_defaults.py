@@ -79,6 +79,7 @@ DEFAULTS = {
     "range_cache_block_bytes": 2**20,
     "server_timing": False,
     "tracing": False,
+    "publish_latest": False,
     "worker_concurrency": 2,
     "worker_claim_seconds": 60,
     "keep_source_objects": False,
