@@ -27,6 +27,7 @@ from image_gateway.cli.serve import serve
 from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
 from image_gateway.cli.upload import upload
+from image_gateway.cli.verify import verify_command
 from image_gateway.cli.worker import worker
 from image_gateway.client.errors import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
@@ -75,6 +76,7 @@ _COMMANDS = (
     images,
     jobs,
     share,
+    verify_command,
 )
 for command in _COMMANDS:
     cli.add_command(command)

@@ -206,6 +206,11 @@ class GatewayClient:
         ).data
 
     @property
+    def who(self) -> CredentialSource:
+        """The credential that authenticates the requests."""
+        return self._who
+
+    @property
     def _headers(self) -> Mapping[str, str]:
         return self._who.credentials().headers
 

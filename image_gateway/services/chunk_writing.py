@@ -98,6 +98,6 @@ def read_disk(store: ObjectStore, record: ImageRecord, disk: DiskFacts, part: By
     try:
         return store.open(record.location.disk_key, byte_range=part, pin=Pin(etag=disk.etag)).body.read_all()
     except (ObjectMissing, ObjectChanged) as error:
-        raise StoreError("the image's object vanished or was replaced in the store") from error
+        raise StoreError("the image's object was deleted or replaced in the store") from error
     except BodyBroken as error:
-        raise StoreUnavailable("the store broke off in mid-body; publish again to continue") from error
+        raise StoreUnavailable("the store closed the connection early; publish again to continue") from error

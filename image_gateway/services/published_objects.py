@@ -110,7 +110,7 @@ class PublishedObjects:
         except (ObjectMissing, ObjectChanged, StoreError):
             return None
         except BodyBroken as error:
-            raise StoreUnavailable("the store broke off in mid-body; publish again to continue") from error
+            raise StoreUnavailable("the store closed the connection early; publish again to continue") from error
 
 
 def resolve_options(

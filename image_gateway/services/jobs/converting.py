@@ -62,9 +62,9 @@ class StoredSource:
             span = ByteRange(start, end)
             return self._store.open(self._key, byte_range=span, pin=self._pin).body.read_all()
         except (ObjectMissing, ObjectChanged) as error:
-            raise StoreError("the source of the image vanished or was replaced in the store") from error
+            raise StoreError("the source of the image was deleted or replaced in the store") from error
         except BodyBroken as error:
-            raise StoreUnavailable("the store broke off while the source was read") from error
+            raise StoreUnavailable("the store closed the connection early while the source was read") from error
 
 
 @dataclass
