@@ -12,6 +12,7 @@ from image_gateway.protocol.cache_control import forbids_transformation
 
 _WHOLE_DISK = re.compile(r"sha256-([0-9a-f]{64})", re.ASCII)
 _MAX_SHOWN = 80
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
 
 class Unreadable(Exception):
@@ -92,12 +93,21 @@ class Problem:
         return f"{self.where}: {self.check}: {self.text}"
 
 
-def check_headers(where: str, headers: ContentHeaders | None, mime_type: str) -> Iterator[Problem]:
-    """Yield what readers refuse in the headers of an answer."""
+def check_headers(
+    where: str, headers: ContentHeaders | None, mime_type: str | None = None
+) -> Iterator[Problem]:
+    """Yield what readers refuse in the headers of an answer.
+
+    Args:
+        mime_type: The type that the format demands; by default any that proxies do not compress, since some
+            stores guess the type of a disk from its name.
+    """
     if headers is None:
         return
     given = (headers.content_type or "").partition(";")[0].strip().lower()
-    if given != mime_type:
+    if mime_type is None and given.startswith(_TEXT_TYPES):
+        yield Problem(where, "content-type", f"is {_shown(headers.content_type)}, which is text")
+    if mime_type is not None and given != mime_type:
         yield Problem(where, "content-type", f"is {_shown(headers.content_type)}, not {mime_type}")
     if is_encoded(headers):
         text = f"is {_shown(headers.content_encoding)}; it must be absent or identity"

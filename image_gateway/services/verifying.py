@@ -231,7 +231,7 @@ class _Verification:
         if received is None:
             return None
         piece.size += len(received.data)
-        piece.problems += check_headers(where, received.headers, MIME_TYPE)
+        piece.problems += check_headers(where, received.headers)
         if is_encoded(received.headers):
             return None
         if len(received.data) != size:

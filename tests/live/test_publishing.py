@@ -23,7 +23,7 @@ from image_gateway.storage.client import StoreClients
 from tests.support.aws_shape import AwsShape, Canned, aws_shape
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
-from tests.support.world import OWNER, Image, World, make_world
+from tests.support.world import Image, World, make_world
 
 pytestmark = pytest.mark.database
 CHUNK = 1024 * 1024
@@ -258,57 +258,3 @@ def test_the_cache_control_of_a_publication(world: World, image: Image) -> None:
 def test_an_option_that_is_refused(world: World, image: Image, options: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match="must"):
         publish(world, image, **options)
-
-
-@pytest.mark.parametrize(
-    ("value", "short"),
-    [
-        (None, "private, no-store, no-transform"),
-        ("public, max-age=31536000, immutable, no-transform", "public, max-age=60, no-transform"),
-    ],
-)
-def test_latest_points_at_the_manifest(world: World, image: Image, value: str | None, short: str) -> None:
-    publish(world, image, latest=True, cache_control=value)
-    record = world.catalog.find(image.image_id)
-    assert record is not None
-    location = record.location
-    latest = json.loads(world.store.open(location.latest_key).body.read_all())
-    assert latest == {
-        "schema": "aero.chunked-disk-image.latest.v1",
-        "imageId": image.image_id,
-        "version": f"sha256-{hashlib.sha256(DATA).hexdigest()}",
-        "manifestKey": location.manifest_key,
-        "manifestUrl": f"{location.version}/manifest.json",
-    }
-    assert location.latest_key.rpartition("/")[0] == location.prefix.rstrip("/").rpartition("/")[0]
-    assert head(world, location.latest_key)["CacheControl"] == short
-
-
-def test_latest_is_written_last_and_mended(
-    world: World, image: Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put, names = world.store.put, []
-
-    def note(key: str, data: bytes, **options: Any) -> str:
-        names.append(key.rpartition("/")[2])
-        if names.count("latest.json") == 1 and key.endswith("latest.json"):
-            raise StoreUnavailable("busy")
-        return put(key, data, **options)
-
-    monkeypatch.setattr(world.store, "put", note)
-    with pytest.raises(StoreUnavailable):
-        publish(world, image, latest=True)
-    assert names[-2:] == ["manifest.json", "latest.json"]
-    del names[:-1]
-    assert publish(world, image, latest=True).sent == 0
-    assert publish(world, image, latest=True).sent == 0
-    assert names == ["latest.json"] * 2
-
-
-def test_latest_goes_with_its_image(world: World, image: Image) -> None:
-    publish(world, image, latest=True)
-    record = world.catalog.find(image.image_id)
-    assert record is not None
-    assert world.request("DELETE", f"/v1/images/{image.image_id}", user=OWNER).status_code == 200
-    folder = record.location.latest_key.removesuffix("latest.json")
-    assert list(world.store.list_objects(folder)) == []
