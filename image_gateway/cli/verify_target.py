@@ -20,7 +20,7 @@ from image_gateway.client.credentials import Credentials, CredentialSource, Fixe
 from image_gateway.client.errors import ApiError
 from image_gateway.client.retry import Retrier, Say
 from image_gateway.client.verify_clients import CLIENTS, ClientView
-from image_gateway.client.verify_http import HttpSource, ImageUrls, find_urls, shown_url
+from image_gateway.client.verify_http import HttpSource, ImageUrls, find_urls, is_readable_url, shown_url
 from image_gateway.protocol.verification import Problem, Source
 from image_gateway.services.verify_sources import FolderSource, StoreSource
 from image_gateway.settings import load_settings
@@ -194,14 +194,9 @@ def _open_bucket(target: str) -> OpenTarget:
 
 def _check_url(url: str) -> None:
     # The URL may hold secrets, so no message quotes it.
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0 and not parts.fragment
-    except ValueError:
-        usable = False
-    if not usable or not (url.isascii() and url.isprintable()) or " " in url:
+    if not is_readable_url(url) or urlsplit(url).fragment:
         raise click.UsageError("TARGET is not a valid http or https URL")
-    if "@" in parts.netloc:
+    if "@" in urlsplit(url).netloc:
         raise click.UsageError("TARGET must not hold a user name or password: use --header")
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from image_gateway.client.credentials import Credentials
-from image_gateway.client.verify_http import ImageUrls, find_urls
+from image_gateway.client.verify_http import ImageUrls, find_urls, is_readable_url
 from image_gateway.protocol.manifest import SECTOR
 from image_gateway.protocol.verification import Problem
 
@@ -71,12 +71,13 @@ def _cookies(answer: Mapping[str, Any]) -> Credentials:
     cookies = auth.get("cookies") if isinstance(auth, dict) else None
     if not isinstance(cookies, list) or not cookies:
         return Credentials()
-    text = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in cookies)
+    pairs = [(cookie.get("name"), cookie.get("value")) for cookie in cookies if isinstance(cookie, dict)]
+    text = "; ".join(f"{name}={value}" for name, value in pairs)
     return Credentials({"Cookie": text}, text)
 
 
 def _is_url(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
+    return isinstance(value, str) and is_readable_url(value)
 
 
 def _is_date(value: object) -> bool:

@@ -55,6 +55,16 @@ class ImageUrls:
     optional_manifest: bool = False
 
 
+def is_readable_url(url: str) -> bool:
+    """Return whether this is a URL with http or https, a host, and nothing that a request cannot carry."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return usable and url.isascii() and url.isprintable() and " " not in url
+
+
 def find_urls(url: str) -> ImageUrls:
     """Return the URLs that belong to the URL of a manifest or of a disk, whose manifest lies beside it."""
     parts = urlsplit(url)
@@ -177,13 +187,11 @@ class HttpSource:
 def _redirected(url: str, location: str) -> str:
     try:
         target = urljoin(url, location)
-        parts = urlsplit(target)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable:
+        target = ""
+    if not is_readable_url(target):
         raise Unreadable("a redirect leads to no http or https URL")
-    if url.startswith("https:") and parts.scheme == "http":
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise Unreadable("a redirect leads from https to http")
     return target
 
