@@ -106,6 +106,8 @@ class _Disk:
 
 
 def _inspect(source: CountedObject, format: DiskFormat, max_size: int) -> _Disk:
+    if source.size == 0:
+        raise InvalidImage("the file is empty")
     match format:
         case DiskFormat.RAW:
             return _Disk(_check_raw(source, max_size))
@@ -128,8 +130,6 @@ def _inspect(source: CountedObject, format: DiskFormat, max_size: int) -> _Disk:
 
 
 def _check_raw(source: CountedObject, max_size: int) -> int:
-    if source.size == 0:
-        raise InvalidImage("the file is empty")
     if source.size > max_size:
         raise UnsupportedImage(f"the disk has {source.size} bytes, and {max_size} are allowed")
     return source.size

@@ -111,8 +111,10 @@ class NbdClient:
     def _send(self, command: int, offset: int, length: int) -> int:
         """Send a request and return its cookie."""
         self._cookie += 1
+        # QEMU closes the connection when a reply that it sends in fragments fails.
+        flags = nbd.CMD_FLAG_DF if command == nbd.CMD_READ else 0
         self._connection.sendall(
-            nbd.REQUEST.pack(nbd.REQUEST_MAGIC, 0, command, self._cookie, offset, length)
+            nbd.REQUEST.pack(nbd.REQUEST_MAGIC, flags, command, self._cookie, offset, length)
         )
         return self._cookie
 

@@ -15,7 +15,7 @@ from image_gateway.conversion.nbd_server import ObjectServer
 from image_gateway.conversion.object_source import CountedObject, Extent
 from image_gateway.conversion.qemu import QemuLimits, QemuProcess, connect, running_qemu
 from image_gateway.conversion.raw_reader import check_range
-from image_gateway.errors import ConversionError, InvalidImage
+from image_gateway.errors import ConversionError, ConverterUnavailable, InvalidImage
 
 _END_SECONDS = 5
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class ErrorTranslator:
         if status == 0:
             raise ConversionError("qemu-nbd ended") from error
         messages = self._process.messages()
+        if "disk.sock" in messages:
+            raise ConverterUnavailable(f"qemu-nbd cannot use the temporary folder: {messages}") from error
         if "Unknown driver" in messages:
             raise ConversionError(f"this build of QEMU does not read the format: {messages}") from error
         raise InvalidImage(f"QEMU does not open the image: {messages}") from error
@@ -141,7 +143,8 @@ def open_with_qemu(
 
 
 def _whole_sectors(start: int, end: int) -> tuple[int, int]:
-    return start // SECTOR * SECTOR, -(-end // SECTOR) * SECTOR
+    first = start // SECTOR * SECTOR
+    return first, -(-end // SECTOR) * SECTOR if start < end else first
 
 
 def _clipped(extent: Extent, start: int, end: int) -> Extent:

@@ -73,6 +73,9 @@ def check_vmdk(source: CountedObject, max_size: int) -> VmdkHeader:
     if not head.startswith(_MAGIC):
         raise InvalidImage("the file is not a sparse VMDK: it does not begin with KDMV")
     header = _read_header(source, 0, "VMDK header")
+    if source.size % SECTOR:
+        # QEMU 7.2 hangs where a read would pass such an end.
+        raise InvalidImage("the file is truncated: a VMDK has whole sectors of 512 bytes")
     if not 1 <= header.version <= _MAX_VERSION:
         raise UnsupportedImage(f"VMDK version {header.version} is not supported")
     size = check_virtual_size(header.capacity * SECTOR, max_size)
