@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from image_gateway.app import open_store
 from image_gateway.cli.remote import Gateway, warn_if_overheard
 from image_gateway.client.credentials import Credentials, CredentialSource, FixedCredentials
 from image_gateway.client.errors import ApiError
 from image_gateway.client.retry import Retrier, Say
 from image_gateway.client.verify_clients import CLIENTS, ClientView
 from image_gateway.client.verify_http import HttpSource, ImageUrls, find_urls, is_readable_url, shown_url
+from image_gateway.components import open_store
 from image_gateway.protocol.verification import Problem, Source
 from image_gateway.services.verify_sources import FolderSource, StoreSource
 from image_gateway.settings import load_settings

@@ -110,7 +110,9 @@ class PublishedObjects:
         except (ObjectMissing, ObjectChanged, StoreError):
             return None
         except BodyBroken as error:
-            raise StoreUnavailable("the store closed the connection early; publish again to continue") from error
+            raise StoreUnavailable(
+                "the store closed the connection early; publish again to continue"
+            ) from error
 
 
 def resolve_options(

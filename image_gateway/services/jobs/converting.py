@@ -64,7 +64,9 @@ class StoredSource:
         except (ObjectMissing, ObjectChanged) as error:
             raise StoreError("the source of the image was deleted or replaced in the store") from error
         except BodyBroken as error:
-            raise StoreUnavailable("the store closed the connection early while the source was read") from error
+            raise StoreUnavailable(
+                "the store closed the connection early while the source was read"
+            ) from error
 
 
 @dataclass
