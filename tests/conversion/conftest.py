@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -11,17 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.disk_images import DiskImage, make_disk, make_images
+from tests.support.qemu import require_qemu
 
 
 @pytest.fixture(scope="session")
 def qemu() -> None:
-    """Leaves the tests out, visibly, where QEMU is not installed; CI may not."""
-    missing = [name for name in ("qemu-nbd", "qemu-img") if shutil.which(name) is None]
-    if missing:
-        message = f"{' and '.join(missing)} not installed: apt-get install qemu-utils"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    require_qemu()
 
 
 @pytest.fixture(scope="session")

@@ -27,13 +27,18 @@ from image_gateway.client.upload import Uploaded, Uploading
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.processes import ManagedProcess
 from image_gateway.local.worker import start_worker
-from tests.support.qemu import needs_qemu
+from tests.support.qemu import require_qemu
 
 MIB = 1024 * 1024
 SIZE = 48 * MIB
 PATIENCE = 120
 
 StartWorker = Callable[..., ManagedProcess]
+
+
+@pytest.fixture(scope="session")
+def qemu() -> None:
+    require_qemu()
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def wait_for_jobs(client: GatewayClient, image_id: str, seconds: float = PATIENC
         time.sleep(0.1)
 
 
-@needs_qemu
+@pytest.mark.usefixtures("qemu")
 @pytest.mark.parametrize(
     ("image_format", "options"),
     [
@@ -181,7 +186,7 @@ def test_an_import_is_decompressed_on_the_way(
     assert stored_sha256(client, made["imageId"]) == hashlib.sha256(data).hexdigest()
 
 
-@needs_qemu
+@pytest.mark.usefixtures("qemu")
 def test_an_import_of_another_format_is_converted(
     client: GatewayClient,
     start_job_worker: StartWorker,
@@ -269,7 +274,7 @@ def test_a_worker_that_is_stopped_hands_its_job_on(
 
 
 @pytest.mark.thorough
-@needs_qemu
+@pytest.mark.usefixtures("qemu")
 def test_a_conversion_survives_twenty_kills(
     client: GatewayClient, start_job_worker: StartWorker, tmp_path: Path
 ) -> None:
