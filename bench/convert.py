@@ -1,9 +1,9 @@
 """Speed of reading disks out of image formats, beside `qemu-img convert` of the same files.
 
-Run `python bench/convert.py [--size-mib 1024] [--latency-ms 0] [--rounds 3]`. Makes one disk, a quarter of it data,
-as each format, and reads it whole by `open_disk` from a local file: extents, and the bytes of those that are not
-zeros. `qemu-img convert` writes to QEMU's null device. A ratio of 1 is as fast as qemu-img; latency is added to
-every read of the object, as a store does.
+Run `python bench/convert.py [--size-mib 1024] [--latency-ms 0] [--rounds 3]`. Makes one disk, a quarter
+of it data, as each format, and reads it whole by `open_disk` from a local file: extents, and the bytes of
+those that are not zeros. `qemu-img convert` writes to QEMU's null device. A ratio of 1 is as fast as
+qemu-img; latency is added to every read of the object, as a store does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images that need other files, lie about their size or are damaged are refused by their headers, without QEMU."""
+"""Images that need other files, lie about their size or are damaged are refused without QEMU."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_holes_are_told_and_not_read(kind: str, images: dict[str, DiskImage]) ->
         extents = list(reader.extents(0, reader.size))
         assert [extent.start for extent in extents[1:]] == [extent.end for extent in extents[:-1]]
         assert (extents[0].start, extents[-1].end) == (0, reader.size)
-        assert all(one.is_zero != other.is_zero for one, other in zip(extents, extents[1:], strict=False))
+        assert all(one.is_zero != other.is_zero for one, other in pairwise(extents))
         assert sum(extent.end - extent.start for extent in extents if extent.is_zero) >= 40 * MIB
         before = reader.stored_bytes_read
         assert reader.read(20 * MIB, 40 * MIB) == bytes(20 * MIB)

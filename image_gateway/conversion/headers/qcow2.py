@@ -1,4 +1,4 @@
-"""The qcow2 header (QEMU's docs/interop/qcow2.txt)."""
+"""The qcow2 header (QEMU's specification of qcow2)."""
 
 from __future__ import annotations
 
