@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from image_gateway.catalog.repository import Catalog
@@ -18,7 +18,7 @@ from image_gateway.domain.images import (
     SourceFacts,
 )
 from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreError, StoreUnavailable
-from image_gateway.protocol.formats import DiskFormat, detect_format
+from image_gateway.protocol.formats import HEAD_LENGTH, SNIFF_LENGTH, DiskFormat, detect_format
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.parts import count_parts
 from image_gateway.protocol.ranges import ByteRange
@@ -31,8 +31,9 @@ from image_gateway.storage.objects import ObjectStore
 
 # Parts of one job that are read or written at the same time, each in memory.
 PARALLEL_PARTS = 3
-# The magic numbers of all formats: an ISO's volume descriptor is at 32 KiB, and a fixed VHD has a footer.
-HEAD_LENGTH, TAIL_LENGTH = 36 * 1024, 512
+# All-zero blocks are looked for in this size, which is that of zero maps.
+ZERO_BLOCK = 64 * 1024
+_ZEROS = bytes(ZERO_BLOCK)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Converting:
     def _format_of(self, record: ImageRecord, source: StoredSource) -> DiskFormat:
         """Return the source's format; raises BadRequest if it is not the one that was declared."""
         head = source.read(0, min(HEAD_LENGTH, source.size))
-        tail = source.read(max(0, source.size - TAIL_LENGTH), source.size)
+        tail = source.read(max(0, source.size - SNIFF_LENGTH), source.size)
         found = detect_format(head, tail)
         if record.format is not ImageFormat.AUTO and found.value != record.format.value:
             raise BadRequest(f"format: {record.format.value} was declared, but the bytes are {found.value}")
@@ -185,16 +186,30 @@ def _converted(reader: DiskReader) -> _Disk:
     def write_part(upload: ObjectUpload, number: int, span: ByteRange) -> None:
         data = bytearray(span.length)
         with lock:
-            extents = list(reader.extents(span.start, span.stop))
-            for extent in extents:
-                if extent.is_zero:
-                    zero_ranges.append((extent.start, extent.end))
-                else:
+            for extent in reader.extents(span.start, span.stop):
+                if not extent.is_zero:
                     begin, end = extent.start - span.start, extent.end - span.start
                     data[begin:end] = reader.read(extent.start, extent.end)
-        if all(extent.is_zero for extent in extents):
+        # Not by extents: for some formats QEMU reports holes as data.
+        zeros = list(_zero_ranges(data, span.start))
+        zero_ranges.extend(zeros)
+        if zeros == [(span.start, span.stop)]:
             _put_zeros(upload, number, span)
         else:
             upload.put(number, bytes(data))
 
     return _Disk(reader.size, write_part, zero_ranges)
+
+
+def _zero_ranges(data: bytearray, offset: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges (start, end) of whole zero blocks in data that begins at `offset` of the disk."""
+    begin: int | None = None
+    for position in range(0, len(data), ZERO_BLOCK):
+        block = data[position : position + ZERO_BLOCK]
+        if block == _ZEROS[: len(block)]:
+            begin = position if begin is None else begin
+        elif begin is not None:
+            yield offset + begin, offset + position
+            begin = None
+    if begin is not None:
+        yield offset + begin, offset + len(data)
