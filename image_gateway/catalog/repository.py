@@ -210,6 +210,15 @@ class Catalog:
         )
         return self._updates_one_row(statement.values(**columns_of(chunked)))
 
+    def set_zero_map(self, image_id: str, version: str, size: int | None) -> bool:
+        """Record the size in bytes of the zero map's object, or None. Return False if the image is deleted.
+
+        The revision stays: clients do not see it.
+        """
+        statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.version == version)
+        statement = statement.where(ImageRow.state != ImageState.DELETED.value)
+        return self._updates_one_row(statement.values(zero_map_bytes=size))
+
     def find_expired(
         self, moment: datetime, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ImageRecord]:

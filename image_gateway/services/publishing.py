@@ -24,10 +24,12 @@ from image_gateway.protocol.manifest import (
     check_geometry,
 )
 from image_gateway.protocol.ranges import ByteRange
+from image_gateway.protocol.zero_map import ZeroMapBuilder
 from image_gateway.services.chunk_writing import ChunkWriter, read_disk
 from image_gateway.services.published_objects import PublishedObjects, PublishOptions, resolve_options
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.access import canonical_id
+from image_gateway.services.reading.zero_maps import put_zero_map, write_zero_map
 from image_gateway.services.zero_chunks import merge_zero_ranges
 from image_gateway.storage.objects import ObjectStore
 
@@ -190,6 +192,7 @@ class Publishing:
         whole = hashlib.sha256()
         facts: list[ChunkFacts] = []
         zeros: list[int] = []
+        zero_blocks = ZeroMapBuilder(disk.size)
         sent = copied = 0
         # Closed before the writer ends, so that chunks in progress are waited for.
         with closing(chunk_writer.write_all(parallel)) as chunks:
@@ -197,6 +200,7 @@ class Publishing:
                 if not writer.may_go_on():
                     return None
                 whole.update(chunk.data)
+                zero_blocks.scan(geometry.start_of(index), chunk.data)
                 facts.append(chunk.facts)
                 sent += chunk.sent
                 copied += chunk.copied
@@ -205,6 +209,8 @@ class Publishing:
                 on_bytes(len(chunk.data))
         if record.declared_disk_sha256 not in (None, whole.hexdigest()):
             raise InvalidState("the image's SHA-256 does not match the declared sha256: not published")
+        if not put_zero_map(self._store, self._catalog, record, zero_blocks.build()):
+            return None
         if not self._write_manifest(record, geometry, options, whole.hexdigest(), facts):
             return None
         kept = geometry.count - sent

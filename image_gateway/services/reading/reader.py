@@ -21,6 +21,7 @@ from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMapRef, ZeroMaps
 from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
@@ -34,6 +35,7 @@ class Representation:
     """A body that can be read: its object, its validators, and the version that reads are tied to.
 
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
+    `zero_map` tells which of its bytes are zeros and need not be read.
     """
 
     image_id: str
@@ -46,6 +48,7 @@ class Representation:
     pin: Pin
     takes_ranges: bool = True
     is_versioned: bool = False
+    zero_map: ZeroMapRef | None = None
 
     @property
     def validators(self) -> Validators:
@@ -82,6 +85,7 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
         cache_control=disk.cache_control,
         content_type=OCTETS,
         pin=Pin(etag=disk.etag),
+        zero_map=_zero_map_of(record, disk.size),
     )
 
 
@@ -118,15 +122,17 @@ def represent_chunk(
         content_type=OCTETS,
         pin=Pin(unmodified_since=chunked.published_at),
         is_versioned=True,
+        zero_map=_zero_map_of(record, geometry.total_size, geometry.start_of(index)),
     )
 
 
 class Reader:
-    """Answers reads of representations from the block cache or the store."""
+    """Answers reads of representations from their zero maps, the block cache or the store."""
 
     def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:
         self._store = store
         self._cached = cached
+        self._zero_maps = ZeroMaps(store)
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Evaluate the conditions and open the body.
@@ -217,16 +223,18 @@ class Reader:
         return Answer(200, _with_cache_control(target, info))
 
     def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
+        status = 206 if byte_range else 200
+        span = byte_range or ByteRange(0, target.size)
+        if target.zero_map is not None and self._zero_maps.is_zero(target.zero_map, span):
+            return Answer(status, target, byte_range, ZeroBody(span.length))
         if self._cached is not None and target.takes_ranges:
-            span = byte_range or ByteRange(0, target.size)
             version = f"{target.key} {target.etag}"
             body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
             if body is not None:
-                return Answer(206 if byte_range else 200, target, byte_range, body)
+                return Answer(status, target, byte_range, body)
         opened = self._store.open(target.key, byte_range=byte_range, pin=target.pin)
         self._require_size(target, opened)
         _begin(opened.body)
-        status = 206 if byte_range else 200
         return Answer(status, _with_cache_control(target, opened.info), byte_range, opened.body)
 
     def _check_size(self, target: Representation, info: ObjectInfo) -> None:
@@ -278,6 +286,13 @@ def _no_other_version(target: Representation) -> Iterator[None]:
         raise StoreError("the image's object in the store was replaced by another one") from error
 
 
+def _zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
+    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
+    if record.zero_map_bytes is None:
+        return None
+    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
+
+
 def _begin(body: ObjectBody) -> None:
     try:
         body.begin()
@@ -297,4 +312,5 @@ def _replaced(target: Representation, info: ObjectInfo) -> Representation:
         last_modified=info.last_modified,
         cache_control=info.cache_control,
         pin=Pin(etag=info.etag),
+        zero_map=None,
     )
