@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-convert soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-convert bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ bench-control: $(READY) ## CPU of small requests beside a bare Flask route (apt-
 
 bench-convert: $(READY) ## Speed of reading each image format beside qemu-img (apt-get install qemu-utils)
 	$(BIN)/python bench/convert.py
+
+bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
+	$(BIN)/python bench/zeros.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache

@@ -99,19 +99,23 @@ class ZeroMapBuilder:
         self._block_size = block_size_of(size)
         count = -(-size // self._block_size)
         self._bits = bytearray(-(-count // 8))
-        # The range of the last call, with those before that it continued.
+        # The range of the last call, joined with those before that it continued.
         self._run = (0, 0)
 
     def add(self, start: int, stop: int) -> None:
         """Record that all bytes from `start` up to but not including `stop` are zeros.
 
         Only whole blocks count, and a short last block if its zeros reach the end of the disk. A range that
-        begins where the one of the call before ended continues it. Raises ValueError if not within the disk.
+        touches or overlaps the one of the call before, and begins no earlier, continues it. Raises ValueError
+        if not within the disk.
         """
         if not 0 <= start <= stop <= self._size:
             raise ValueError(f"no range of the disk: {start} to {stop} of {self._size} bytes")
-        run_start, run_stop = self._run
-        begin = run_start if start == run_stop else start
+        begin, run_stop = self._run
+        if begin <= start <= run_stop:
+            stop = max(stop, run_stop)
+        else:
+            begin = start
         self._run = (begin, stop)
         # Blocks before the one that holds `start` have been marked already.
         first = max(-(-begin // self._block_size), start // self._block_size)
@@ -159,9 +163,9 @@ def block_size_of(size: int) -> int:
 
 
 def make_zero_map(size: int, zero_ranges: Iterable[tuple[int, int]]) -> ZeroMap:
-    """Return the map of a disk with these zero ranges (start, stop), stop excluded."""
+    """Return the map of a disk with these zero ranges (start, stop), stop excluded, in any order."""
     builder = ZeroMapBuilder(size)
-    for start, stop in zero_ranges:
+    for start, stop in sorted(zero_ranges):
         builder.add(start, stop)
     return builder.build()
 

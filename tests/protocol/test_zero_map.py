@@ -30,7 +30,7 @@ SIZES = st.builds(
 
 @st.composite
 def zero_ranges(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
-    """A size, and ranges within it in any order; some continue the one before."""
+    """A size, and ranges within it in any order; some touch or overlap."""
     size = draw(SIZES)
     ranges: list[tuple[int, int]] = []
     for _ in range(draw(st.integers(0, 12))):
@@ -42,10 +42,13 @@ def zero_ranges(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
 
 
 def zero_blocks(size: int, ranges: list[tuple[int, int]]) -> set[int]:
-    """The blocks that lie within one range, where a range joins those before that it continues."""
+    """The blocks of which every byte is in some range."""
     joined: list[tuple[int, int]] = []
-    for start, stop in ranges:
-        joined.append((joined[-1][0], stop) if joined and joined[-1][1] == start else (start, stop))
+    for start, stop in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
     return {
         index
         for index in range(-(-size // BLOCK_SIZE))

@@ -153,7 +153,7 @@ def write_zero_map(
         catalog: Where the image is recorded.
         record: The image.
         size: Of the disk, at least 1.
-        zero_ranges: (start, stop), stop excluded, that hold only zeros; best in ascending order.
+        zero_ranges: (start, stop), stop excluded, that hold only zeros, in any order.
 
     Returns:
         False if the image was deleted meanwhile.
