@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from image_gateway.domain.images import ChunkedFacts, DiskFacts, ImageRecord
+from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.errors import (
     NotFound,
     ObjectChanged,
@@ -17,7 +17,6 @@ from image_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
-from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.reading.cached_body import BlockCacheReader
@@ -85,45 +84,15 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
         cache_control=disk.cache_control,
         content_type=OCTETS,
         pin=Pin(etag=disk.etag),
-        zero_map=_zero_map_of(record, disk.size),
+        zero_map=zero_map_of(record, disk.size),
     )
 
 
-def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
-    """Return the manifest of a published image; it is JSON, so it is always sent whole."""
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.manifest_key,
-        size=chunked.manifest_size,
-        etag=chunked.manifest_etag,
-        last_modified=chunked.published_at,
-        cache_control=chunked.cache_control,
-        content_type="application/json",
-        pin=Pin(etag=chunked.manifest_etag),
-        takes_ranges=False,
-    )
-
-
-def represent_chunk(
-    record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry, index: int
-) -> Representation:
-    """Return a chunk of a published image.
-
-    The catalog stores no ETag for each of up to 500,000 chunks. The disk's hash, the chunk size and the
-    index determine a chunk's bytes, so they make a strong ETag; reads are tied to the date of publishing.
-    """
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.chunk_key(index, chunked.index_width),
-        size=geometry.size_of(index),
-        etag=f'"{chunked.disk_sha256[:32]}-{geometry.chunk_size}-{index}"',
-        last_modified=chunked.published_at,
-        cache_control=chunked.cache_control,
-        content_type=OCTETS,
-        pin=Pin(unmodified_since=chunked.published_at),
-        is_versioned=True,
-        zero_map=_zero_map_of(record, geometry.total_size, geometry.start_of(index)),
-    )
+def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
+    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
+    if record.zero_map_bytes is None:
+        return None
+    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
 
 
 class Reader:
@@ -284,13 +253,6 @@ def _no_other_version(target: Representation) -> Iterator[None]:
     except ObjectChanged as error:
         _log.error("an immutable object was replaced: %s", target.key)
         raise StoreError("the image's object in the store was replaced by another one") from error
-
-
-def _zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
-    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
-    if record.zero_map_bytes is None:
-        return None
-    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
 
 
 def _begin(body: ObjectBody) -> None:
