@@ -108,6 +108,7 @@ class Publishing:
         if record.chunked is not None and chunk_size in (None, record.chunked.chunk_size):
             done = self._find_published(record, record.chunked, disk)
             if done is not None:
+                self._add_zero_map(record, disk, done)
                 self._point_to(record, done.disk_sha256, options)
                 return done
         geometry = self._claim(record, disk, chunk_size)
@@ -252,6 +253,15 @@ class Publishing:
         if info.size != len(manifest):
             raise InvalidState("the manifest was replaced while it was being published: publish again")
         return self._catalog.publish(record.image_id, chunked, now_of(self._clock))
+
+    def _add_zero_map(self, record: ImageRecord, disk: DiskFacts, done: Published) -> None:
+        """Write the zero map of an image that was published without one; all-zero chunks are known."""
+        if record.zero_map_bytes is not None or not done.zero_ranges:
+            return
+        with self._purger.writing(record) as writer:
+            if writer:
+                write_zero_map(self._store, self._catalog, record, disk.size, done.zero_ranges)
+        self._clean_up_if_deleted(record)
 
     def _point_to(self, record: ImageRecord, disk_sha256: str, options: PublishOptions) -> None:
         """Let `latest.json` point at the manifest, if that is wanted and the image still exists."""

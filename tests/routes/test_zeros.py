@@ -164,3 +164,16 @@ def test_a_map_of_a_conversion(zeros: Zeros, catalog: Catalog) -> None:
     assert zeros.read(image, 0, BLOCK_SIZE) == (bytes(BLOCK_SIZE), 1)
     assert zeros.read(image, 0, 2 * BLOCK_SIZE) == (bytes(2 * BLOCK_SIZE), 0)
     assert zeros.read(image, 0, 2 * BLOCK_SIZE + 1) == (DATA[: 2 * BLOCK_SIZE + 1], 1)
+
+
+def test_an_image_that_was_published_without_a_map_gets_one_of_whole_chunks(zeros: Zeros) -> None:
+    image = zeros.make_image(make_data("....#..."))
+    record = zeros.world.catalog.find(image.image_id)
+    assert record is not None
+    assert zeros.world.catalog.set_zero_map(image.image_id, record.version, None)
+    zeros.store.delete(record.location.zero_map_key)
+    zeros.world.publish(image, CHUNK)
+    assert zeros.map_key(image) == record.location.zero_map_key
+    zeros.read(image, 0, 1)
+    assert zeros.read(image, 0, CHUNK) == (bytes(CHUNK), 0)
+    assert zeros.read(image, CHUNK + BLOCK_SIZE, 2 * CHUNK) == (bytes(CHUNK - BLOCK_SIZE), 1)
