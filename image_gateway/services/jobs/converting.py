@@ -25,6 +25,7 @@ from image_gateway.protocol.ranges import ByteRange
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun
 from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
 from image_gateway.services.purging import Purger, Writer
+from image_gateway.services.reading.zero_maps import write_zero_map
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.object_reads import ObjectInfo, Pin
 from image_gateway.storage.objects import ObjectStore
@@ -139,7 +140,10 @@ class Converting:
         upload = ObjectUpload(self._store, target, run, disk.size)
         if upload.finished is None:
             self._write_parts(run, writer, upload, disk)
-        return upload.complete()
+        info = upload.complete()
+        # After an interruption the map lacks the zeros of earlier runs, which only costs their reads.
+        write_zero_map(self._store, self._catalog, record, disk.size, disk.zero_ranges)
+        return info
 
     def _write_parts(self, run: JobRun, writer: Writer, upload: ObjectUpload, disk: _Disk) -> None:
         missing = [
