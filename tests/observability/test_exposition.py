@@ -112,7 +112,7 @@ class Asked:
 
 
 def values(collector: CatalogNumbers) -> dict[str, float]:
-    return {family.name: family.samples[0].value for family in collector.collect()}
+    return {family.name: family.samples[0].value for family in collector.collect() if family.samples}
 
 
 def test_the_catalog_is_asked_once_in_a_while() -> None:
@@ -135,8 +135,21 @@ def test_the_catalog_is_asked_once_in_a_while() -> None:
     assert values(collector)["image_gateway_open_uploads"] == 3
 
 
+def test_jobs_are_shown_by_kind_and_state() -> None:
+    jobs = [("convert", "running", 2, 0.0), ("import", "done", 3, 90.5)]
+    collector = CatalogNumbers(Asked(), lambda: jobs)
+    found = {
+        (sample.name, sample.labels.get("kind"), sample.labels.get("state")): sample.value
+        for family in collector.collect()
+        for sample in family.samples
+    }
+    assert found["image_gateway_jobs", "convert", "running"] == 2
+    assert found["image_gateway_jobs", "import", "done"] == 3
+    assert found["image_gateway_job_seconds", "import", "done"] == 90.5
+
+
 def test_a_question_that_hangs_holds_up_no_other_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_gateway.observability.metrics.LOCK_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("image_gateway.observability.catalog_metrics.LOCK_TIMEOUT_SECONDS", 0.01)
     collector = CatalogNumbers(Asked(), clock=lambda: 0.0)
     assert collector._lock.acquire()
     assert values(collector) == {"image_gateway_catalog_up": 0}
