@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from image_gateway.domain.leases import ChunksFrom
 from image_gateway.errors import NotFound
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.views import infinite_mac, raw, sqlite, tinyemu, v86, webvm
 from image_gateway.protocol.views.pieces import Document, Piece
 from image_gateway.routes.http.public_url import own_root
@@ -57,6 +58,10 @@ class _Views:
             found, lambda asked: self._pieces.read(record, disk, file, asked, holder)
         )
 
+    def zeros_of(self, found: ReadableImage) -> Callable[[ByteRange], bool]:
+        """Return what tells whether a range of the image is known to hold only zeros."""
+        return self._pieces.zeros_of(found.record, found.disk)
+
     def send_disk(self, found: ReadableImage, *, save_as: str | None = None) -> Response:
         """Answer with the plain disk by ranges; a CDN sends it to readers whose lease allows that.
 
@@ -90,7 +95,8 @@ def _add_pieces(blueprint: Blueprint, views: _Views, find: FindImage) -> None:
     @blueprint.get("/infinite-mac/<block_size>/<name>")
     def infinite_mac_chunk(block_size: str, name: str, **image: str) -> Response:
         found = find(**image)
-        return views.send(found, infinite_mac.find(found.disk.size, block_size, name, found.record.name))
+        record, size, is_zero = found.record, found.disk.size, views.zeros_of(found)
+        return views.send(found, infinite_mac.find(size, block_size, name, record.name, is_zero=is_zero))
 
     @blueprint.get("/webvm/<name>")
     def webvm_block(name: str, **image: str) -> Response:

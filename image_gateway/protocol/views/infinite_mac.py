@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.views.pieces import (
@@ -24,7 +24,12 @@ _NAME = re.compile(r"(0|[1-9a-f][0-9a-f]{0,7})\.chunk", re.ASCII)
 
 
 def find(
-    size: int, block_size: str, name: str, image_name: str, prefetch: Sequence[ByteRange] = ()
+    size: int,
+    block_size: str,
+    name: str,
+    image_name: str,
+    prefetch: Sequence[ByteRange] = (),
+    is_zero: Callable[[ByteRange], bool] = lambda _: False,
 ) -> Document | Piece | None:
     """Return the manifest or a chunk; None when infinite-mac cannot ask for it.
 
@@ -37,6 +42,7 @@ def find(
         name: The file name.
         image_name: `name` in the manifest.
         prefetch: Byte ranges that the client is to read first, in this order.
+        is_zero: Whether a range is known to hold only zeros; the client never asks for such a chunk.
     """
     length = parse_block_size(block_size)
     if length is None:
@@ -50,7 +56,7 @@ def find(
                 "name": image_name,
                 "totalSize": size,
                 "chunkSize": length,
-                "chunks": [f"{index:x}" for index in range(count)],
+                "chunks": [_signature(index, size, length, is_zero) for index in range(count)],
                 "prefetchChunks": blocks_in(prefetch, size, length),
             }
         )
@@ -59,3 +65,8 @@ def find(
         return None
     index = int(match[1], 16)
     return Piece((short_segment(size, index * length, length),), f"infinite-mac-{length}-{index}")
+
+
+def _signature(index: int, size: int, length: int, is_zero: Callable[[ByteRange], bool]) -> str:
+    source = short_segment(size, index * length, length).source
+    return "" if is_zero(source) else f"{index:x}"

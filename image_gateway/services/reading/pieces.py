@@ -57,6 +57,11 @@ class PieceReader:
         status = 200 if byte_range is None else 206
         return Answer(status, target, byte_range, self._open(source, piece.segments, byte_range))
 
+    def zeros_of(self, record: ImageRecord, disk: DiskFacts) -> Callable[[ByteRange], bool]:
+        """Return what tells whether a range of the disk is known to hold only zeros."""
+        source = represent_disk(record, disk)
+        return lambda wanted: self._reader.is_zero(source, wanted)
+
     def read_document(
         self, record: ImageRecord, disk: DiskFacts, document: Document, request: ReadRequest
     ) -> Answer:

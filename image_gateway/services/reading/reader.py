@@ -157,6 +157,10 @@ class Reader:
             return None
         return self._store.sign_read(target.key)
 
+    def is_zero(self, target: Representation, wanted: ByteRange) -> bool:
+        """Return whether a range of a representation is known to hold only zeros."""
+        return target.zero_map is not None and self._zero_maps.is_zero(target.zero_map, wanted)
+
     @property
     def has_cache(self) -> bool:
         """Whether this machine has a block cache."""
@@ -194,7 +198,7 @@ class Reader:
     def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
         status = 206 if byte_range else 200
         span = byte_range or ByteRange(0, target.size)
-        if target.zero_map is not None and self._zero_maps.is_zero(target.zero_map, span):
+        if self.is_zero(target, span):
             return Answer(status, target, byte_range, ZeroBody(span.length))
         if self._cached is not None and target.takes_ranges:
             version = f"{target.key} {target.etag}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import zstandard
 
@@ -52,6 +54,21 @@ def test_tinyemu(zeros: Zeros, sparse: Image, index: int) -> None:
         PART, b"\0"
     )
     assert len(zeros.store.calls) == TOUCHES_DATA[index]
+
+
+def test_infinite_mac_names_no_chunk_of_zeros(zeros: Zeros, sparse: Image) -> None:
+    manifest = json.loads(fetch(zeros, sparse, f"infinite-mac/{PART}/manifest.json"))
+    assert zeros.store.calls == []
+    assert manifest["chunks"] == ["0", "", "2", ""]
+    for signature, start in (("0", 0), ("2", 2 * PART)):
+        data = fetch(zeros, sparse, f"infinite-mac/{PART}/{signature}.chunk")
+        assert data == DATA[start : start + PART]
+
+
+def test_infinite_mac_names_all_chunks_where_zeros_are_not_known(zeros: Zeros) -> None:
+    plain = zeros.world.make_image(bytes(2 * PART))
+    manifest = json.loads(fetch(zeros, plain, f"infinite-mac/{PART}/manifest.json"))
+    assert manifest["chunks"] == ["0", "1"]
 
 
 def test_ranges_of_a_view(zeros: Zeros, sparse: Image) -> None:
