@@ -6,12 +6,14 @@ import time
 from datetime import timedelta
 
 from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
-from image_gateway.domain.jobs import JobKind
+from image_gateway.domain.images import ImageState
+from image_gateway.domain.jobs import Job, JobKind
 from image_gateway.services.jobs.converting import Converting, DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.published import PublishingJobs, VerifyingJobs
 from image_gateway.services.jobs.worker import Handler, Worker
 from image_gateway.services.publishing import Publishing
+from image_gateway.services.purging import Purger
 from image_gateway.settings import Settings
 
 
@@ -24,6 +26,7 @@ def make_worker(settings: Settings) -> Worker:
         quota=uploads.quota,
         cache_control=settings.cache_control,
         keep_sources=settings.keep_source_objects,
+        hashed_at_completion=settings.sha256_check_max_bytes,
     )
     publishing = Publishing(catalog, store, settings.cache_control, clock, latest=settings.publish_latest)
     handlers: dict[JobKind, Handler] = {
@@ -33,4 +36,11 @@ def make_worker(settings: Settings) -> Worker:
         JobKind.VERIFY: VerifyingJobs(catalog, store, clock).run,
     }
     lifetime = timedelta(seconds=settings.worker_claim_seconds)
-    return Worker(catalog.jobs, handlers, clock, lifetime)
+    purger = Purger(catalog, store, clock)
+
+    def purge_failed(job: Job) -> None:
+        record = catalog.find(job.image_id)
+        if record is not None and record.state is ImageState.FAILED:
+            purger.purge_or_leave(record)
+
+    return Worker(catalog.jobs, handlers, clock, lifetime, purge_failed)

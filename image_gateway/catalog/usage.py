@@ -54,7 +54,8 @@ def _check_image_size(size: int, quota: Quota) -> None:
 def _check_open_uploads(connection: Connection, owner: str, quota: Quota) -> None:
     if quota.open_uploads is None:
         return
-    statement = select(func.count()).where(ImageRow.owner == owner, ImageRow.state == "uploading")
+    open_states = ImageRow.state.in_(("uploading", "processing"))
+    statement = select(func.count()).where(ImageRow.owner == owner, open_states)
     if (connection.execute(statement).scalar() or 0) >= quota.open_uploads:
         raise QuotaExceeded(
             f"at most {quota.open_uploads} uploads may be open at a time: complete or abort one first"

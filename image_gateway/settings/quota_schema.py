@@ -36,7 +36,7 @@ class QuotaSchema(Schema):
         10**6,
         data_key="QUOTA_OPEN_UPLOADS",
         load_default=100,
-        metadata=doc("Maximum open uploads per owner"),
+        metadata=doc("Maximum open uploads per owner, with images that are being processed"),
     )
     quota_shares_per_image = number(
         0,

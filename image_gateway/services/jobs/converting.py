@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,17 +35,22 @@ from image_gateway.storage.objects import ObjectStore
 PARALLEL_PARTS = 3
 # All-zero blocks are looked for in this size, which is that of zero maps.
 ZERO_BLOCK = 64 * 1024
+HASH_BLOCK = 8 * 1024 * 1024
 _ZEROS = bytes(ZERO_BLOCK)
 
 
 @dataclass(frozen=True)
 class DiskRules:
-    """Limits of the disks that jobs make, in bytes, and what is stored with their objects."""
+    """Limits of the disks that jobs make, in bytes, and what is stored with their objects.
+
+    The declared SHA-256 of sources of up to `hashed_at_completion` bytes was checked before the job.
+    """
 
     max_size: int
     quota: Quota
     cache_control: str
     keep_sources: bool
+    hashed_at_completion: int
 
 
 class StoredSource:
@@ -115,12 +121,26 @@ class Converting:
             zeros.zero_ranges.append((0, zeros.size))
             return self._write(record, run, writer, zeros)
         source = StoredSource(self._store, record.location.source_key, record.source)
+        self._check_hash(record, source, run)
         disk_format = self._format_of(record, source)
         with open_disk(source, disk_format, max_size=self._rules.max_size) as reader:
             if disk_format in (DiskFormat.RAW, DiskFormat.ISO):
                 copied = _Disk(source.size, _copy_from(record.location.source_key))
                 return self._write(record, run, writer, copied)
             return self._write(record, run, writer, _converted(reader))
+
+    def _check_hash(self, record: ImageRecord, source: StoredSource, run: JobRun) -> None:
+        """Compare a large source with its declared SHA-256, once for all runs."""
+        declared = record.plan.sha256
+        if declared is None or source.size <= self._rules.hashed_at_completion or "hashed" in run.checkpoint:
+            return
+        digest = hashlib.sha256()
+        for start in range(0, source.size, HASH_BLOCK):
+            digest.update(source.read(start, min(start + HASH_BLOCK, source.size)))
+            run.check()
+        if digest.hexdigest() != declared:
+            raise BadRequest(f"sha256: what was uploaded has SHA-256 {digest.hexdigest()}, not {declared}")
+        run.save(hashed=True)
 
     def _format_of(self, record: ImageRecord, source: StoredSource) -> DiskFormat:
         """Return the source's format; raises BadRequest if it is not the one that was declared."""

@@ -19,6 +19,8 @@ from image_gateway.services.jobs.job_run import ClaimLost, JobRun, WorkerStoppin
 _log = logging.getLogger(__name__)
 CLAIM_LIFETIME = timedelta(seconds=60)
 POLL_SECONDS = 1.0
+# Between attempts to reach a catalog that does not answer.
+LONGEST_PAUSE_SECONDS = 30.0
 FIRST_RETRY_SECONDS = 5.0
 
 # Runs a job and ends it in the catalog; returns False when the claim was lost.
@@ -32,6 +34,7 @@ class Worker:
         jobs: The queue.
         handlers: What runs a job of each kind. A GatewayError that one raises is shown to the image's owner.
         clock: Seconds since the epoch.
+        clean_up: Called after a job has failed for good.
         lifetime: How long a claim lasts without renewal; another worker takes over from a dead one then.
     """
 
@@ -41,8 +44,10 @@ class Worker:
         handlers: Mapping[JobKind, Handler],
         clock: Callable[[], float] = time.time,
         lifetime: timedelta = CLAIM_LIFETIME,
+        clean_up: Callable[[Job], None] = lambda _: None,
     ) -> None:
         self._lifetime = lifetime
+        self._clean_up = clean_up
         self._jobs = jobs
         self._handlers = handlers
         self._clock = clock
@@ -72,12 +77,16 @@ class Worker:
         return True
 
     def _run_jobs(self) -> None:
+        pause = POLL_SECONDS
         while not self._stopping.is_set():
             try:
                 ran = self.run_one()
             except GatewayError as error:
-                _log.warning("no job could be claimed or ended: %s", error.code)
-                ran = False
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                _log.warning("no job can be claimed or ended, next try in %.0f s: %s", pause, error.code)
+                self._stopping.wait(pause)
+                continue
+            pause = POLL_SECONDS
             if not ran:
                 self._stopping.wait(POLL_SECONDS)
 
@@ -109,7 +118,10 @@ class Worker:
             _log.warning("job failed, it is tried again: %s", error.message, extra={"job": job.job_id})
             wait = timedelta(seconds=FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             return "queued again" if self._jobs.release(job, now + wait) else "lost"
-        return "failed" if self._jobs.fail(job, now, error.code, error.message) else "lost"
+        if not self._jobs.fail(job, now, error.code, error.message):
+            return "lost"
+        self._clean_up(job)
+        return "failed"
 
 
 def _may_succeed_later(error: GatewayError) -> bool:

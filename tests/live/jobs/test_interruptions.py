@@ -1,0 +1,81 @@
+"""Workers that are stopped or die, and images that are deleted while a job runs."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.jobs import ACTIVE, JobsClient
+from tests.support.job_client import (
+    MIB,
+    PATIENCE,
+    StartWorker,
+    converted,
+    sha256,
+    stored_sha256,
+    upload,
+    wait_for_jobs,
+)
+
+
+def test_deleting_an_image_ends_its_job(client: GatewayClient, start_job_worker: StartWorker) -> None:
+    start_job_worker()
+    made = JobsClient(client).make_empty(4096 * MIB, "large")
+    jobs, job_id = JobsClient(client), made["job"]["jobId"]
+    deadline = time.monotonic() + PATIENCE
+    while jobs.job(job_id)["bytesDone"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client.delete_image(made["imageId"])
+    client.delete_image(made["imageId"])
+    assert client.send_json("GET", "/v1/usage")["images"]["used"] == 0
+
+
+def test_a_worker_that_is_stopped_hands_its_job_on(
+    client: GatewayClient, start_job_worker: StartWorker
+) -> None:
+    first = start_job_worker(WORKER_CLAIM_SECONDS="600")
+    made = JobsClient(client).make_empty(2048 * MIB, "large")
+    jobs, job_id = JobsClient(client), made["job"]["jobId"]
+    deadline = time.monotonic() + PATIENCE
+    while jobs.job(job_id)["bytesDone"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.stop(grace=30)
+    returned = jobs.job(job_id)
+    assert returned["state"] in ("queued", "done")
+    # Its claim would have lasted ten minutes.
+    start_job_worker()
+    assert wait_for_jobs(client, made["imageId"])["state"] == "done"
+    assert client.image(made["imageId"])["size"] == 2048 * MIB
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("qemu")
+def test_a_conversion_survives_twenty_kills(
+    client: GatewayClient, start_job_worker: StartWorker, tmp_path: Path
+) -> None:
+    """At random moments; a killed worker's job is claimed again when its claim expires."""
+    raw, source = tmp_path / "disk.raw", random.Random(20)
+    with raw.open("wb") as disk:
+        for _ in range(640):
+            disk.write(source.randbytes(MIB) if source.random() < 0.8 else bytes(MIB))
+    uploaded = upload(client, converted(raw, "qcow2", "", tmp_path), "qcow2")
+    jobs, kills = JobsClient(client), 0
+    while kills < 20 and jobs.list(uploaded.image_id)[0]["state"] in ACTIVE:
+        process = start_job_worker()
+        ready = time.monotonic() + PATIENCE
+        while jobs.list(uploaded.image_id)[0]["state"] == "queued" and time.monotonic() < ready:
+            time.sleep(0.05)
+        time.sleep(2 + source.random() * 1.5)
+        process.kill()
+        kills += 1
+    start_job_worker()
+    job = wait_for_jobs(client, uploaded.image_id)
+    assert (job["state"], job.get("error")) == ("done", None)
+    assert kills >= 3
+    assert stored_sha256(client, uploaded.image_id) == sha256(raw)
