@@ -21,6 +21,8 @@ OTHERS = {
     "CompleteUpload": '"uploadId": "u", ',
     "MakeLease": '"imageId": "i", ',
 }
+# Where 7 is out of bounds.
+VALID = {"chunkSize": "512"}
 QUERIES = {schemas.ListImages, schemas.ListGrants}
 APP = Flask(__name__)
 
@@ -70,6 +72,10 @@ def test_every_integer_of_the_api_is_tried() -> None:
         "MakeLease-ttlSeconds",
         "MakeShareLink-ttlSeconds",
         "MakeShareLink-maxUses",
+        "EmptyImage-sizeBytes",
+        "PublishImage-chunkSize",
+        "VerifyImage-sample",
+        "VerifyImage-seed",
     }
 
 
@@ -77,7 +83,7 @@ def test_every_integer_of_the_api_is_tried() -> None:
 def test_a_number_with_a_fraction_or_an_exponent_is_no_integer(
     schema: type[Schema], body: str, name: str, null: bool
 ) -> None:
-    load(schema, body % "7")
+    load(schema, body % VALID.get(name, "7"))
 
     @given(
         st.integers(1, 10_000).map(lambda number: f"{number}.0")
