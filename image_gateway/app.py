@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated, open_engine, require_current
@@ -31,7 +30,7 @@ from image_gateway.routes.http.authentication import Authenticator, install_iden
 from image_gateway.routes.http.cors import install_cors
 from image_gateway.routes.http.edge_permissions import install_edge
 from image_gateway.routes.http.errors import install_error_handlers
-from image_gateway.routes.http.public_url import OriginRules, install_origin
+from image_gateway.routes.http.public_url import OriginRules, install_origin, trust_proxies
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
@@ -41,6 +40,7 @@ from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
+from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.leases import LeaseRules, Leases
@@ -49,6 +49,7 @@ from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.slots import Streams, make_stream_slots
@@ -88,9 +89,10 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
+    traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
     handler = image_bytes.ReadHandler(
         access,
-        _make_reader(settings, store),
+        _make_reader(settings, store, traces),
         _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
@@ -119,14 +121,14 @@ def create_app(
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
-    app.register_blueprint(make_delivery_blueprint(access, handler, delivery))
+    app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
     app.register_blueprint(image_bytes.make_stream_blueprint(handler))
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
     app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
-    _trust_proxies(app, settings.trusted_proxy_hops)
+    trust_proxies(app, settings.trusted_proxy_hops)
     return app
 
 
@@ -218,9 +220,14 @@ def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
     )
 
 
-def _make_reader(settings: Settings, store: ObjectStore) -> Reader:
+def _make_reader(settings: Settings, store: ObjectStore, traces: BootTraces) -> Reader:
     cache = make_block_cache(settings)
-    return Reader(store, BlockCacheReader(store, cache) if cache else None)
+    if cache is None:
+        return Reader(store)
+    cached = BlockCacheReader(store, cache)
+    # What is read ahead must not evict what was read ahead.
+    most = min(settings.read_ahead_bytes, settings.range_cache_max_bytes // 4)
+    return Reader(store, cached, ReadAhead(cached, traces.find, most) if most else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:
@@ -288,10 +295,3 @@ def _upload_rules(settings: Settings) -> UploadRules:
             settings.quota_open_uploads,
         ),
     )
-
-
-def _trust_proxies(app: Flask, hops: int) -> None:
-    if hops:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way to wrap
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=0
-        )

@@ -65,6 +65,15 @@ POOL_CONNECTIONS = Gauge(
 CACHE_HITS = Counter("image_gateway_cache_hits", "Blocks served from the block cache.")
 CACHE_MISSES = Counter("image_gateway_cache_misses", "Blocks that the block cache did not have.")
 CACHE_FILLS = Counter("image_gateway_cache_fills", "Blocks read from the store into the block cache.")
+READ_AHEAD_FILLS = Counter(
+    "image_gateway_read_ahead_fills", "Blocks read into the block cache ahead of a reader."
+)
+READ_AHEAD_USES = Counter(
+    "image_gateway_read_ahead_uses", "Blocks read ahead that the same worker's readers then read."
+)
+READ_AHEAD_DROPS = Counter(
+    "image_gateway_read_ahead_drops", "Blocks not read ahead: the queue was full, or too late, or an error."
+)
 SIGNATURES_MADE = Counter("image_gateway_signatures_made", "CloudFront signatures made.")
 SIGNATURES_REUSED = Counter("image_gateway_signatures_reused", "CloudFront signatures reused.")
 CACHE_EVICTIONS = Counter("image_gateway_cache_evictions", "Blocks evicted from the block cache.")

@@ -7,15 +7,19 @@ from typing import Any
 from flask import Blueprint, Response
 
 from image_gateway.domain.permissions import Action
+from image_gateway.protocol.boot_trace import BLOCK_SIZE
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.image_bytes import ReadHandler
+from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.reading.access import Access
 from image_gateway.services.stream_urls import Delivery, StreamUrl
 
 
-def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Delivery) -> Blueprint:
+def make_delivery_blueprint(
+    access: Access, handler: ReadHandler, delivery: Delivery, traces: BootTraces
+) -> Blueprint:
     """Routes `metadata` and `stream-url`."""
     blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
 
@@ -36,11 +40,19 @@ def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Deli
         caller = current_visitor()
         record, disk = access.find_readable(image_id, caller, Action.LEASE)
         stream = delivery.stream_url(record, caller, own_root())
-        document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
+        document: dict[str, Any] = {
+            "url": stream.url,
+            "auth": _auth(stream),
+            "size": disk.size,
+            "etag": disk.etag,
+        }
         if stream.manifest_url:
             document["chunked"] = chunked_document(stream.manifest_url)
         if stream.expires_at is not None:
             document["expiresAt"] = timestamp(stream.expires_at)
+        blocks = traces.prefetch_blocks(record, disk, BLOCK_SIZE)
+        if blocks:
+            document["prefetch"] = {"blockSize": BLOCK_SIZE, "blocks": blocks}
         response = json_response(document, secret=True)
         return with_cookies(response, stream)
 

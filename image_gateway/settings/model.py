@@ -111,6 +111,7 @@ class Settings:
     range_cache_dir: str | None
     range_cache_max_bytes: int
     range_cache_block_bytes: int
+    read_ahead_bytes: int
     metrics_port: int | None
     metrics_host: str
     metrics_token: str | None

@@ -15,10 +15,12 @@ from image_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from image_gateway.observability.request_log import note_range
 from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
-from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody
+from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody, CachedObject
+from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.storage.body import BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
@@ -32,6 +34,8 @@ class Representation:
     """A body that can be read: its object, its validators, and the version that reads are tied to.
 
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
+    `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` is the
+    image's version, for the disk itself alone.
     """
 
     image_id: str
@@ -44,6 +48,8 @@ class Representation:
     pin: Pin
     takes_ranges: bool = True
     is_versioned: bool = False
+    disk_start: int | None = None
+    disk_version: str | None = None
 
     @property
     def validators(self) -> Validators:
@@ -80,6 +86,8 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
         cache_control=disk.cache_control,
         content_type=OCTETS,
         pin=Pin(etag=disk.etag),
+        disk_start=0,
+        disk_version=record.version,
     )
 
 
@@ -116,15 +124,22 @@ def represent_chunk(
         content_type=OCTETS,
         pin=Pin(unmodified_since=chunked.published_at),
         is_versioned=True,
+        disk_start=index * geometry.chunk_size,
     )
 
 
 class Reader:
     """Answers reads of representations from the block cache or the store."""
 
-    def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        cached: BlockCacheReader | None = None,
+        read_ahead: ReadAhead | None = None,
+    ) -> None:
         self._store = store
         self._cached = cached
+        self._read_ahead = read_ahead
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Evaluate the conditions and open the body.
@@ -197,10 +212,15 @@ class Reader:
         return Answer(200, _with_cache_control(target, info))
 
     def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
+        span = byte_range or ByteRange(0, target.size)
+        if target.disk_start is not None:
+            note_range(target.disk_start + span.start, target.disk_start + span.stop)
         if self._cached is not None and target.takes_ranges:
-            span = byte_range or ByteRange(0, target.size)
             version = f"{target.key} {target.etag}"
-            body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
+            source = CachedObject(target.key, target.size, target.pin, version, target.image_id)
+            if self._read_ahead is not None and target.disk_version is not None:
+                self._read_ahead.note(source, target.disk_version, span)
+            body = self._cached.open(source, span)
             if body is not None:
                 return Answer(206 if byte_range else 200, target, byte_range, body)
         opened = self._store.open(target.key, byte_range=byte_range, pin=target.pin)
