@@ -111,6 +111,11 @@ def _printable(text: str) -> None:
         raise ValidationError("must not contain control characters")
 
 
+def _true_or_false(value: Any) -> None:
+    if type(value) is not bool:
+        raise ValidationError("must be true or false")
+
+
 class _RequestSchema(Schema):
     class Meta:
         unknown = EXCLUDE
@@ -205,6 +210,7 @@ class MakeLease(_RequestSchema):
         load_default=WhenLapsed.REFUSE,
         error_messages={"unknown": f"must be one of {', '.join(WhenLapsed)}"},
     )
+    record = fields.Raw(load_default=False, validate=_true_or_false)
 
 
 class MakeShare(_RequestSchema):
