@@ -25,6 +25,7 @@ from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigE
 from image_gateway.cli.serve import serve
 from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
+from image_gateway.cli.trace import trace
 from image_gateway.cli.upload import upload
 from image_gateway.client.errors import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
@@ -57,7 +58,22 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
-for command in (serve, edge, dev, demo, config, db, bucket, publish, sweep, upload, download, images, share):
+for command in (
+    serve,
+    edge,
+    dev,
+    demo,
+    config,
+    db,
+    bucket,
+    publish,
+    trace,
+    sweep,
+    upload,
+    download,
+    images,
+    share,
+):
     cli.add_command(command)
 
 
