@@ -32,6 +32,7 @@ EXPECTED = {
         '"delivery": "chunked"',
         "aero.chunked-disk-image.v1",
     ],
+    "docs/how-to/prefetch.md": ['"record": true', "65536"],
     "docs/how-to/manage-images.md": ['"name": "Windows 95"'],
     "docs/how-to/sharing.md": ['"permission": "read"', "igl~", '"visibility": "private"'],
     "docs/how-to/emulators.md": ['"expiresAt"', "0000000"],
