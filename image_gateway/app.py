@@ -92,7 +92,7 @@ def create_app(
     traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
     handler = image_bytes.ReadHandler(
         access,
-        _make_reader(settings, store, traces),
+        _make_reader(settings, store, catalog),
         _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
@@ -220,14 +220,14 @@ def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
     )
 
 
-def _make_reader(settings: Settings, store: ObjectStore, traces: BootTraces) -> Reader:
+def _make_reader(settings: Settings, store: ObjectStore, catalog: Catalog) -> Reader:
     cache = make_block_cache(settings)
     if cache is None:
         return Reader(store)
     cached = BlockCacheReader(store, cache)
     # What is read ahead must not evict what was read ahead.
     most = min(settings.read_ahead_bytes, settings.range_cache_max_bytes // 4)
-    return Reader(store, cached, ReadAhead(cached, traces.find, most) if most else None)
+    return Reader(store, cached, ReadAhead(cached, catalog.boot_traces.find, most) if most else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from image_gateway.protocol.ranges import ByteRange
+
 BLOCK_SIZE = 64 * 1024
 # 4 GiB. What a boot reads after them is left out.
 MAX_BLOCKS = 65_536
@@ -30,7 +32,16 @@ class BootTrace:
 
     def bytes_of(self, size: int) -> int:
         """Return how many bytes of a disk of `size` bytes the blocks have; only its last one is shorter."""
-        return sum(stop - start for start, stop in self._byte_ranges(size))
+        return sum(each.length for each in self.byte_ranges(size))
+
+    def byte_ranges(self, size: int, most: int | None = None) -> Iterator[ByteRange]:
+        """Yield what to read of a disk of `size` bytes, in order; of at most `most` blocks."""
+        left = self.block_count if most is None else most
+        for first, count in self.ranges:
+            start, stop = first * BLOCK_SIZE, min(size, (first + min(count, left)) * BLOCK_SIZE)
+            if start < stop:
+                yield ByteRange(start, stop)
+            left = max(0, left - count)
 
     def blocks(self, block_size: int, size: int, most: int | None = None) -> list[int]:
         """Return the numbers of the blocks of another size, in order and without repeats.
@@ -40,12 +51,16 @@ class BootTrace:
             size: Bytes of the disk; no block begins at or beyond its end.
             most: The maximum length of the list.
         """
-        numbers = (
-            number
-            for start, stop in self._byte_ranges(size)
-            for number in range(start // block_size, (stop - 1) // block_size + 1)
-        )
-        return list(islice(_without_repeats(numbers), most))
+        found: dict[int, None] = {}
+        for each in self.byte_ranges(size):
+            numbers = range(each.start // block_size, (each.stop - 1) // block_size + 1)
+            if most is not None:
+                if len(found) >= most:
+                    break
+                # Enough, even if all that were found come again.
+                numbers = numbers[: most + len(found)]
+            found |= dict.fromkeys(numbers)
+        return list(islice(found, most))
 
     def as_text(self) -> str:
         """Return the ranges as JSON: `[[first, count], …]`."""
@@ -61,12 +76,6 @@ class BootTrace:
         if not all(_is_range(first, count) for first, count in ranges):
             raise BadTrace("not all of the pairs are ranges of blocks")
         return BootTrace(ranges)
-
-    def _byte_ranges(self, size: int) -> Iterator[tuple[int, int]]:
-        for first, count in self.ranges:
-            start, stop = first * BLOCK_SIZE, min(size, (first + count) * BLOCK_SIZE)
-            if start < stop:
-                yield start, stop
 
 
 def trace_reads(reads: Iterable[tuple[int, int]], most: int = MAX_BLOCKS) -> BootTrace:

@@ -50,7 +50,7 @@ def make_delivery_blueprint(
             document["chunked"] = chunked_document(stream.manifest_url)
         if stream.expires_at is not None:
             document["expiresAt"] = timestamp(stream.expires_at)
-        blocks = traces.prefetch_blocks(record, disk, BLOCK_SIZE)
+        blocks = traces.prefetch_blocks(record, disk)
         if blocks:
             document["prefetch"] = {"blockSize": BLOCK_SIZE, "blocks": blocks}
         response = json_response(document, secret=True)

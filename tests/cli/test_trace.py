@@ -16,6 +16,7 @@ from image_gateway.errors import InvalidState, NotFound
 from image_gateway.protocol.boot_trace import BLOCK_SIZE, BootTrace
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
 
+pytestmark = pytest.mark.database
 LEASE, OTHER = "00000000-0000-4000-8000-00000000aaaa", "00000000-0000-4000-8000-00000000bbbb"
 VERSION = make_record().version
 Run = Callable[..., Result]
@@ -37,9 +38,12 @@ def line(start: int, stop: int, second: int, lease: str = LEASE, image: str = IM
 
 
 @pytest.fixture
-def run(database_url: str, catalog: Catalog, tmp_path: Path) -> Run:
+def run(database_url: str, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     catalog.add(make_record(), FREE)
     catalog.complete(IMAGE_ID, "u1", DISK, NOW)
+
+    # The fixture closes its connections; the command's own end with its process.
+    monkeypatch.setattr("image_gateway.cli.trace.open_catalog", lambda _: catalog)
 
     def invoke(*arguments: str, log: str | None = None, standard_input: str | None = None) -> Result:
         options: list[str] = []

@@ -109,9 +109,10 @@ def test_the_cache_is_filled_ahead_of_a_boot(
     )
     url = ask(cached, "GET", f"/v1/images/{image_id}/stream-url")["url"]
     # The trace is looked up by the first reads of each worker; then a few reads follow it.
-    while metric(cached, "image_gateway_read_ahead_fills_total") == 0:
-        boot(url, ORDER[:3])
-    wait_for(lambda: metric(cached, "image_gateway_cache_fills_total") == len(ORDER))
+    wait_for(
+        lambda: (boot(url, ORDER[:3]), metric(cached, "image_gateway_read_ahead_fills_total"))[1] > 0, 30
+    )
+    wait_for(lambda: metric(cached, "image_gateway_cache_fills_total") == len(ORDER), 30)
     misses = metric(cached, "image_gateway_cache_misses_total")
     boot(url, ORDER)
     assert metric(cached, "image_gateway_cache_misses_total") == misses

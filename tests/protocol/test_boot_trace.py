@@ -79,6 +79,16 @@ def test_blocks_of_another_size_cover_the_same_bytes(some: list[tuple[int, int]]
     assert blocks == list(expected)
 
 
+@given(reads(), st.none() | st.integers(0, 40))
+def test_byte_ranges_are_those_of_the_blocks(some: list[tuple[int, int]], most: int | None) -> None:
+    trace = trace_reads(some)
+    whole = [
+        byte for each in trace.byte_ranges(SIZE, most) for byte in range(each.start, each.stop, BLOCK_SIZE)
+    ]
+    assert whole == [block * BLOCK_SIZE for block in trace.blocks(BLOCK_SIZE, SIZE, most)]
+    assert all(each.start < each.stop <= SIZE for each in trace.byte_ranges(SIZE, most))
+
+
 @given(reads())
 def test_text_and_back(some: list[tuple[int, int]]) -> None:
     trace = trace_reads(some)

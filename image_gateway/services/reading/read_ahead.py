@@ -86,16 +86,19 @@ class ReadAhead:
                 self._follow(known[0], blocks, source)
 
     def close(self) -> None:
-        """Stop the threads; blocks that are being read are finished, queued ones are not."""
+        """Stop the threads. Waits up to two seconds for blocks that are being read, and drops queued ones."""
         self._stopping.set()
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()
                 READ_AHEAD_DROPS.inc()
         for _ in self._threads:
-            self._jobs.put(lambda: None)
+            # A full queue wakes them as well.
+            with suppress(Full):
+                self._jobs.put_nowait(lambda: None)
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(STOP_SECONDS)
+            thread.join(max(0, deadline - time.monotonic()))
         atexit.unregister(self.close)
 
     def _follow(self, trace: FollowedTrace, blocks: range, source: CachedObject) -> None:

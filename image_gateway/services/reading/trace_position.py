@@ -53,6 +53,9 @@ class FollowedTrace:
             self._followers = [*self._followers[-MAX_FOLLOWERS + 1 :], Follower(position)]
             return None
         if position <= follower.position:
+            # Of one that follows, this is a read that another one overtook, or a boot that begins again.
+            if follower.reads < ENOUGH_READS:
+                follower.position = position
             return None
         self._followers.remove(follower)
         self._followers.append(follower)

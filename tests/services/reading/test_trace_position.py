@@ -41,6 +41,12 @@ def test_reads_that_overtake_each_other_are_one_reader(trace: FollowedTrace) -> 
     assert read(trace, 0, 2, 1, 4, 3, 5) == [False, True, False, True, False, True]
 
 
+def test_a_reader_that_begins_again_follows(trace: FollowedTrace) -> None:
+    assert read(trace, 5, 0, 1, 2) == [False, False, True, True]
+    # What lies behind the follower was filled for it.
+    assert read(trace, 0, 1, 2, 3) == [False, False, False, True]
+
+
 @pytest.mark.parametrize("step", [MAX_SKIPPED + 1, -MAX_SKIPPED - 1, -1])
 def test_far_or_backward_reads_do_not_follow(trace: FollowedTrace, step: int) -> None:
     assert not any(read(trace, *range(LENGTH)[::step]))
