@@ -12,7 +12,7 @@ RUN pip install --require-hashes -r requirements/build.txt \
     && pip install --no-deps --no-build-isolation . \
     && pip uninstall --yes -r requirements/build.txt
 
-FROM python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641
+FROM python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641 AS gateway
 # Owned before VOLUME: a new volume takes its owner over from here.
 RUN groupadd --gid 10001 gateway \
     && useradd --uid 10001 --gid gateway --no-create-home --home-dir /data --shell /usr/sbin/nologin gateway \
@@ -33,3 +33,19 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os; from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('PORT') or 3000}/healthz\", timeout=4)"]
 ENTRYPOINT ["sh", "/opt/entrypoint.sh"]
 CMD ["serve"]
+
+# docker build --target worker: what also reads the formats of QEMU.
+FROM gateway AS worker
+USER 0:0
+# Debian's point releases replace versions, so none is pinned.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends qemu-utils qemu-block-extra \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+# It answers no requests.
+HEALTHCHECK NONE
+CMD ["worker"]
+
+# The default.
+FROM gateway

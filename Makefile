@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,7 +23,7 @@ test: system lint unit live ## Lint, unit tests, tests with a real store: what a
 test-all: test thorough test-postgres ## `make test`, the tests marked `thorough`, PostgreSQL
 
 system: ## Install the system packages that the tests need, as far as that is allowed
-	@sh requirements/system-packages.sh nginx=nginx
+	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils
 
 lint: $(READY) docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration and documentation
 	$(BIN)/ruff check .
@@ -68,6 +68,12 @@ bench-control: $(READY) ## CPU of small requests beside a bare Flask route (apt-
 
 bench-prefetch: $(READY) ## Time of a boot-like replay at 40 ms of store latency, with and without reading ahead
 	$(BIN)/python bench/prefetch.py
+
+bench-convert: $(READY) ## Speed of reading each image format beside qemu-img (apt-get install qemu-utils)
+	$(BIN)/python bench/convert.py
+
+bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
+	$(BIN)/python bench/zeros.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from image_gateway.app import store_address
+from image_gateway.components import store_address
 from image_gateway.edge.config import render_config
 from image_gateway.local.edge import require_nginx
 from image_gateway.local.processes import StartFailed

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from flask import Flask
 
-from image_gateway.block_cache.block_cache import BlockCache
-from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated, open_engine, require_current
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cdn.backends import Sign
 from image_gateway.cdn.cookies import CookieRules
-from image_gateway.cdn.keys import UnusableKey, load_signing_key
-from image_gateway.cdn.signer import CloudFrontSigner
-from image_gateway.domain.images import Quota
+from image_gateway.components import (
+    fetch_rules,
+    make_block_cache,
+    make_cdn,
+    open_catalog,
+    open_store,
+    upload_rules,
+)
 from image_gateway.errors import CatalogUnavailable, StoreUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
@@ -35,32 +36,31 @@ from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
 from image_gateway.routes.images import make_images_blueprint
+from image_gateway.routes.jobs import make_jobs_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
+from image_gateway.routes.views import make_view_blueprints
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
+from image_gateway.services.jobs.requests import JobRequests
 from image_gateway.services.leases import LeaseRules, Leases
-from image_gateway.services.new_images import UploadRules
 from image_gateway.services.purging import Purger
 from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.pieces import PieceReader
 from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
-from image_gateway.services.slots import Streams, make_stream_slots
+from image_gateway.services.slots import Streams, make_compression_slots, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import Uploads
 from image_gateway.settings import Settings, SettingsError
-from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.objects import ObjectStore
-from image_gateway.storage.presigned_reader import ObjectReader, make_reader
-
-_log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -90,20 +90,22 @@ def create_app(
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
     traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
+    reader = _make_reader(settings, store, catalog)
     handler = image_bytes.ReadHandler(
         access,
-        _make_reader(settings, store, catalog),
+        reader,
         _make_streams(settings),
         Timings(settings.server_timing),
         settings.cross_origin_resource_policy,
     )
     sharing_limits = SharingLimits(settings.quota_shares_per_image, settings.quota_links_per_image)
     sharing = Sharing(catalog.shares, access, leases, sharing_limits, clock)
-    rules = _upload_rules(settings)
+    rules = upload_rules(settings)
     completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
     purger = Purger(catalog, store, clock)
     uploads = Uploads(catalog, store, access, rules, completion, purger, clock)
     images = Images(catalog, purger, access, rules.quota, clock)
+    jobs = JobRequests(catalog, access, purger, rules, fetch_rules(settings), clock)
 
     app = SyncFlask("image_gateway", static_folder=None)
     install_request_log(app)
@@ -114,80 +116,26 @@ def create_app(
     install_edge(app, settings.edge_token)
     app.register_blueprint(make_health_blueprint(_make_readiness(catalog, store)))
     if settings.metrics_token is not None:
-        exposition = Exposition(catalog.open_uploads)
+        exposition = Exposition(catalog.open_uploads, count_jobs=catalog.jobs.count)
         app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
     limits = Limits(_limit_rules(settings), timer)
     verifier = _make_verifier(settings, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
+    app.register_blueprint(make_jobs_blueprint(jobs, limits))
     app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
     app.register_blueprint(image_bytes.make_stream_blueprint(handler))
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
     app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
+    compressions = make_compression_slots(settings.web_threads, settings.stream_queue_seconds)
+    for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery):
+        app.register_blueprint(blueprint)
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
     trust_proxies(app, settings.trusted_proxy_hops)
     return app
-
-
-def open_store(
-    settings: Settings, wrap: Callable[[ObjectReader], ObjectReader] = lambda reader: reader
-) -> ObjectStore:
-    """Return the store from the settings, without connecting; `wrap` decorates the object reader."""
-    clients = StoreClients(store_address(settings))
-    return ObjectStore(clients, wrap(make_reader(clients)))
-
-
-def store_address(settings: Settings) -> StoreAddress:
-    """Return the store's address, pool size and timeouts from the settings."""
-    return StoreAddress(
-        bucket=settings.s3_bucket,
-        region=settings.aws_region,
-        endpoint=settings.s3_endpoint,
-        public_endpoint=settings.s3_public_endpoint,
-        path_style=settings.s3_force_path_style,
-        pool_size=max(10, settings.web_threads),
-        connect_timeout=settings.s3_connect_timeout_seconds,
-        read_timeout=settings.s3_read_timeout_seconds,
-    )
-
-
-def open_catalog(settings: Settings) -> Catalog:
-    """Return the catalog, even if the database is down; SettingsError for an invalid URL or old schema."""
-    try:
-        engine = open_engine(
-            settings.database_url, pool_size=settings.web_threads, timeout=settings.catalog_timeout_seconds
-        )
-        require_current(engine)
-    except (DatabaseUrlError, SchemaOutdated) as error:
-        raise SettingsError([f"DATABASE_URL: {error}"]) from error
-    except CatalogUnavailable as error:
-        _log.error("DATABASE_URL: %s", error)
-    return Catalog(engine)
-
-
-def make_cdn(
-    settings: Settings, *, sign: Sign | None = None, clock: Callable[[], float] = time.time
-) -> Cdn | None:
-    """Return the CloudFront distribution, None if not configured; SettingsError if the key is invalid."""
-    domain, key_pair_id = settings.cloudfront_domain, settings.cloudfront_key_pair_id
-    pem = settings.cloudfront_private_key_pem
-    if domain is None or key_pair_id is None or pem is None:
-        return None
-    try:
-        signer = CloudFrontSigner(
-            key_pair_id, sign or load_signing_key(pem), settings.cloudfront_signed_ttl_seconds, clock
-        )
-    except UnusableKey as error:
-        raise SettingsError([f"CLOUDFRONT_PRIVATE_KEY_PEM {error}"]) from error
-    cookies = CookieRules(
-        same_site=settings.cloudfront_cookie_samesite,
-        partitioned=settings.cloudfront_cookie_partitioned,
-        domain=settings.cloudfront_cookie_domain,
-    )
-    return Cdn(domain, settings.cloudfront_auth_mode == "url", signer, cookies)
 
 
 def _make_delivery(settings: Settings, cdn: Cdn | None, leases: Leases) -> Delivery:
@@ -202,22 +150,9 @@ def _make_streams(settings: Settings) -> Streams:
     return Streams(slots, recheck_seconds=max(1, settings.access_cache_seconds))
 
 
-def make_block_cache(settings: Settings) -> BlockCache | None:
-    """Return the local block cache without accessing the disk; None if not configured."""
-    if settings.range_cache_dir is None:
-        return None
-    return BlockCache(
-        Path(settings.range_cache_dir), settings.range_cache_max_bytes, settings.range_cache_block_bytes
-    )
-
-
 def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
-    return Readiness(
-        [
-            Dependency("the catalog's database", catalog.check_reachable, CatalogUnavailable),
-            Dependency("the store", store.check_reachable, StoreUnavailable),
-        ]
-    )
+    database = Dependency("the catalog's database", catalog.check_reachable, CatalogUnavailable)
+    return Readiness([database, Dependency("the store", store.check_reachable, StoreUnavailable)])
 
 
 def _make_reader(settings: Settings, store: ObjectStore, catalog: Catalog) -> Reader:
@@ -276,22 +211,4 @@ def _limit_rules(settings: Settings) -> LimitRules:
         part_urls=settings.rate_limit_part_urls,
         complete=settings.rate_limit_complete,
         per_address=settings.rate_limit_per_address,
-    )
-
-
-def _upload_rules(settings: Settings) -> UploadRules:
-    return UploadRules(
-        base_path=settings.image_base_path,
-        part_size=settings.multipart_part_size_bytes,
-        max_size=settings.s3_max_object_bytes,
-        cache_control=settings.cache_control,
-        url_lifetime=settings.presigned_url_ttl_seconds,
-        upload_lifetime=settings.upload_ttl_seconds,
-        longest_upload=settings.upload_max_seconds,
-        quota=Quota(
-            settings.quota_images,
-            settings.quota_bytes,
-            settings.quota_bytes_per_image,
-            settings.quota_open_uploads,
-        ),
     )

@@ -144,6 +144,64 @@ class ShuttingDown(TryAgain):
     code = "SHUTTING_DOWN"
 
 
+class FetchFailed(GatewayError):
+    """Fetching a URL failed; `retryable` tells whether trying again later may succeed."""
+
+    code, status = "SOURCE_UNREACHABLE", 502
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class SourceRefused(FetchFailed):
+    """The source answered with a status or headers that cannot be used."""
+
+    code = "SOURCE_REFUSED"
+
+
+class SourceChanged(FetchFailed):
+    """The source is not the version whose first bytes were read."""
+
+    code = "SOURCE_CHANGED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
+class SourceDamaged(FetchFailed):
+    """The compressed source is truncated, corrupt or of another format than its name says."""
+
+    code = "SOURCE_DAMAGED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
+class ConversionError(GatewayError):
+    """Reading a disk image failed, and neither the image nor the store is known to be the cause."""
+
+    code, status = "CONVERSION_FAILED", 500
+
+
+class UnsupportedImage(ConversionError):
+    """The image is of a kind that is not read, such as one that needs another file."""
+
+    code, status = "UNSUPPORTED_IMAGE", 422
+
+
+class InvalidImage(ConversionError):
+    """The image is damaged, truncated or not of the declared format; the message says what is wrong."""
+
+    code, status = "INVALID_IMAGE", 422
+
+
+class ConverterUnavailable(ConversionError):
+    """QEMU is not installed or cannot be started on this machine; the message names what is missing."""
+
+    code, status = "CONVERTER_UNAVAILABLE", 503
+
+
 class StoreFact(Exception):
     """A condition reported by the store that a service must handle."""
 

@@ -11,7 +11,7 @@ from types import FrameType
 import pytest
 
 import image_gateway
-from tests.support.world import World
+from tests.support.world import Image, World
 
 ROOT = Path(image_gateway.__file__).parent
 SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -56,11 +56,20 @@ class Walks:
 
     def __init__(self, world: World) -> None:
         self._world = world.with_settings(access_cache_seconds=60)
-        self._image = self._world.make_image(bytes(300_032))
-        self._world.publish(self._image, 64 * 1024)
+        self._image = self._make_image(b"\x01")
+        self._sparse = self._make_image(bytes(1))
+
+    def _make_image(self, byte: bytes) -> Image:
+        image = self._world.make_image(byte * 300_032)
+        self._world.publish(image, 64 * 1024)
+        return image
 
     def read(self) -> None:
         response = self._world.request("GET", self._image.path("range"), headers={"Range": "bytes=0-9"})
+        assert (response.status_code, response.data) == (206, b"\x01" * 10)
+
+    def read_zeros(self) -> None:
+        response = self._world.request("GET", self._sparse.path("range"), headers={"Range": "bytes=0-9"})
         assert (response.status_code, response.data) == (206, bytes(10))
 
     def read_by_lease(self) -> None:
@@ -70,6 +79,11 @@ class Walks:
     def read_chunk(self) -> None:
         response = self._world.request("GET", self._image.path("chunked/chunks/1"))
         assert (response.status_code, len(response.data)) == (200, 64 * 1024)
+
+    def read_view_block(self) -> None:
+        path = f"/v1/l/{self._lease}/v86/262144/disk-262144-524288.img"
+        response = self._world.request("GET", path, user=None)
+        assert (response.status_code, response.data) == (200, (b"\x01" * 37_888).ljust(262_144, b"\0"))
 
     def begin_upload(self) -> None:
         assert self._world.request("POST", "/v1/images", json={}).status_code == 200
@@ -85,7 +99,9 @@ class Walks:
             "A ranged read": again,
             "The first read of a caller": first - again,
             "A read by a lease": first_by_lease,
+            "A read of zeros": entered_again(self.read_zeros),
             "A chunk": entered_again(self.read_chunk),
+            "A block of a view": entered_again(self.read_view_block),
             "The creation of an upload": entered_again(self.begin_upload),
         }
 

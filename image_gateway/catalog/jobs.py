@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Update, and_, delete, func, insert, or_, select, update
 
 from image_gateway.catalog import image_rows
-from image_gateway.catalog.mapping import columns_of, row_of
+from image_gateway.catalog.job_rows import done, ended, job_of, json_or_none, row_of
+from image_gateway.catalog.mapping import columns_of
+from image_gateway.catalog.mapping import row_of as image_row_of
 from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import reserve
@@ -21,8 +23,6 @@ from image_gateway.domain.jobs import MAKES_DISK, MAX_ATTEMPTS, Job, JobCount, J
 
 _COLUMNS = JobRow.__table__.columns
 _ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
-_CONVERTED = ("kind", "state", "params", "checkpoint", "result")
-_PLAIN_COLUMNS = [column.name for column in _COLUMNS if column.name not in _CONVERTED]
 MAX_ERROR = 1024
 
 
@@ -46,16 +46,16 @@ class JobRepository:
             )
             row = connection.execute(statement.limit(1)).first()
             if row is not None:
-                return _job_of(row)
-            connection.execute(insert(JobRow).values(**_row_of(job)))
+                return job_of(row)
+            connection.execute(insert(JobRow).values(**row_of(job)))
             return job
 
     def add_with_image(self, record: ImageRecord, job: Job, quota: Quota) -> None:
         """Insert an image that is being processed, and its job. Raises QuotaExceeded like `Catalog.add`."""
         with self._transactions.writing() as connection:
             reserve(connection, record.owner, record.reserved_bytes, quota)
-            connection.execute(insert(ImageRow).values(**row_of(record)))
-            connection.execute(insert(JobRow).values(**_row_of(job)))
+            connection.execute(insert(ImageRow).values(**image_row_of(record)))
+            connection.execute(insert(JobRow).values(**row_of(job)))
 
     def begin_processing(self, upload_id: str, source: SourceFacts, job: Job, now: datetime) -> bool:
         """Move an image with this open upload to `processing`, with its source and the job to convert it."""
@@ -65,7 +65,7 @@ class JobRepository:
         with self._transactions.writing() as connection:
             if connection.execute(statement).rowcount != 1:
                 return False
-            connection.execute(insert(JobRow).values(**_row_of(job)))
+            connection.execute(insert(JobRow).values(**row_of(job)))
             return True
 
     def find(self, job_id: str) -> Job | None:
@@ -73,14 +73,14 @@ class JobRepository:
         statement = select(*_COLUMNS).where(JobRow.job_id == job_id)
         with self._transactions.reading() as connection:
             row = connection.execute(statement).first()
-        return _job_of(row) if row is not None else None
+        return job_of(row) if row is not None else None
 
     def list(self, image_id: str, *, limit: int) -> Sequence[Job]:
         """Return the newest jobs of an image, newest first."""
         statement = select(*_COLUMNS).where(JobRow.image_id == image_id)
         newest_first = statement.order_by(JobRow.created_at.desc(), JobRow.job_id.desc()).limit(limit)
         with self._transactions.reading() as connection:
-            return [_job_of(row) for row in connection.execute(newest_first)]
+            return [job_of(row) for row in connection.execute(newest_first)]
 
     def claim(self, worker: str, now: datetime, lifetime: timedelta) -> Job | None:
         """Claim the job that waits longest, or one whose worker has stopped renewing its claim.
@@ -95,8 +95,11 @@ class JobRepository:
                 _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
 
     def renew(self, job: Job, expires_at: datetime, *, bytes_done: int, bytes_total: int | None) -> bool:
-        """Extend a claim to `expires_at` and show progress."""
-        return self._update(job, claim_expires_at=expires_at, bytes_done=bytes_done, bytes_total=bytes_total)
+        """Extend a claim to `expires_at` and record progress, after which attempts count anew."""
+        values: dict[str, Any] = {"bytes_done": bytes_done, "bytes_total": bytes_total}
+        if bytes_done > job.bytes_done:
+            values["attempt"] = 1
+        return self._update(job, claim_expires_at=expires_at, **values)
 
     def save_checkpoint(self, job: Job, checkpoint: Mapping[str, Any]) -> bool:
         """Store what a worker needs to continue; the job made progress, so its attempts count anew."""
@@ -110,13 +113,12 @@ class JobRepository:
 
     def finish(self, job: Job, now: datetime, result: Mapping[str, Any] | None = None) -> bool:
         """End a job that changed nothing of its image's record, or that has recorded it."""
-        as_json = json.dumps(dict(result)) if result is not None else None
-        return self._update(job, **_done(job, now), result=as_json)
+        return self._update(job, **done(job, now), result=json_or_none(result))
 
     def finish_disk(self, job: Job, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
         """End a job that made the image's disk, which is readable then."""
         with self._transactions.writing() as connection:
-            if connection.execute(_of_claim(job).values(**_done(job, now))).rowcount != 1:
+            if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
             before = ImageState.PROCESSING
             return image_rows.complete(connection, job.image_id, before, upload_id, disk, now)
@@ -126,19 +128,21 @@ class JobRepository:
         is_processing = ImageRow.state == ImageState.PROCESSING.value
         statement = image_rows.update_image(job.image_id, now).where(is_processing)
         with self._transactions.writing() as connection:
-            if connection.execute(_of_claim(job).values(**_done(job, now))).rowcount != 1:
+            if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
             connection.execute(statement.values(**columns_of(source)))
-            connection.execute(insert(JobRow).values(**_row_of(following)))
+            connection.execute(insert(JobRow).values(**row_of(following)))
             return True
 
-    def fail(self, job: Job, now: datetime, code: str, message: str) -> bool:
+    def fail(
+        self, job: Job, now: datetime, code: str, message: str, result: Mapping[str, Any] | None = None
+    ) -> bool:
         """End a claimed job as failed; the image has failed too if the job was to make its disk."""
         with self._transactions.writing() as connection:
             held = connection.execute(select(JobRow.job_id).where(*_is_held(job)).with_for_update()).first()
             if held is None:
                 return False
-            _end(connection, job, JobState.FAILED, now, code, message)
+            _end(connection, job, JobState.FAILED, now, code, message, result)
             return True
 
     def cancel(self, job_id: str, now: datetime) -> Job | None:
@@ -149,7 +153,7 @@ class JobRepository:
         with self._transactions.writing() as connection:
             statement = select(*_COLUMNS).where(JobRow.job_id == job_id).with_for_update()
             row = connection.execute(statement).first()
-            job = _job_of(row) if row is not None else None
+            job = job_of(row) if row is not None else None
             if job is not None and job.is_active:
                 _end(connection, job, JobState.CANCELLED, now, None, None)
         return self.find(job_id)
@@ -158,7 +162,7 @@ class JobRepository:
         """Cancel the active jobs of an image that was deleted, and return their number."""
         statement = select(*_COLUMNS).where(JobRow.image_id == image_id, JobRow.state.in_(_ACTIVE))
         with self._transactions.writing() as connection:
-            jobs = [_job_of(row) for row in connection.execute(statement.with_for_update())]
+            jobs = [job_of(row) for row in connection.execute(statement.with_for_update())]
             for job in jobs:
                 _end(connection, job, JobState.CANCELLED, now, None, None)
         return len(jobs)
@@ -173,20 +177,13 @@ class JobRepository:
             JobCount(JobKind(kind), JobState(state), jobs, total or 0) for kind, state, jobs, total in rows
         ]
 
-    def find_abandoned(self, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Return active jobs whose image has ended, and running ones that no worker has renewed."""
-        ended = (
-            select(ImageRow.image_id)
-            .where(
-                ImageRow.image_id == JobRow.image_id,
-                ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value)),
-            )
-            .exists()
-        )
-        dead = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
-        statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(ended, dead))
+    def find_images_ended(self, *, limit: int) -> Sequence[str]:
+        """Return ids of deleted and failed images that have active jobs."""
+        ended = ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value))
+        statement = select(JobRow.image_id).distinct().join(ImageRow, ImageRow.image_id == JobRow.image_id)
         with self._transactions.reading() as connection:
-            return [_job_of(row) for row in connection.execute(statement.limit(limit))]
+            found = connection.execute(statement.where(JobRow.state.in_(_ACTIVE), ended).limit(limit))
+            return list(found.scalars())
 
     def forget(self, finished_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""
@@ -207,7 +204,7 @@ def _next_job(connection: Connection, now: datetime) -> Job | None:
     statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(waits, lost))
     statement = statement.order_by(JobRow.run_after, JobRow.job_id).limit(1)
     row = connection.execute(statement.with_for_update(skip_locked=True)).first()
-    return _job_of(row) if row is not None else None
+    return job_of(row) if row is not None else None
 
 
 def _claim(connection: Connection, job: Job, worker: str, now: datetime, lifetime: timedelta) -> Job:
@@ -239,30 +236,18 @@ def _of_claim(job: Job) -> Update:
     return update(JobRow).where(*_is_held(job))
 
 
-def _ended(job: Job, state: JobState, now: datetime) -> dict[str, Any]:
-    # The URL of an import may hold a secret, and no one needs it any more.
-    return {
-        "state": state.value,
-        "finished_at": now,
-        "seconds": (now - job.started_at).total_seconds() if job.started_at else 0.0,
-        "claim_id": None,
-        "claim_expires_at": None,
-        "params": "{}",
-        "checkpoint": "{}",
-    }
-
-
-def _done(job: Job, now: datetime) -> dict[str, Any]:
-    all_bytes = func.coalesce(JobRow.bytes_total, JobRow.bytes_done)
-    return {**_ended(job, JobState.DONE, now), "bytes_done": all_bytes}
-
-
 def _end(
-    connection: Connection, job: Job, state: JobState, now: datetime, code: str | None, message: str | None
+    connection: Connection,
+    job: Job,
+    state: JobState,
+    now: datetime,
+    code: str | None,
+    message: str | None,
+    result: Mapping[str, Any] | None = None,
 ) -> None:
     """End a job without success, and its image if that has no disk now."""
     values = {
-        **_ended(job, state, now),
+        **ended(job, state, now),
         "error_code": code,
         "error_message": (message or "")[:MAX_ERROR] or None,
     }
@@ -276,26 +261,3 @@ def _end(
 
 def _lost(job: Job) -> str:
     return f"the worker stopped {job.attempt} times without progress; last seen: {job.worker}"
-
-
-def _row_of(job: Job) -> dict[str, Any]:
-    return {
-        **{name: getattr(job, name) for name in _PLAIN_COLUMNS},
-        "kind": job.kind.value,
-        "state": job.state.value,
-        "params": json.dumps(dict(job.params)),
-        "checkpoint": json.dumps(dict(job.checkpoint)),
-        "result": json.dumps(dict(job.result)) if job.result is not None else None,
-    }
-
-
-def _job_of(row: Any) -> Job:
-    values = dict(zip(_COLUMNS.keys(), row, strict=True))
-    values |= {
-        "kind": JobKind(values["kind"]),
-        "state": JobState(values["state"]),
-        "params": json.loads(values["params"]),
-        "checkpoint": json.loads(values["checkpoint"]),
-        "result": json.loads(values["result"]) if values["result"] is not None else None,
-    }
-    return Job(**values)

@@ -175,6 +175,14 @@ class Catalog:
         statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.state.in_(ended))
         self._updates_one_row(statement.values(purged_at=now))
 
+    def forget_source(self, image_id: str) -> None:
+        """Record that the source of a complete image is no longer stored."""
+        none = {"source_size": None, "source_etag": None, "source_last_modified": None}
+        statement = update(ImageRow).where(
+            ImageRow.image_id == image_id, ImageRow.state == ImageState.COMPLETE.value
+        )
+        self._updates_one_row(statement.values(**none))
+
     def claim_chunk_size(self, image_id: str, chunk_size: int) -> int | None:
         """Set the chunk size of a complete image before its first chunk is written.
 
@@ -203,6 +211,15 @@ class Catalog:
             .where(ImageRow.chunked_chunk_size == chunked.chunk_size)
         )
         return self._updates_one_row(statement.values(**columns_of(chunked)))
+
+    def set_zero_map(self, image_id: str, version: str, size: int | None) -> bool:
+        """Record the size in bytes of the zero map's object, or None. Return False if the image is deleted.
+
+        The revision stays: clients do not see it.
+        """
+        statement = update(ImageRow).where(ImageRow.image_id == image_id, ImageRow.version == version)
+        statement = statement.where(ImageRow.state != ImageState.DELETED.value)
+        return self._updates_one_row(statement.values(zero_map_bytes=size))
 
     def find_expired(
         self, moment: datetime, *, after: tuple[datetime, str] | None, limit: int

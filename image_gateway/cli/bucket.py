@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from image_gateway.app import store_address
 from image_gateway.cli.remote import one_line
+from image_gateway.components import store_address
 from image_gateway.serving.environment import read_settings
 from image_gateway.storage.bucket import BucketSetup, Outcome, Step
 from image_gateway.storage.client import StoreClients

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from image_gateway.app import make_cdn
 from image_gateway.catalog.database import open_engine
 from image_gateway.cli.remote import one_line
+from image_gateway.components import make_cdn
 from image_gateway.serving.environment import read_settings
 from image_gateway.serving.startup import describe_endpoints
 

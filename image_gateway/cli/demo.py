@@ -14,13 +14,13 @@ from pathlib import Path
 
 import click
 
-from image_gateway.app import open_catalog
 from image_gateway.cli.progress import byte_bar, human_size
 from image_gateway.cli.publish import publish_with_bar
 from image_gateway.cli.remote import one_line
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.download import hash_by_chunks, hash_by_ranges
 from image_gateway.client.upload import upload_file
+from image_gateway.components import open_catalog
 from image_gateway.local.stack import Stack, running_stack
 from image_gateway.protocol.manifest import SECTOR
 from image_gateway.services.publishing import Publishing

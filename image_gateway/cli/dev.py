@@ -1,4 +1,4 @@
-"""`image-gateway dev`: runs store, gateway and optionally nginx locally until Ctrl-C."""
+"""`image-gateway dev`: runs store, gateway, worker and optionally nginx locally until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
     help="Run nginx in front of the gateway, as in production. nginx must be installed.",
 )
 def dev(data: Path, port: int, edge: bool) -> None:
-    """Run an embedded S3 store and the gateway until Ctrl-C. The data is kept.
+    """Run an embedded S3 store, the gateway and a worker until Ctrl-C. The data is kept.
 
     If S3_ENDPOINT is set, that store is used instead of the embedded one.
     """
@@ -50,6 +50,7 @@ def dev(data: Path, port: int, edge: bool) -> None:
             data, os.environ, gateway_port=port, on_step=print_step, say=click.echo, with_edge=edge
         ) as stack:
             click.echo(f"gateway: {stack.gateway.url}, log in {one_line(stack.gateway.process.log)}")
+            click.echo(f"worker: log in {one_line(data / 'worker.log')}")
             if stack.edge is not None:
                 click.echo(f"nginx: {stack.edge.url}, logs in {one_line(data / 'edge')}")
             click.echo(

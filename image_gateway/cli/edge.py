@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from image_gateway.app import store_address
+from image_gateway.components import store_address
 from image_gateway.edge.config import render_config
 from image_gateway.serving.environment import read_settings
 

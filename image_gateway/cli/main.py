@@ -20,6 +20,7 @@ from image_gateway.cli.dev import dev
 from image_gateway.cli.download import download
 from image_gateway.cli.edge import edge
 from image_gateway.cli.images import images
+from image_gateway.cli.jobs import empty_image, import_image, jobs
 from image_gateway.cli.publish import publish
 from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
 from image_gateway.cli.serve import serve
@@ -27,6 +28,8 @@ from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
 from image_gateway.cli.trace import trace
 from image_gateway.cli.upload import upload
+from image_gateway.cli.verify import verify_command
+from image_gateway.cli.worker import worker
 from image_gateway.client.errors import ApiError, ClientError, PatienceOver
 from image_gateway.errors import GatewayError
 from image_gateway.local.processes import StartFailed
@@ -58,8 +61,9 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
-for command in (
+_COMMANDS = (
     serve,
+    worker,
     edge,
     dev,
     demo,
@@ -72,9 +76,14 @@ for command in (
     upload,
     download,
     images,
+    jobs,
     share,
-):
+    verify_command,
+)
+for command in _COMMANDS:
     cli.add_command(command)
+images.add_command(import_image)
+images.add_command(empty_image)
 
 
 def main() -> None:

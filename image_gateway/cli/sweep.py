@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from image_gateway.app import make_block_cache, open_catalog, open_store
 from image_gateway.cli.remote import dump_json, one_line
+from image_gateway.components import make_block_cache, open_catalog, open_store
 from image_gateway.errors import GatewayError
 from image_gateway.observability.metrics import write_sweep
 from image_gateway.services.sweeping import Sweeper, SweepReport
@@ -85,6 +85,7 @@ def sweep(
         settings.image_base_path,
         time.time,
         make_block_cache(settings),
+        keep_sources=settings.keep_source_objects,
     )
     show = _show_json if as_json else _show_text
 
@@ -135,6 +136,8 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}deleted: {report.forgotten_leases} expired leases\n"
+        f"{would}ended: {report.ended_jobs} jobs of failed and deleted images\n"
+        f"{would}deleted: {report.forgotten_jobs} old jobs, {report.deleted_sources} converted sources\n"
         f"{would}removed from the block cache: {report.uncached_images} deleted images\n"
         f"left for later: {report.left_for_later}"
     )

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import click
 
-from image_gateway.app import open_catalog
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cli.remote import one_line
+from image_gateway.components import open_catalog
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.errors import InvalidState, NotFound

@@ -7,11 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
+from image_gateway.cli.jobs import follow_image
 from image_gateway.cli.progress import Terminal, human_size
 from image_gateway.cli.remote import (
     EX_INTERRUPTED,
@@ -24,10 +25,12 @@ from image_gateway.cli.remote import (
 )
 from image_gateway.client.errors import ApiError, ClientError
 from image_gateway.client.files import Journal, cache_folder
+from image_gateway.client.jobs import JobsClient
 from image_gateway.client.retry import Retrier
 from image_gateway.client.upload import Unfinished, Uploaded, Uploading
 
 FROM_JOURNAL = ""
+FORMATS = ["raw", "auto", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso"]
 
 
 @click.command(
@@ -38,6 +41,13 @@ FROM_JOURNAL = ""
 @gateway_options
 @click.option("--name", help="Name of the new image.")
 @click.option("--kind", type=click.Choice(["disk", "iso"]), help="Type of the image.")
+@click.option(
+    "--format",
+    "image_format",
+    type=click.Choice(FORMATS),
+    help="Format of FILE; the gateway converts it to a raw disk.  [default: raw]",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for the conversion.")
 @transfer_options
 @click.option(
     "--resume",
@@ -56,6 +66,8 @@ def upload(
     as_json: bool,
     name: str | None,
     kind: str | None,
+    image_format: str | None,
+    no_wait: bool,
     parallel: int,
     patience: float,
     resume: str | None,
@@ -67,8 +79,8 @@ def upload(
     After an interruption, `--resume` uploads only the missing parts. Temporary network errors are retried
     automatically.
     """
-    if resume is not None and (start_over or name or kind):
-        raise click.UsageError("--resume cannot be combined with --new, --name or --kind")
+    if resume is not None and (start_over or name or kind or image_format):
+        raise click.UsageError("--resume cannot be combined with --new, --name, --kind or --format")
     terminal = Terminal()
     uploading = Uploading(
         gateway.client(connections=parallel + 1),
@@ -84,10 +96,17 @@ def upload(
             uploading.refuse_unfinished()
         sha256 = uploading.hash() if declare_sha256 else None
         if resume is None:
-            done = uploading.begin(name=name, kind=kind, sha256=sha256)
+            done = uploading.begin(name=name, kind=kind, sha256=sha256, image_format=image_format)
         else:
             done = uploading.resume(resume or None, sha256=sha256)
+    failed = None
+    if done.state != "complete" and not no_wait:
+        job = follow_image(JobsClient(gateway.client()), done.image_id)
+        failed = job.get("error", {"message": job["state"]}) if job["state"] != "done" else None
+        done = replace(done, state="failed" if failed else "complete")
     _print_result(done, as_json)
+    if failed:
+        raise ClientError(f"the conversion failed: {failed['message']}")
 
 
 @contextmanager
@@ -116,6 +135,8 @@ def _print_result(done: Uploaded, as_json: bool) -> None:
         print_json({"imageId": facts.pop("image_id"), **facts})
         return
     click.echo(f"image {one_line(done.image_id)}, {human_size(done.size)}, etag {one_line(done.etag)}")
+    if done.state == "processing":
+        click.echo(f"processing; to watch it: image-gateway jobs list {one_line(done.image_id)}")
     click.echo(f"{done.sent} parts sent, {done.kept} already stored")
     if done.sha256:
         click.echo(f"sha256 {one_line(done.sha256)}")

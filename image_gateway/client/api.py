@@ -49,18 +49,20 @@ class GatewayClient:
     def create_image(self, **declared: str | int | None) -> NewUpload:
         """Create an image; `declared` takes name, kind, sizeBytes, sha256 and filename."""
         body = {name: value for name, value in declared.items() if value is not None}
-        return _parse(answers.new_upload, self._json("POST", "/v1/images", body or None))
+        return _parse(answers.new_upload, self.send_json("POST", "/v1/images", body or None))
 
     def sign_part(self, upload: NewUpload, number: int) -> str:
         """Return the presigned URL for one part."""
         body = {"uploadId": upload.upload_id, "partNumber": number}
-        url: str = self._json("POST", _image(upload.image_id, "/upload-url"), body)["url"]
+        url: str = self.send_json("POST", _image(upload.image_id, "/upload-url"), body)["url"]
         return url
 
     def sign_parts(self, upload: NewUpload, numbers: Sequence[int]) -> SignedParts:
         """Return presigned URLs for at most 1000 parts."""
         body = {"uploadId": upload.upload_id, "partNumbers": list(numbers)}
-        return _parse(answers.signed_parts, self._json("POST", _image(upload.image_id, "/upload-urls"), body))
+        return _parse(
+            answers.signed_parts, self.send_json("POST", _image(upload.image_id, "/upload-urls"), body)
+        )
 
     def put_part(self, url: str, body: Sized) -> str:
         """PUT a part to the store and return its ETag.
@@ -87,18 +89,18 @@ class GatewayClient:
         Raises:
             ApiError: With code INVALID_STATE when the upload was completed or aborted.
         """
-        return _parse(answers.upload_status, self._json("GET", _image(image_id, "/upload")))
+        return _parse(answers.upload_status, self.send_json("GET", _image(image_id, "/upload")))
 
     def abort_upload(self, image_id: str) -> None:
         """Abort an open upload and delete its parts."""
-        self._json("DELETE", _image(image_id, "/upload"))
+        self.send_json("DELETE", _image(image_id, "/upload"))
 
     def complete(self, upload: NewUpload, etags: dict[int, str] | None = None) -> dict[str, Any]:
         """Complete an upload from `etags` by part number; by default from all stored parts."""
         body: dict[str, Any] = {"uploadId": upload.upload_id}
         if etags is not None:
             body["parts"] = [{"partNumber": number, "etag": etag} for number, etag in sorted(etags.items())]
-        return self._json(
+        return self.send_json(
             "POST", _image(upload.image_id, "/complete"), body, timeout=urllib3.Timeout(COMPLETE_SECONDS)
         )
 
@@ -108,31 +110,31 @@ class GatewayClient:
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Return the record of an image."""
-        return self._json("GET", _image(image_id))
+        return self.send_json("GET", _image(image_id))
 
     def change_image(self, image_id: str, **changes: str) -> dict[str, Any]:
         """Change an image's name or visibility and return its record."""
-        return self._json("PATCH", _image(image_id), changes)
+        return self.send_json("PATCH", _image(image_id), changes)
 
     def delete_image(self, image_id: str) -> None:
         """Delete an image."""
-        self._json("DELETE", _image(image_id))
+        self.send_json("DELETE", _image(image_id))
 
     def metadata(self, image_id: str) -> dict[str, Any]:
         """Return the size, ETag and delivery of an image."""
-        return self._json("GET", _image(image_id, "/metadata"))
+        return self.send_json("GET", _image(image_id, "/metadata"))
 
     def stream_url(self, image_id: str) -> dict[str, Any]:
         """Return the URL from which a browser streams an image."""
-        return self._json("GET", _image(image_id, "/stream-url"))
+        return self.send_json("GET", _image(image_id, "/stream-url"))
 
     def share(self, image_id: str, user: str, permission: str) -> dict[str, Any]:
         """Share an image with a user; `permission` is `read` or `write`. Return the share."""
-        return self._json("POST", _image(image_id, "/shares"), {"user": user, "permission": permission})
+        return self.send_json("POST", _image(image_id, "/shares"), {"user": user, "permission": permission})
 
     def unshare(self, image_id: str, user: str) -> None:
         """Revoke a user's share of an image."""
-        self._json("DELETE", _image(image_id, f"/shares?{urlencode({'user': user})}"))
+        self.send_json("DELETE", _image(image_id, f"/shares?{urlencode({'user': user})}"))
 
     def list_shares(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
         """Return one page of `shares`; `filters` takes limit and cursor."""
@@ -141,7 +143,7 @@ class GatewayClient:
     def make_share_link(self, image_id: str, **limits: int | None) -> dict[str, Any]:
         """Create a share link and return it with its token; `limits` takes ttlSeconds and maxUses."""
         body = {name: value for name, value in limits.items() if value is not None}
-        return self._json("POST", _image(image_id, "/share-links"), body or None)
+        return self.send_json("POST", _image(image_id, "/share-links"), body or None)
 
     def list_share_links(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
         """Return one page of `shareLinks`; `filters` takes limit and cursor."""
@@ -149,7 +151,7 @@ class GatewayClient:
 
     def revoke_share_link(self, image_id: str, link_id: str) -> None:
         """Revoke a share link and the leases made from it."""
-        self._json("DELETE", _image(image_id, f"/share-links/{quote(link_id, safe='')}"))
+        self.send_json("DELETE", _image(image_id, f"/share-links/{quote(link_id, safe='')}"))
 
     def redeem(self, token: str) -> Lease:
         """Redeem a share link for a lease; every call counts as one use."""
@@ -195,7 +197,7 @@ class GatewayClient:
 
     def read_manifest(self, image_id: str) -> Manifest:
         """Return the chunk manifest of an image."""
-        return _parse(answers.manifest, self._json("GET", _image(image_id, "/chunked/manifest")))
+        return _parse(answers.manifest, self.send_json("GET", _image(image_id, "/chunked/manifest")))
 
     def read_chunk(self, image_id: str, index: int, manifest: Manifest) -> bytes:
         """Return the data of chunk `index`."""
@@ -204,12 +206,17 @@ class GatewayClient:
         ).data
 
     @property
+    def who(self) -> CredentialSource:
+        """The credential that authenticates the requests."""
+        return self._who
+
+    @property
     def _headers(self) -> Mapping[str, str]:
         return self._who.credentials().headers
 
     def _page(self, path: str, records: str, filters: Mapping[str, str | int | None]) -> dict[str, Any]:
         query = urlencode({name: value for name, value in filters.items() if value is not None})
-        page = self._json("GET", f"{path}?{query}" if query else path)
+        page = self.send_json("GET", f"{path}?{query}" if query else path)
         _parse(lambda answer: answer[records], page)
         return page
 
@@ -217,7 +224,8 @@ class GatewayClient:
         response = self._send_request("POST", path, body, **options)
         return _parse(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
 
-    def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+    def send_json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+        """Send a request to the gateway and return the JSON object that it answers with."""
         return _parse(lambda answer: dict(answer.json()), self._send_request(method, path, body, **options))
 
     def _send_request(

@@ -27,7 +27,10 @@ class Unfinished(ClientError):
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A finished upload; `sent` and `kept` count uploaded and already stored parts."""
+    """A finished upload; `sent` and `kept` count uploaded and already stored parts.
+
+    The image is `complete`, or `processing` while the gateway converts what was uploaded.
+    """
 
     image_id: str
     size: int
@@ -35,6 +38,7 @@ class Uploaded:
     sent: int
     kept: int
     sha256: str | None
+    state: str = "complete"
 
 
 class Uploading:
@@ -70,13 +74,23 @@ class Uploading:
             raise Unfinished(remembered.image_id)
 
     def begin(
-        self, *, name: str | None = None, kind: str | None = None, sha256: str | None = None
+        self,
+        *,
+        name: str | None = None,
+        kind: str | None = None,
+        sha256: str | None = None,
+        image_format: str | None = None,
     ) -> Uploaded:
         """Upload the file as a new image; an earlier unfinished upload is aborted."""
         self._abandon_remembered()
         upload = self._retrier.call(
             lambda: self._client.create_image(
-                name=name, kind=kind, sizeBytes=self._facts.size, sha256=sha256, filename=self._file.name
+                name=name,
+                kind=kind,
+                format=image_format,
+                sizeBytes=self._facts.size,
+                sha256=sha256,
+                filename=self._file.name,
             )
         )
         self._remember(upload)
@@ -215,4 +229,5 @@ def upload_file(client: GatewayClient, file: Path, *, parallel: int, on_bytes: O
 
 
 def _uploaded(image_id: str, answer: dict[str, Any], *, sent: int, kept: int, sha256: str | None) -> Uploaded:
-    return Uploaded(image_id, answer["size"], answer["etag"], sent, kept, sha256)
+    state = answer.get("state", "complete")
+    return Uploaded(image_id, answer["size"], answer["etag"], sent, kept, sha256, state)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 # A job that was claimed so often without any progress in between has failed.
 MAX_ATTEMPTS = 3
@@ -79,8 +79,7 @@ class Job:
         return self.state in ACTIVE
 
 
-@dataclass(frozen=True)
-class JobCount:
+class JobCount(NamedTuple):
     """Number and total seconds of the jobs of one kind in one state."""
 
     kind: JobKind

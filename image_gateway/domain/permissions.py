@@ -21,8 +21,8 @@ class Action(StrEnum):
     """Actions on an image.
 
     SHOW reads its record; READ its bytes and metadata; LEASE creates a URL or lease for reading; WRITE writes
-    deltas on top of it; UPLOAD covers everything until it is complete; DESCRIBE changes its name and
-    visibility; SHARE gives others access.
+    deltas on top of it; UPLOAD covers everything until it is complete; PROCESS queues, shows and cancels its
+    jobs; DESCRIBE changes its name and visibility; SHARE gives others access.
     """
 
     SHOW = "show"
@@ -30,6 +30,7 @@ class Action(StrEnum):
     LEASE = "lease"
     WRITE = "write"
     UPLOAD = "upload"
+    PROCESS = "process"
     DESCRIBE = "describe"
     DELETE = "delete"
     SHARE = "share"

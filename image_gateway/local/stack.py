@@ -1,4 +1,4 @@
-"""Runs the whole service locally: embedded store, database migration, bucket setup, gateway, nginx."""
+"""Runs the whole service locally: embedded store, database migration, bucket, gateway, worker, nginx."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from image_gateway.app import store_address
 from image_gateway.catalog.database import open_engine, upgrade
+from image_gateway.components import store_address
 from image_gateway.local.edge import LocalEdge, edge_environment, start_edge
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import DEFAULT_PORT, start_local_store
+from image_gateway.local.worker import start_worker
 from image_gateway.settings import Settings, load_settings
 from image_gateway.storage.bucket import BucketSetup, Step
 from image_gateway.storage.client import StoreAddress, StoreClients
@@ -55,6 +56,7 @@ def running_stack(
     say: Callable[[str], None],
     cwd: Path | None = None,
     with_edge: bool = False,
+    with_worker: bool = True,
 ) -> Iterator[Stack]:
     """Context manager that starts all processes and stops them on exit.
 
@@ -66,6 +68,7 @@ def running_stack(
         say: Called with progress messages.
         cwd: Working directory of the gateway.
         with_edge: Run nginx on the port for clients, and the gateway on another one.
+        with_worker: Run a worker for background jobs.
     """
     with ExitStack() as stack:
         environment = {**_defaults(folder), **{name: value for name, value in environ.items() if value}}
@@ -90,6 +93,9 @@ def running_stack(
         write_env_file(folder / "env", environment)
         gateway = start_gateway(environment, port=port, log=folder / "gateway.log", cwd=cwd)
         stack.callback(gateway.stop)
+        if with_worker:
+            worker = start_worker(environment, log=folder / "worker.log", cwd=cwd)
+            stack.callback(worker.stop, grace=10)
         edge = start_edge(settings, address, folder / "edge") if with_edge else None
         if edge is not None:
             stack.callback(edge.stop)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import collections
 import platform
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +21,6 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-from image_gateway.errors import GatewayError
 
 # No `_created` series: they are not used and not supported in multiprocess mode.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -74,6 +71,8 @@ READ_AHEAD_USES = Counter(
 READ_AHEAD_DROPS = Counter(
     "image_gateway_read_ahead_drops", "Blocks not read ahead: the queue was full, or too late, or an error."
 )
+ZERO_READS = Counter("image_gateway_zero_reads", "Bodies of zeros that were not read from the store.")
+ZERO_BYTES = Counter("image_gateway_zero_bytes", "Bytes of these bodies handed to clients.")
 SIGNATURES_MADE = Counter("image_gateway_signatures_made", "CloudFront signatures made.")
 SIGNATURES_REUSED = Counter("image_gateway_signatures_reused", "CloudFront signatures reused.")
 CACHE_EVICTIONS = Counter("image_gateway_cache_evictions", "Blocks evicted from the block cache.")
@@ -129,52 +128,7 @@ def _create_series(route: str, method: str, status: int) -> _Series:
 
 
 # The result is cached this long, however many clients scrape.
-CACHE_SECONDS = 15
 # How long a scrape waits for another one whose query hangs.
-LOCK_TIMEOUT_SECONDS = 5
-
-
-class OpenUploads(Collector):
-    """Queries open uploads at most every 15 seconds. If the catalog fails, only `catalog_up` is exported."""
-
-    def __init__(
-        self, count: Callable[[], tuple[int, int]], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._count = count
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._queried_at: float | None = None
-        self._result: tuple[int, int] | None = None
-
-    def collect(self) -> Iterable[Metric]:
-        answer = self._current()
-        yield GaugeMetricFamily(
-            "image_gateway_catalog_up", "Whether the catalog answered.", float(answer is not None)
-        )
-        if answer is not None:
-            uploads, size = answer
-            yield GaugeMetricFamily("image_gateway_open_uploads", "Uploads in progress.", uploads)
-            yield GaugeMetricFamily(
-                "image_gateway_open_upload_bytes", "Declared bytes of uploads in progress.", size
-            )
-
-    def _current(self) -> tuple[int, int] | None:
-        if self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
-            try:
-                self._refresh_if_expired()
-            finally:
-                self._lock.release()
-        return self._result
-
-    def _refresh_if_expired(self) -> None:
-        now = self._clock()
-        if self._queried_at is not None and now - self._queried_at < CACHE_SECONDS:
-            return
-        self._queried_at = now
-        try:
-            self._result = self._count()
-        except GatewayError:
-            self._result = None
 
 
 def write_sweep(file: Path, results: Mapping[str, int], *, finished_at: float, seconds: float) -> None:

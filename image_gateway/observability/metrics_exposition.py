@@ -15,7 +15,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 import image_gateway.observability.metrics  # noqa: F401  # they register themselves
-from image_gateway.observability.metrics import BuildInfo, OpenUploads
+from image_gateway.observability.catalog_metrics import CatalogNumbers, JobNumbers
+from image_gateway.observability.metrics import BuildInfo
 from image_gateway.observability.metrics_folder import shared_folder
 
 ENDED = 0
@@ -118,6 +119,7 @@ class Exposition:
         count_uploads: Returns the number of open uploads and their bytes from the catalog.
         folder: Where worker processes share their metrics; None reads this process's memory.
         more: Collectors of this process only.
+        count_jobs: Returns number and seconds of the jobs by kind and state from the catalog.
     """
 
     def __init__(
@@ -125,11 +127,12 @@ class Exposition:
         count_uploads: Callable[[], tuple[int, int]],
         folder: Path | None = None,
         more: Iterable[Collector] = (),
+        count_jobs: Callable[[], JobNumbers] = lambda: (),
     ) -> None:
         folder = folder or shared_folder()
         self._registry = CollectorRegistry()
         self._registry.register(SharedNumbers(folder) if folder else OwnNumbers())
-        self._registry.register(OpenUploads(count_uploads))
+        self._registry.register(CatalogNumbers(count_uploads, count_jobs))
         self._registry.register(BuildInfo())
         for collector in more:
             self._registry.register(collector)

@@ -98,10 +98,15 @@ class ImageLocation:
         """S3 key prefix of everything that belongs to the image."""
         return f"{self.base_path}/{owner_key(self.owner)}/{self.image_id}/".lstrip("/")
 
-    @property
+    @cached_property
     def zero_map_key(self) -> str:
         """The object that tells which regions of the disk are all zeros."""
         return f"{self.work_prefix}zeros"
+
+    @property
+    def latest_key(self) -> str:
+        """Key of the pointer to the newest manifest, beside the versions since it changes."""
+        return f"{self.image_prefix}latest.json"
 
     @property
     def chunks_prefix(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
@@ -25,10 +26,16 @@ from image_gateway.routes.http.authentication import (
     refuse,
 )
 from image_gateway.routes.http.edge_permissions import NotForEdge, permission_lifetime, permission_response
-from image_gateway.routes.http.responses import bytes_response, redirect_to
+from image_gateway.routes.http.responses import bytes_response, redirect_to, view_response
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.chunks import find_chunk, find_manifest
-from image_gateway.services.reading.reader import Reader, ReadRequest, Representation, represent_disk
+from image_gateway.services.reading.reader import (
+    Answer,
+    Reader,
+    ReadRequest,
+    Representation,
+    represent_disk,
+)
 from image_gateway.services.slots import Streams
 from image_gateway.services.stream_urls import Delivery
 
@@ -127,6 +134,8 @@ class ReadHandler:
         self._streams = streams
         self._timings = timings
         self._resource_policy = resource_policy
+        # Emulators run on pages of their own, which a policy for this origin alone would shut out.
+        self._view_policy = "same-site" if resource_policy == "same-origin" else resource_policy
         self._step = timings.step if timings.enabled else nullcontext
 
     def find(self, image_id: str, *, fresh: bool = False, chunked: bool = False) -> ReadableImage:
@@ -194,11 +203,28 @@ class ReadHandler:
         nginx in front gets a permission to read it instead.
         """
         if asks_for_permission():
-            return self._permit(found, target)
+            return self._permit(found, target, self._resource_policy)
+        return self._stream(found, lambda: self._read(found, target))
+
+    def answer_view(self, found: ReadableImage, read: Callable[[ReadRequest], Answer]) -> Response:
+        """Answer the request with a file of a view, which `read` opens; raises Overloaded and NotForEdge."""
+        if asks_for_permission():
+            raise NotForEdge("the gateway answers this request by itself")
+        return self._stream(found, lambda: self._read_view(found, read))
+
+    def answer_plain_view(self, found: ReadableImage) -> Response:
+        """Answer the request with the plain disk, by ranges, as `answer` but without Content-Encoding."""
+        target = represent_disk(found.record, found.disk)
+        if asks_for_permission():
+            return self._permit(found, target, self._view_policy)
+        return self.answer_view(found, partial(self._reader.read, target))
+
+    def _stream(self, found: ReadableImage, respond: Callable[[], Response]) -> Response:
+        """Return a response whose body has a slot until its end."""
         may_read = partial(self._access.may_still_read, found.record, found.caller)
-        stream = self._streams.start(_stream_holder(found.caller), may_read)
+        stream = self._streams.start(stream_holder(found.caller), may_read)
         try:
-            response = self._read(found, target)
+            response = respond()
         except BaseException:
             stream.release()
             raise
@@ -215,7 +241,15 @@ class ReadHandler:
         response = bytes_response(answer, self._resource_policy, public=public)
         return self._timings.tell(response) if self._timings.enabled else response
 
-    def _permit(self, found: ReadableImage, target: Representation) -> Response:
+    def _read_view(self, found: ReadableImage, read: Callable[[ReadRequest], Answer]) -> Response:
+        with self._step("store"):
+            answer = read(read_request(request))
+        public = found.record.visibility is Visibility.PUBLIC
+        is_leased = "token" in (request.view_args or {})
+        response = view_response(answer, self._view_policy, public=public, is_leased=is_leased)
+        return self._timings.tell(response) if self._timings.enabled else response
+
+    def _permit(self, found: ReadableImage, target: Representation, resource_policy: str) -> Response:
         signed = self._reader.sign(target, read_request(request).conditions)
         is_recorded = found.lease is not None and found.lease.record
         if signed is None or is_recorded:
@@ -223,10 +257,10 @@ class ReadHandler:
         public = found.record.visibility is Visibility.PUBLIC
         seconds = self._access.seconds_to_remember(found.caller)
         lifetime = permission_lifetime(seconds, self._access.seconds_left(found.caller))
-        return permission_response(target, signed, lifetime, self._resource_policy, public=public)
+        return permission_response(target, signed, lifetime, resource_policy, public=public)
 
 
-def _stream_holder(caller: Caller) -> str:
+def stream_holder(caller: Caller) -> str:
     """Return whose stream it is: a user's (by identity or own lease), a share link's, or an address's."""
     if caller.user is not None:
         return f"{HolderKind.USER.value}:{caller.user}"

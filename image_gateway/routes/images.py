@@ -77,6 +77,7 @@ def image_document(record: ImageRecord) -> dict[str, Any]:
         "imageId": record.image_id,
         "name": record.name,
         "kind": record.kind,
+        "format": record.format,
         "state": record.state,
         "visibility": record.visibility,
         "sizeBytes": record.plan.size,

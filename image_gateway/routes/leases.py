@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from image_gateway.observability.request_log import note
+from image_gateway.protocol.views.offers import offer_views
 from image_gateway.routes.http.authentication import current_caller, lease_holder
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.rate_limits import Limits
@@ -67,4 +68,6 @@ def lease_response(issued: IssuedLease, delivery: Delivery, **more: Any) -> Resp
         document["record"] = True
     if urls.manifest_url is not None:
         document |= {"manifestUrl": urls.manifest_url, "chunked": chunked_document(urls.manifest_url)}
+    if urls.views_root is not None and issued.record.disk is not None:
+        document["views"] = offer_views(urls.views_root, issued.record.disk.size)
     return with_cookies(json_response(document, secret=True), urls)

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from image_gateway.domain.permissions import Action
 from image_gateway.protocol.boot_trace import BLOCK_SIZE
+from image_gateway.protocol.views.offers import offer_views
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import json_response, timestamp
@@ -53,6 +54,8 @@ def make_delivery_blueprint(
         blocks = traces.prefetch_blocks(record, disk)
         if blocks:
             document["prefetch"] = {"blockSize": BLOCK_SIZE, "blocks": blocks}
+        if stream.views_root is not None:
+            document["views"] = offer_views(stream.views_root, disk.size)
         response = json_response(document, secret=True)
         return with_cookies(response, stream)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.images import ImageRecord, ImageState, SourceFacts
 from image_gateway.protocol.parts import count_parts
 from image_gateway.routes.http.authentication import current_caller, current_user
 from image_gateway.routes.http.rate_limits import Limits
@@ -77,10 +77,12 @@ def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
     def complete(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(CompleteUpload, request)
-        disk = uploads.complete(image_id, caller, body["upload_id"], body["parts"])
-        return json_response(
-            {"ok": True, "size": disk.size, "etag": disk.etag, "lastModified": timestamp(disk.last_modified)}
-        )
+        facts = uploads.complete(image_id, caller, body["upload_id"], body["parts"])
+        modified = timestamp(facts.last_modified)
+        document = {"ok": True, "size": facts.size, "etag": facts.etag, "lastModified": modified}
+        if isinstance(facts, SourceFacts):
+            document["state"] = ImageState.PROCESSING
+        return json_response(document)
 
     return blueprint
 

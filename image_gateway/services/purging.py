@@ -123,6 +123,7 @@ class Purger:
             self._store.abort_upload(key, upload_id)
         self._store.delete(location.disk_key)
         self._store.delete(location.manifest_key)
+        self._store.delete(location.latest_key)
         keys = islice((item.key for item in self._store.list_objects(location.image_prefix)), at_most)
         while batch := list(islice(keys, BATCH)):
             self._store.delete_many(batch)

@@ -139,6 +139,15 @@ def make_stream_slots(
     )
 
 
+def make_compression_slots(threads: int, queue_seconds: float) -> FairSlots:
+    """Return the slots of a worker with this many threads for compressing: an eighth of them, at least 2.
+
+    Half of the slots are for one reader at most. Up to 64 MiB are in memory for each.
+    """
+    total = max(2, threads // 8)
+    return FairSlots(total, per_holder=total // 2, room=max(total, threads // 2), seconds=queue_seconds)
+
+
 class AccessEnded(Exception):
     """The permission to read was revoked while the body was sent; the connection is closed."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 from image_gateway.cdn.cookies import CookieRules, SignedCookie, cookie_attributes, make_cookies
 from image_gateway.cdn.signer import CloudFrontSigner, SignedPolicy
 from image_gateway.domain.callers import Caller
-from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.images import ImageRecord, Visibility
 from image_gateway.domain.leases import ChunksFrom, Scope
 from image_gateway.services.leases import IssuedLease, Leases
 
@@ -55,7 +55,10 @@ class LeaseCarrier:
 
 @dataclass(frozen=True)
 class StreamUrl:
-    """The answer to stream-url; `url` is a secret when `auth_type` is "url"."""
+    """The answer to stream-url; `url` is a secret when `auth_type` is "url".
+
+    `views_root` is the URL of all views, where those need nothing else to be read.
+    """
 
     url: str = field(repr=False)
     auth_type: Literal["cookie", "url", "none"]
@@ -63,6 +66,7 @@ class StreamUrl:
     cookies: tuple[SignedCookie, ...] = ()
     manifest_url: str | None = field(default=None, repr=False)
     lease_id: str | None = None
+    views_root: str | None = field(default=None, repr=False)
 
 
 class Delivery:
@@ -87,8 +91,12 @@ class Delivery:
         if self._cdn is not None:
             return self._cdn_url(self._cdn, record, caller, gateway_root)
         if self._leases is None:
-            manifest = _gateway_manifest(record, gateway_root)
-            return StreamUrl(self.stable_url(record, gateway_root), "none", manifest_url=manifest)
+            return StreamUrl(
+                self.stable_url(record, gateway_root),
+                "none",
+                manifest_url=_gateway_manifest(record, gateway_root),
+                views_root=self._open_views(record, gateway_root),
+            )
         return self._leased_url(self._leases.make_for_session(record, caller), gateway_root)
 
     def redirect_url(self, record: ImageRecord, key: str) -> str | None:
@@ -108,6 +116,7 @@ class Delivery:
             cookies=self._carrier.cookies(issued, gateway_root),
             manifest_url=f"{root}/manifest.json" if issued.record.chunked else None,
             lease_id=issued.lease.lease_id,
+            views_root=root if Scope.DISK_READ in issued.lease.scopes else None,
         )
 
     def _leased_url(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
@@ -122,27 +131,41 @@ class Delivery:
             cookies=urls.cookies,
             manifest_url=_gateway_manifest(record, gateway_root),
             lease_id=urls.lease_id,
+            views_root=urls.views_root,
         )
 
     def _cdn_url(self, cdn: Cdn, record: ImageRecord, caller: Caller, gateway_root: str) -> StreamUrl:
         url, policy = cdn.url(record.location.disk_key), cdn.sign_policy(record)
         if cdn.signs_urls:
-            manifest = self._redirecting_manifest(record, caller, gateway_root)
-            return StreamUrl(policy.sign_url(url), "url", policy.expires_at, manifest_url=manifest)
+            manifest, views_root = self._redirecting_urls(record, caller, gateway_root)
+            return StreamUrl(
+                policy.sign_url(url), "url", policy.expires_at, manifest_url=manifest, views_root=views_root
+            )
         cookies = make_cookies(policy, f"{record.location.path}/", cdn.cookie_rules)
         cdn_manifest = cdn.url(record.location.manifest_key) if record.chunked else None
-        return StreamUrl(url, "cookie", policy.expires_at, cookies, cdn_manifest)
+        views_root = self._open_views(record, gateway_root)
+        return StreamUrl(url, "cookie", policy.expires_at, cookies, cdn_manifest, views_root=views_root)
 
-    def _redirecting_manifest(self, record: ImageRecord, caller: Caller, gateway_root: str) -> str | None:
-        """The manifest's URL if the CDN requires signed URLs; None when the image has no chunks.
+    def _redirecting_urls(
+        self, record: ImageRecord, caller: Caller, gateway_root: str
+    ) -> tuple[str | None, str | None]:
+        """The URLs of manifest and views if the CDN requires signed URLs.
 
         Relative URLs do not inherit the query string, so the gateway serves the manifest with a lease in the
-        path, and redirects each chunk to its own signed URL.
+        path, and redirects each chunk to its own signed URL. An image without chunks has no manifest, and
+        needs no lease.
         """
         if record.chunked is None or self._leases is None:
-            return _gateway_manifest(record, gateway_root)
+            return _gateway_manifest(record, gateway_root), self._open_views(record, gateway_root)
         issued = self._leases.make_for_session(record, caller, ChunksFrom.CDN)
-        return self.lease_urls(issued, gateway_root).manifest_url
+        urls = self.lease_urls(issued, gateway_root)
+        return urls.manifest_url, urls.views_root
+
+    def _open_views(self, record: ImageRecord, gateway_root: str) -> str | None:
+        """The URL of all views of an image that everybody may read; None for any other image."""
+        if self._leases is not None and record.visibility is not Visibility.PUBLIC:
+            return None
+        return f"{_gateway_image(record, gateway_root)}/views"
 
 
 def _gateway_image(record: ImageRecord, gateway_root: str) -> str:

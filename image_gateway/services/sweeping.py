@@ -23,6 +23,8 @@ PAGE = 500
 YOUNGEST_ORPHAN = timedelta(hours=1)
 # Until then an expired lease is reported as expired, not as unknown.
 LEASES_KEPT = timedelta(days=1)
+# How long ended jobs are shown.
+JOBS_KEPT = timedelta(days=30)
 
 
 @dataclass
@@ -40,6 +42,9 @@ class SweepReport:
     unknown: list[str] = field(default_factory=list)
     left_for_later: int = 0
     forgotten_leases: int = 0
+    ended_jobs: int = 0
+    forgotten_jobs: int = 0
+    deleted_sources: int = 0
     uncached_images: int = 0
 
     def as_numbers(self) -> dict[str, int]:
@@ -62,7 +67,10 @@ class Sweeper:
         base_path: str,
         clock: Callable[[], float],
         cache: BlockCache | None = None,
+        *,
+        keep_sources: bool = False,
     ) -> None:
+        self._keep_sources = keep_sources
         self._cache = cache
         self._catalog = catalog
         self._store = store
@@ -92,9 +100,11 @@ class Sweeper:
         on_step("objects without a record in the catalog")
         self._compare_bucket(report, dry_run)
         on_step("images with missing objects")
-        self._check_complete(report)
+        self._check_complete(report, dry_run)
         on_step("expired leases")
         self._forget_leases(report, dry_run)
+        on_step("background jobs")
+        self._end_jobs(report, dry_run)
         self.sweep_cache(report, dry_run=dry_run)
         return report
 
@@ -197,17 +207,38 @@ class Sweeper:
                 if image_id is not None:
                     yield image_id, prefix
 
-    def _check_complete(self, report: SweepReport) -> None:
+    def _check_complete(self, report: SweepReport, dry_run: bool) -> None:
         for record in self._by_id(self._catalog.find_complete):
             report.checked_images += 1
             try:
                 self._store.head(record.location.disk_key)
+                if record.source is not None and not self._keep_sources:
+                    self._delete_source(record, report, dry_run)
             except ObjectMissing:
                 if self._is_still_complete(record):
                     _log.error("the object of image %s is missing from the store", record.image_id)
                     report.vanished.append(record.image_id)
             except GatewayError:
                 report.left_for_later += 1
+
+    def _delete_source(self, record: ImageRecord, report: SweepReport, dry_run: bool) -> None:
+        """Delete what was converted, if the worker died before it did."""
+        report.deleted_sources += 1
+        if not dry_run:
+            self._store.delete(record.location.source_key)
+            self._catalog.forget_source(record.image_id)
+
+    def _end_jobs(self, report: SweepReport, dry_run: bool) -> None:
+        """Cancel the jobs of ended images, and forget those that ended long ago.
+
+        A job whose worker died is claimed by the next worker; it needs no sweep.
+        """
+        now = now_of(self._clock)
+        jobs = self._catalog.jobs
+        for image_id in jobs.find_images_ended(limit=PAGE):
+            report.ended_jobs += 1 if dry_run else jobs.cancel_of_image(image_id, now)
+        while not dry_run and (forgotten := jobs.forget(now - JOBS_KEPT, limit=PAGE)):
+            report.forgotten_jobs += forgotten
 
     def _forget_leases(self, report: SweepReport, dry_run: bool) -> None:
         over = now_of(self._clock) - LEASES_KEPT

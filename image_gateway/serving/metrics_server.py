@@ -95,9 +95,8 @@ def main(folder: str, master: str) -> None:
     engine = open_engine(settings.database_url, pool_size=1, timeout=settings.catalog_timeout_seconds)
     catalog = Catalog(engine)
     reads = EdgeReads()
-    exposition = Exposition(
-        catalog.open_uploads, Path(folder), [reads] if settings.edge_report_address else []
-    )
+    more = [reads] if settings.edge_report_address else []
+    exposition = Exposition(catalog.open_uploads, Path(folder), more, catalog.jobs.count)
     is_wanted = _is_child_of(int(master))
     address = (settings.metrics_host, settings.metrics_port or 0)
     if settings.edge_report_address:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from image_gateway.app import make_cdn, open_catalog
+from image_gateway.components import make_cdn, open_catalog
 from image_gateway.serving.environment import exit_with
 from image_gateway.serving.tracing import check_tracing
 from image_gateway.settings import Settings, SettingsError, is_loopback

@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 from flask import Flask
 
-from image_gateway.app import create_app, open_store
+from image_gateway.app import create_app
+from image_gateway.components import open_store
 from image_gateway.settings import Settings, SettingsError
 
 _REQUIRED_PACKAGES = (

@@ -64,6 +64,7 @@ class Settings:
     quota_links_per_image: int
     presigned_url_ttl_seconds: int
     image_cache_control: str
+    publish_latest: bool
     cloudfront_domain: str | None
     cloudfront_key_pair_id: str | None
     cloudfront_private_key_pem: str | None
@@ -112,6 +113,14 @@ class Settings:
     range_cache_max_bytes: int
     range_cache_block_bytes: int
     read_ahead_bytes: int
+    worker_concurrency: int
+    worker_claim_seconds: int
+    keep_source_objects: bool
+    import_allow_http: bool
+    import_allow_private: bool
+    import_allowed_hosts: tuple[str, ...]
+    import_connect_seconds: int
+    import_stall_seconds: int
     metrics_port: int | None
     metrics_host: str
     metrics_token: str | None

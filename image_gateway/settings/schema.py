@@ -12,6 +12,7 @@ from image_gateway.protocol.parts import MAX_OBJECT_SIZE, MAX_PART_SIZE, MIB, MI
 from image_gateway.settings.access_schema import AccessSchema
 from image_gateway.settings.edge_schema import EdgeSchema
 from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint, choice, doc, matching, number
+from image_gateway.settings.jobs_schema import JobsSchema
 from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.quota_schema import QuotaSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
@@ -194,6 +195,11 @@ class ServiceSchema(Schema):
         load_default="private-no-store",
         metadata=doc("Cache-Control of new objects; use public-immutable only if the CDN enforces access"),
     )
+    publish_latest = boolean(
+        data_key="PUBLISH_LATEST",
+        load_default=False,
+        metadata=doc("Write latest.json, cached for a minute, beside the versions of a published image"),
+    )
     cloudfront_domain = matching(
         _HOST_NAME,
         "must be a host name without scheme or path",
@@ -278,5 +284,7 @@ class ServiceSchema(Schema):
             raise ValidationError({"CLOUDFRONT_COOKIE_PARTITIONED": [text]})
 
 
-class SettingsSchema(EdgeSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema):
+class SettingsSchema(
+    EdgeSchema, JobsSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema
+):
     """All settings."""

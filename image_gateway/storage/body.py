@@ -23,6 +23,20 @@ class BodyBroken(Exception):
     """The store ended a body early. The client's connection must be aborted, not ended normally."""
 
 
+class Body(Protocol):
+    """Iterates over exactly the bytes that were announced, or raises BodyBroken; the receiver closes it."""
+
+    @property
+    def file(self) -> BinaryIO | None:
+        """An open file that the server may send by itself."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def __next__(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
 class ReadableStream(Protocol):
     """The methods of botocore's StreamingBody that are used here."""
 

@@ -25,12 +25,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """Size in bytes, quoted ETag, and aware UTC date of whole seconds of an object."""
+    """Size in bytes, quoted ETag, aware UTC date of whole seconds, and headers of an object."""
 
     size: int
     etag: str
     last_modified: datetime
     cache_control: str | None
+    content_type: str | None = None
+    content_encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,28 @@ class ObjectReads:
         url = self._reads.sign(key)
         return f"{url.path}?{url.query}"
 
-    def open(self, key: str, *, byte_range: ByteRange | None = None, pin: Pin | None = None) -> OpenObject:
+    def open(
+        self,
+        key: str,
+        *,
+        byte_range: ByteRange | None = None,
+        pin: Pin | None = None,
+        any_encoding: bool = False,
+    ) -> OpenObject:
         """Open an object, or one range of it, at the pinned version.
 
         Raises ObjectMissing, and ObjectChanged when the object is not the pinned version: a store may not
         know If-Match, so what each answer says of the version is compared as well. A ranged answer without
-        the right Content-Range, or any without a length or with an encoding, is a StoreError.
+        the right Content-Range, or any without a length or with an encoding, is a StoreError. With
+        `any_encoding` the encoding is left to the caller: it is in the facts.
         """
-        info, stream = self._get(key, byte_range, pin or Pin())
+        info, stream = self._get(key, byte_range, pin or Pin(), any_encoding=any_encoding)
         start, length = (byte_range.start, byte_range.length) if byte_range else (0, info.size)
         version = replace(pin or Pin(), etag=info.etag)
 
         def reopen(sent: int) -> ReadableStream:
-            again, rest = self._get(key, ByteRange(start + sent, start + length), version, once=True)
+            rest_range = ByteRange(start + sent, start + length)
+            again, rest = self._get(key, rest_range, version, once=True, any_encoding=any_encoding)
             if again.size != info.size:
                 rest.close()
                 raise ObjectChanged(key)
@@ -100,7 +111,13 @@ class ObjectReads:
         return OpenObject(info, ObjectBody(stream, length, reopen))
 
     def _get(
-        self, key: str, byte_range: ByteRange | None, pin: Pin, *, once: bool = False
+        self,
+        key: str,
+        byte_range: ByteRange | None,
+        pin: Pin,
+        *,
+        once: bool = False,
+        any_encoding: bool = False,
     ) -> tuple[ObjectInfo, ReadableStream]:
         """One call to the store: the object's facts, and the checked answer's stream."""
         arguments: dict[str, Any] = {"Range": byte_range.as_request()} if byte_range else {}
@@ -110,7 +127,8 @@ class ObjectReads:
         except STORE_ERRORS as error:
             raise translate_error("GetObject", error) from error
         try:
-            _check_encoding(answer)
+            if not any_encoding:
+                _check_encoding(answer)
             _check_length(answer)
             size = _check_range(answer, byte_range) if byte_range else answer["ContentLength"]
             info = _info(answer, size)
@@ -126,7 +144,14 @@ class ObjectReads:
 
 def _info(answer: Mapping[str, Any], size: int) -> ObjectInfo:
     modified = whole_seconds(answer["LastModified"])
-    return ObjectInfo(size, quoted(answer["ETag"]), modified, answer.get("CacheControl"))
+    return ObjectInfo(
+        size,
+        quoted(answer["ETag"]),
+        modified,
+        answer.get("CacheControl"),
+        answer.get("ContentType"),
+        answer.get("ContentEncoding"),
+    )
 
 
 def whole_seconds(moment: datetime) -> datetime:

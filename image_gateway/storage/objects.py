@@ -167,10 +167,10 @@ class ObjectStore(ObjectReads):
         except UploadMissing:
             _log.info("the upload to abort no longer exists")
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
-        """Write an object."""
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
+        """Write an object and return its ETag."""
         with translate_errors("PutObject"):
-            self._client.put_object(
+            answer = self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=data,
@@ -178,6 +178,32 @@ class ObjectStore(ObjectReads):
                 ContentEncoding="identity",
                 CacheControl=cache_control,
             )
+            return quoted(answer["ETag"])
+
+    def copy(
+        self, source: str, target: str, *, source_etag: str, content_type: str, cache_control: str
+    ) -> str:
+        """Copy an object of at most 5 GiB within the store, with headers of its own; return the copy's ETag.
+
+        AWS may send an error in the body of a 200 answer (API reference: CopyObject); the SDK retries it and
+        then raises it.
+
+        Raises:
+            ObjectMissing: The source does not exist.
+            ObjectChanged: The source has another ETag than `source_etag`.
+        """
+        with translate_errors("CopyObject"):
+            answer = self._client.copy_object(
+                Bucket=self._bucket,
+                Key=target,
+                CopySource={"Bucket": self._bucket, "Key": source},
+                CopySourceIfMatch=source_etag,
+                MetadataDirective="REPLACE",
+                ContentType=content_type,
+                ContentEncoding="identity",
+                CacheControl=cache_control,
+            )
+            return quoted(answer["CopyObjectResult"]["ETag"])
 
     def list_objects(self, prefix: str) -> Iterator[ListedObject]:
         """Yield all objects with this prefix, page by page."""

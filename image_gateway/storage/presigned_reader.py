@@ -255,6 +255,7 @@ def _sdk_response(headers: Mapping[str, str], length: int, body: _Body) -> dict[
     fields = {
         "ETag": headers.get("etag"),
         "CacheControl": headers.get("cache-control"),
+        "ContentType": headers.get("content-type"),
         "ContentEncoding": headers.get("content-encoding"),
         "ContentRange": headers.get("content-range"),
         "LastModified": _parse_http_date(headers["last-modified"]) if "last-modified" in headers else None,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from image_gateway.app import store_address
 from image_gateway.cli.main import cli
+from image_gateway.components import store_address
 from image_gateway.edge.config import render_config
 from image_gateway.settings import SettingsError, load_settings
 

@@ -33,6 +33,12 @@ EXPECTED = {
         "aero.chunked-disk-image.v1",
     ],
     "docs/how-to/prefetch.md": ['"record": true', "65536"],
+    "docs/how-to/verifying.md": [
+        "read 2 of 2 chunks and compared with the disk",
+        "read 2 of 2 chunks (seed 7)",
+        '"ok": true',
+        "version sha256-",
+    ],
     "docs/how-to/manage-images.md": ['"name": "Windows 95"'],
     "docs/how-to/sharing.md": ['"permission": "read"', "igl~", '"visibility": "private"'],
     "docs/how-to/emulators.md": ['"expiresAt"', "0000000"],

@@ -9,7 +9,8 @@ import pytest
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.errors import CatalogUnavailable
-from image_gateway.observability.metrics import CACHE_SECONDS, OpenUploads, write_sweep
+from image_gateway.observability.catalog_metrics import CACHE_SECONDS, CatalogNumbers
+from image_gateway.observability.metrics import write_sweep
 from image_gateway.observability.metrics_exposition import Exposition
 from tests.support.numbers import parse_page, total
 from tests.support.world import World
@@ -110,13 +111,13 @@ class Asked:
         return self.times, 10 * self.times
 
 
-def values(collector: OpenUploads) -> dict[str, float]:
+def values(collector: CatalogNumbers) -> dict[str, float]:
     return {family.name: family.samples[0].value for family in collector.collect()}
 
 
 def test_the_catalog_is_asked_once_in_a_while() -> None:
     catalog, now = Asked(), [100.0]
-    collector = OpenUploads(catalog, lambda: now[0])
+    collector = CatalogNumbers(catalog, clock=lambda: now[0])
     first = values(collector)
     assert first == {
         "image_gateway_catalog_up": 1,
@@ -136,7 +137,7 @@ def test_the_catalog_is_asked_once_in_a_while() -> None:
 
 def test_a_question_that_hangs_holds_up_no_other_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("image_gateway.observability.metrics.LOCK_TIMEOUT_SECONDS", 0.01)
-    collector = OpenUploads(Asked(), lambda: 0.0)
+    collector = CatalogNumbers(Asked(), clock=lambda: 0.0)
     assert collector._lock.acquire()
     assert values(collector) == {"image_gateway_catalog_up": 0}
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from image_gateway.protocol.formats import SNIFF_LENGTH, find_container_format
+from image_gateway.protocol.formats import (
+    HEAD_LENGTH,
+    SNIFF_LENGTH,
+    DiskFormat,
+    detect_format,
+    find_container_format,
+)
 
 VDI_TEXT = b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(0x40, b"\0")
 
@@ -73,3 +79,28 @@ def test_a_raw_disk_may_end_with_nearly_a_footer(tail: bytes) -> None:
 
 def test_a_dynamic_vhd_has_both_and_is_told_by_its_head() -> None:
     assert find_container_format(VHD_FOOTER, VHD_FOOTER) == "dynamic VHD"
+
+
+ISO_HEAD = (bytes(32_768) + b"\x01CD001\x01").ljust(HEAD_LENGTH, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "expected"),
+    [
+        pytest.param(b"QFI\xfb", b"", DiskFormat.QCOW2, id="qcow2"),
+        pytest.param(b"KDMV", b"", DiskFormat.VMDK, id="VMDK"),
+        pytest.param(b"COWD", b"", DiskFormat.VMDK, id="ESX sparse VMDK"),
+        pytest.param(b"vhdxfile", b"", DiskFormat.VHDX, id="VHDX"),
+        pytest.param(VDI_TEXT + b"\x7f\x10\xda\xbe", b"", DiskFormat.VDI, id="VDI"),
+        pytest.param(VHD_FOOTER, VHD_FOOTER, DiskFormat.VHD, id="dynamic VHD"),
+        pytest.param(bytes(HEAD_LENGTH), VHD_FOOTER, DiskFormat.VHD, id="fixed VHD"),
+        pytest.param(ISO_HEAD, VHD_FOOTER, DiskFormat.VHD, id="fixed VHD that holds an ISO"),
+        pytest.param(ISO_HEAD, bytes(512), DiskFormat.ISO, id="ISO"),
+        pytest.param(b"\xeb\x3c" + ISO_HEAD[2:], bytes(512), DiskFormat.ISO, id="ISO with boot code"),
+        pytest.param(ISO_HEAD[:32_773], b"", DiskFormat.RAW, id="cut ISO"),
+        pytest.param(ISO_HEAD[1:], b"", DiskFormat.RAW, id="ISO a byte early"),
+        pytest.param(b"", b"", DiskFormat.RAW, id="empty"),
+    ],
+)
+def test_formats(head: bytes, tail: bytes, expected: DiskFormat) -> None:
+    assert detect_format(head, tail) is expected

@@ -21,6 +21,19 @@ HEAD_ROUTES = {
     "/v1/l/{token}/disk.img",
     "/v1/l/{token}/manifest.json",
     "/v1/l/{token}/chunks/{chunkIndex}",
+    *(
+        f"{root}/{view}"
+        for root in ("/v1/l/{token}", "/v1/images/{imageId}/views")
+        for view in (
+            "v86/{blockSize}/{name}",
+            "tinyemu/{blockSize}/{name}",
+            "infinite-mac/{blockSize}/{name}",
+            "webvm/{name}",
+            "webvm/bytes/disk.ext2",
+            "sqlite/{blockSize}/{name}",
+            "raw/{name}",
+        )
+    ),
 }
 
 

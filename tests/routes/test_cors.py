@@ -10,7 +10,10 @@ from tests.support.leasing import outcome
 from tests.support.world import MIB, World
 
 NAMED = ("https://app.example.com", "http://localhost:5173")
-EXPOSED = "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after"
+EXPOSED = (
+    "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after, "
+    "x-error-code"
+)
 PATHS = ["/v1/images", "/v1/images/x/range", "/no/such/route", "/health", "/"]
 
 

@@ -53,6 +53,14 @@ def test_a_permission_says_where_the_bytes_lie(edge: World, image: Image) -> Non
     assert answer.headers["Cache-Control"] == "max-age=1, stale-while-revalidate=1, stale-if-error=30"
 
 
+@pytest.mark.parametrize("file", ["raw/my.img", "webvm/bytes/disk.ext2"])
+def test_the_plain_views_are_read_as_the_disk(edge: World, image: Image, file: str) -> None:
+    answer, direct = ask(edge, image.path(f"views/{file}")), ask(edge, image.path("range"))
+    assert answer.status_code == 200
+    for name in ("Version", "Pin-Etag", "Etag", "Last-Modified", "Cache-Control"):
+        assert answer.headers[f"X-Edge-{name}"] == direct.headers[f"X-Edge-{name}"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
@@ -75,6 +83,11 @@ def test_how_long_a_permission_holds(edge: World, image: Image, seconds: int, ex
         ("chunked/manifest", OWNER),
         ("chunked/chunks/0", OWNER),
         ("nothing", OWNER),
+        ("views/raw/disk.img", "stranger"),
+        ("views/raw/disk", OWNER),
+        ("views/v86/512/disk-0-512.img", OWNER),
+        ("views/sqlite/512/db.000", OWNER),
+        ("views/tinyemu/1/blk.txt", OWNER),
     ],
 )
 def test_everything_else_is_401_and_kept_by_nobody(

@@ -14,6 +14,7 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from image_gateway.domain.images import Visibility
+from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
 from image_gateway.domain.shares import Permission, Share, ShareLink
 from image_gateway.identity.lease_tokens import LeaseClaims, LeaseKey, LeaseTokens
@@ -21,7 +22,7 @@ from image_gateway.storage.client import StoreClients
 from tests.support.clock import Clock
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
-from tests.support.permission_table import ROLES, SIGNED_IN, STATES, Row, expected, read_rows
+from tests.support.permission_table import ROLES, SIGNED_IN, STATES, VIEW_FILES, Row, expected, read_rows
 from tests.support.world import OWNER, World, lasting_world
 
 KEYS = (("k1", "1" * 40),)
@@ -38,15 +39,20 @@ class Stage:
     lease_token: str
     link_token: str
     link_lease_token: str
+    job_id: str
 
     def path(self, rule: str, role: str) -> str:
         values = {
             "image_id": self.image_id,
             "lease_id": self.lease_id,
             "link_id": self.link_id,
+            "job_id": self.job_id,
             "chunk_index": "1",
             "token": self.link_lease_token if role == "link" else self.lease_token,
         }
+        for names, file in VIEW_FILES.items():
+            if rule.endswith(names):
+                rule = rule.removesuffix(names) + file
         return re.sub(r"<(\w+)>", lambda name: values[name[1]], rule)
 
     def headers(self, role: str) -> dict[str, str]:
@@ -63,6 +69,8 @@ class Stage:
             "upload-urls": {"uploadId": self.upload_id, "partNumbers": [1]},
             "complete": {"uploadId": self.upload_id},
             "shares": {"user": "newcomer"},
+            "import": {"url": "https://example.org/disk.img"},
+            "empty": {"sizeBytes": 512},
             "redeem": {"token": self.link_token},
             "leases": {
                 "imageId": self.image_id,
@@ -91,7 +99,10 @@ def set_up(world: World, state: str) -> Stage:
         assert catalog.fail(image_id, upload_id, now)
     if state == "deleted":
         assert catalog.delete(image_id, now)
-    return Stage(image_id, upload_id, lease_id, link_id, lease_token, link_token, link_lease_token)
+    job = catalog.jobs.add(new_job(image_id, JobKind.VERIFY, now))
+    return Stage(
+        image_id, upload_id, lease_id, link_id, lease_token, link_token, link_lease_token, job.job_id
+    )
 
 
 def _image_in(world: World, state: str) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from image_gateway.app import make_cdn
 from image_gateway.cdn.cookies import CookieRules
+from image_gateway.components import make_cdn
 from image_gateway.domain.callers import Caller
 from image_gateway.errors import StoreUnavailable
 from image_gateway.services.stream_urls import Delivery, LeaseCarrier

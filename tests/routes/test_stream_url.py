@@ -67,7 +67,9 @@ def test_stream_url_without_cloudfront(world: World) -> None:
 def test_stream_url_where_everyone_is_the_same_user(world: World) -> None:
     everyone = world.with_settings(auth_mode="none")
     image = everyone.make_image(b"data")
-    assert everyone.request("GET", image.path("stream-url"), user=None).get_json() == {
+    answer = everyone.request("GET", image.path("stream-url"), user=None).get_json()
+    assert answer.pop("views")["raw"] == {"url": f"http://localhost{image.path('views/raw/disk.img')}"}
+    assert answer == {
         "url": f"http://localhost{image.path('range')}",
         "auth": {"type": "none"},
         "size": 4,

@@ -59,6 +59,9 @@ CALLS = {
     "list_parts": lambda store: store.list_parts("k", "u"),
     "complete_multipart_upload": lambda store: store.complete_upload("k", "u", [ClaimedPart(1, "e")]),
     "put_object": lambda store: store.put("k", b"", content_type="a/b", cache_control="no-store"),
+    "copy_object": lambda store: store.copy(
+        "s", "k", source_etag='"e"', content_type="a/b", cache_control="no-store"
+    ),
     "create_multipart_upload": lambda store: store.create_upload("k", cache_control="no-store"),
     "head_bucket": lambda store: store.check_reachable(),
 }
@@ -82,6 +85,10 @@ FACTS = [
     ("complete_multipart_upload", "EntityTooSmall", 400, PartsRejected),
     ("complete_multipart_upload", "AccessDenied", 403, StoreError),
     ("put_object", "QuotaExceeded", 403, StoreError),
+    ("copy_object", "NoSuchKey", 404, ObjectMissing),
+    ("copy_object", "PreconditionFailed", 412, ObjectChanged),
+    ("copy_object", "SlowDown", 503, StoreUnavailable),
+    ("copy_object", "AccessDenied", 403, StoreError),
     ("create_multipart_upload", "NoSuchBucket", 404, StoreError),
     ("head_bucket", "404", 404, StoreUnavailable),
     ("head_bucket", "403", 403, StoreUnavailable),

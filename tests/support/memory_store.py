@@ -101,11 +101,18 @@ class MemoryStore:
             data = data[byte_range.start : byte_range.stop]  # type: ignore[attr-defined]
         return OpenObject(info, _Body(data))  # type: ignore[arg-type]
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> None:
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
         self._pause()
         with self._lock:
             self._objects[key] = (data, datetime.now(UTC).replace(microsecond=0))
         self._pause()
+        return _etag(data)
+
+    def copy(
+        self, source: str, target: str, *, source_etag: str, content_type: str, cache_control: str
+    ) -> str:
+        data = self.open(source, pin=Pin(etag=source_etag)).body.read_all()
+        return self.put(target, data, content_type=content_type, cache_control=cache_control)
 
     def delete(self, key: str) -> None:
         self.delete_many([key])

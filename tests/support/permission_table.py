@@ -15,6 +15,8 @@ ROUTES = """
     GET    /openapi.yaml                                     service
     GET    /v1/images                                        own
     POST   /v1/images                                        own
+    POST   /v1/images/import                                 queue
+    POST   /v1/images/empty                                  queue
     GET    /v1/usage                                         own
     GET    /v1/images/<image_id>                             show
     PATCH  /v1/images/<image_id>                             describe
@@ -24,10 +26,22 @@ ROUTES = """
     GET    /v1/images/<image_id>/upload                      upload
     DELETE /v1/images/<image_id>/upload                      abort !
     POST   /v1/images/<image_id>/complete                    complete !
+    POST   /v1/images/<image_id>/publish                     process !
+    POST   /v1/images/<image_id>/verify                      process !
+    GET    /v1/images/<image_id>/jobs                        job
+    GET    /v1/jobs/<job_id>                                 job
+    DELETE /v1/jobs/<job_id>                                 job !
     GET    /v1/images/<image_id>/metadata                    read
     GET    /v1/images/<image_id>/range                       read
     GET    /v1/images/<image_id>/chunked/manifest            read
     GET    /v1/images/<image_id>/chunked/chunks/<chunk_index> read
+    GET    /v1/images/<image_id>/views/v86/<block_size>/<name> read
+    GET    /v1/images/<image_id>/views/tinyemu/<block_size>/<name> read
+    GET    /v1/images/<image_id>/views/infinite-mac/<block_size>/<name> read
+    GET    /v1/images/<image_id>/views/webvm/<name>          read
+    GET    /v1/images/<image_id>/views/webvm/bytes/disk.ext2 read
+    GET    /v1/images/<image_id>/views/sqlite/<block_size>/<name> read
+    GET    /v1/images/<image_id>/views/raw/<name>            read
     GET    /v1/images/<image_id>/stream-url                  stream
     POST   /v1/images/<image_id>/shares                      share !
     GET    /v1/images/<image_id>/shares                      share
@@ -43,7 +57,23 @@ ROUTES = """
     GET    /v1/l/<token>/disk.img                            by-token
     GET    /v1/l/<token>/manifest.json                       by-token
     GET    /v1/l/<token>/chunks/<chunk_index>                by-token
+    GET    /v1/l/<token>/v86/<block_size>/<name>             by-token
+    GET    /v1/l/<token>/tinyemu/<block_size>/<name>         by-token
+    GET    /v1/l/<token>/infinite-mac/<block_size>/<name>    by-token
+    GET    /v1/l/<token>/webvm/<name>                        by-token
+    GET    /v1/l/<token>/webvm/bytes/disk.ext2               by-token
+    GET    /v1/l/<token>/sqlite/<block_size>/<name>          by-token
+    GET    /v1/l/<token>/raw/<name>                          by-token
 """
+# A file of each view that an image of 1024 bytes has.
+VIEW_FILES = {
+    "/v86/<block_size>/<name>": "/v86/512/disk-512-1024.img.zst",
+    "/tinyemu/<block_size>/<name>": "/tinyemu/2/blk000000000.bin",
+    "/infinite-mac/<block_size>/<name>": "/infinite-mac/512/1.chunk",
+    "/webvm/<name>": "/webvm/disk.ext2.c000000.txt",
+    "/sqlite/<block_size>/<name>": "/sqlite/512/db.001",
+    "/raw/<name>": "/raw/my.img",
+}
 # Images that are not complete, or deleted, are shared: what the owner's friends meet there is the state.
 STATES = ("uploading", "private", "shared", "public", "failed", "deleted")
 ANSWERS = """
@@ -59,12 +89,14 @@ ANSWERS = """
     upload            200      409     409     409     409      404
     complete          200      200     200     200     409      404
     abort             200      409     409     409     200      404
+    process           409      202     202     202     409      404
+    job               200      200     200     200     200      200
 """
 # What a role may do with an image, by the image's visibility.
 MAY = """
-    owner     private  show describe share delete read stream lease write upload complete abort
-    owner     shared   show describe share delete read stream lease write upload complete abort
-    owner     public   show describe share delete read stream lease write upload complete abort
+    owner     private  show describe share delete read stream lease write upload complete abort process job
+    owner     shared   show describe share delete read stream lease write upload complete abort process job
+    owner     public   show describe share delete read stream lease write upload complete abort process job
     admin     private  show delete read stream lease
     admin     shared   show delete read stream lease
     admin     public   show delete read stream lease
@@ -167,6 +199,8 @@ def _expected_apart_from_the_image(action: str, role: str, state: str) -> int | 
         return 200
     if action == "own":
         return {"nobody": 401, "lease": 403, "link": 403}.get(role, 200)
+    if action == "queue":
+        return {"nobody": 401, "lease": 403, "link": 403}.get(role, 202)
     if action == "by-token":
         return (BY_LINK_TOKEN if role == "link" else BY_TOKEN)[state]
     if action == "redeem":

@@ -17,6 +17,8 @@ from image_gateway.services.reading.reader import Answer, Representation
 
 NO_STORE = "no-store"
 PUBLIC = "public, max-age=300, no-transform"
+PRIVATE = "private, no-cache, no-transform"
+PRIVATE_VERSIONED = "private, max-age=31536000, immutable, no-transform"
 PUBLIC_VERSIONED = "public, max-age=31536000, immutable, no-transform"
 # Every credential by which the gateway decides who reads: a cache that keeps a private answer all the same
 # must not hand it to somebody else (RFC 9110 §12.5.5).
@@ -83,6 +85,21 @@ def bytes_response(answer: Answer, resource_policy: str, *, public: bool = False
     return BytesResponse(_body_of(answer), answer.status, headers, direct_passthrough=True)
 
 
+def view_response(
+    answer: Answer, resource_policy: str, *, public: bool = False, is_leased: bool = False
+) -> Response:
+    """Render an answer like `bytes_response`, for clients that refuse any Content-Encoding.
+
+    The URL of a lease is for one version, so that its reader may keep what is always the same in it.
+    """
+    response = bytes_response(answer, resource_policy, public=public)
+    del response.headers["Content-Encoding"]
+    is_lasting = is_leased and answer.representation.is_versioned
+    if is_lasting and response.headers["Cache-Control"] == PRIVATE:
+        response.headers["Cache-Control"] = PRIVATE_VERSIONED
+    return response
+
+
 def _body_of(answer: Answer) -> Iterable[bytes]:
     """Return the body; a file is left to the server, which sends it with sendfile."""
     body = answer.body
@@ -113,4 +130,4 @@ def cache_control(representation: Representation, *, public: bool) -> str:
     if public:
         return PUBLIC_VERSIONED if representation.is_versioned else PUBLIC
     own = {directive.strip().lower() for directive in (representation.cache_control or "").split(",")}
-    return f"private, {'no-store' if 'no-store' in own else 'no-cache'}, no-transform"
+    return "private, no-store, no-transform" if "no-store" in own else PRIVATE

@@ -3,112 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from flask import Request
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from werkzeug.exceptions import BadRequest as MalformedJson
 
-from image_gateway.domain.images import ImageState, Kind, Visibility
+from image_gateway.domain.images import ImageFormat, ImageState, Kind, Visibility
 from image_gateway.domain.leases import Scope, WhenLapsed
 from image_gateway.domain.shares import Permission
 from image_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from image_gateway.protocol.parts import MAX_PARTS, ClaimedPart
+from image_gateway.routes.http.request_fields import (
+    JsonInteger,
+    QueryBoolean,
+    QueryInteger,
+    RequestSchema,
+    ShortList,
+    choice,
+    max_length,
+    not_blank,
+    printable,
+    seconds,
+)
 from image_gateway.services.new_images import NewImage
 
 MAX_UPLOAD_ID = 1024
 MAX_ETAG = 4096
 MAX_URLS = 1000
-MAX_SECONDS = 10 * 366 * 86_400
+_IS_SHA256 = validate.Regexp(r"\A[0-9a-fA-F]{64}\Z", error="must be 64 hex digits")
 _PART_RANGE = validate.Range(1, MAX_PARTS, error=f"must be 1 to {MAX_PARTS}")
 
 
 def _upload_id() -> fields.String:
     rule = validate.Length(1, MAX_UPLOAD_ID, error=f"must have 1 to {MAX_UPLOAD_ID} characters")
-    return fields.String(data_key="uploadId", required=True, validate=[rule, _printable])
-
-
-class _JsonInteger(fields.Integer):
-    """A JSON integer; Python would also accept true as 1."""
-
-    def _validated(self, value: Any) -> Any:
-        if type(value) is not int:
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
-
-
-class _ShortList(fields.List[Any]):
-    """A list whose length is checked before its items: a million bad items would take a minute."""
-
-    def __init__(self, item: fields.Field[Any], most: int, **options: Any) -> None:
-        super().__init__(item, **options)
-        self._most = most
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        if isinstance(value, list) and not 1 <= len(value) <= self._most:
-            raise ValidationError(f"must contain 1 to {self._most} parts")
-        return super()._deserialize(value, *args, **kwargs)
-
-
-class _QueryInteger(fields.Integer):
-    """An integer in the query string."""
-
-    def _validated(self, value: Any) -> Any:
-        if not str(value).isdecimal() or not str(value).isascii() or len(str(value)) > 18:
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
-
-
-class _QueryBoolean(fields.Boolean):
-    """`true` or `false` in the query string."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            truthy={"true"},
-            falsy={"false"},
-            error_messages={"invalid": "must be true or false"},
-            **options,
-        )
+    return fields.String(data_key="uploadId", required=True, validate=[rule, printable])
 
 
 def _part_number() -> fields.Integer:
-    return _JsonInteger(data_key="partNumber", required=True, validate=_PART_RANGE)
-
-
-def _seconds(name: str) -> fields.Integer:
-    return _JsonInteger(
-        data_key=name,
-        load_default=None,
-        allow_none=True,
-        validate=validate.Range(1, MAX_SECONDS, error=f"must be 1 to {MAX_SECONDS} seconds"),
-    )
-
-
-def _not_blank(text: str) -> None:
-    if text != text.strip():
-        raise ValidationError("must not begin or end with whitespace")
-
-
-def _length(most: int) -> validate.Length:
-    return validate.Length(1, most, error=f"must have 1 to {most} characters")
-
-
-def _choice(kind: type[StrEnum]) -> fields.Enum[StrEnum]:
-    allowed = ", ".join(kind)
-    return fields.Enum(
-        kind,
-        by_value=True,
-        load_default=None,
-        allow_none=True,
-        error_messages={"unknown": f"must be one of {allowed}", "invalid": f"must be one of {allowed}"},
-    )
-
-
-def _printable(text: str) -> None:
-    if not text.isprintable():
-        raise ValidationError("must not contain control characters")
+    return JsonInteger(data_key="partNumber", required=True, validate=_PART_RANGE)
 
 
 def _true_or_false(value: Any) -> None:
@@ -116,28 +50,20 @@ def _true_or_false(value: Any) -> None:
         raise ValidationError("must be true or false")
 
 
-class _RequestSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
-class CreateImage(_RequestSchema):
+class CreateImage(RequestSchema):
     """The optional body of a create, into a NewImage."""
 
-    name = fields.String(load_default=None, allow_none=True, validate=[_length(255), _printable])
-    filename = fields.String(load_default=None, allow_none=True, validate=[_length(4096), _printable])
-    kind = _choice(Kind)
-    size = _JsonInteger(
+    name = fields.String(load_default=None, allow_none=True, validate=[max_length(255), printable])
+    filename = fields.String(load_default=None, allow_none=True, validate=[max_length(4096), printable])
+    kind = choice(Kind)
+    format = choice(ImageFormat)
+    size = JsonInteger(
         data_key="sizeBytes",
         load_default=None,
         allow_none=True,
         validate=validate.Range(0, error="must not be negative"),
     )
-    sha256 = fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=validate.Regexp(r"\A[0-9a-fA-F]{64}\Z", error="must be 64 hex digits"),
-    )
+    sha256 = fields.String(load_default=None, allow_none=True, validate=_IS_SHA256)
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> dict[str, NewImage]:
@@ -145,12 +71,56 @@ class CreateImage(_RequestSchema):
         name = data["name"] or filename or NewImage.name
         guessed = Kind.ISO if (filename or name).lower().endswith(".iso") else Kind.DISK
         sha256 = data["sha256"].lower() if data["sha256"] else None
-        return {"new": NewImage(name, data["kind"] or guessed, data["size"], sha256)}
+        new = NewImage(name, data["kind"] or guessed, data["size"], sha256, data["format"] or ImageFormat.RAW)
+        return {"new": new}
 
 
-class DescribeImage(_RequestSchema):
-    name = fields.String(load_default=None, validate=[_length(255), _printable])
-    visibility = _choice(Visibility)
+class ImportImage(RequestSchema):
+    """The body of an import."""
+
+    url = fields.String(required=True, validate=[max_length(4096), printable])
+    name = fields.String(load_default=None, allow_none=True, validate=[max_length(255), printable])
+    format = choice(ImageFormat)
+    sha256 = fields.String(load_default=None, allow_none=True, validate=_IS_SHA256)
+
+
+class EmptyImage(RequestSchema):
+    """The body of a request for an all-zero disk."""
+
+    size = JsonInteger(data_key="sizeBytes", required=True)
+    name = fields.String(load_default=None, allow_none=True, validate=[max_length(255), printable])
+
+
+class PublishImage(RequestSchema):
+    """The optional body of a request to publish."""
+
+    chunk_size = JsonInteger(
+        data_key="chunkSize",
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(512, 64 * 1024 * 1024, error="must be 512 to 67108864 bytes"),
+    )
+    checksum = fields.String(
+        load_default="sha256", validate=validate.OneOf(["sha256", "none"], error="must be sha256 or none")
+    )
+
+
+class VerifyImage(RequestSchema):
+    """The optional body of a request to verify."""
+
+    sample = JsonInteger(
+        load_default=None, allow_none=True, validate=validate.Range(1, 500_000, error="must be 1 to 500000")
+    )
+    seed = JsonInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 2**63 - 1, error="must not be negative"),
+    )
+
+
+class DescribeImage(RequestSchema):
+    name = fields.String(load_default=None, validate=[max_length(255), printable])
+    visibility = choice(Visibility)
 
     @validates_schema
     def check_given(self, data: dict[str, Any], **_: Any) -> None:
@@ -158,31 +128,31 @@ class DescribeImage(_RequestSchema):
             raise ValidationError("name or visibility is required")
 
 
-class ListImages(_RequestSchema):
-    limit = _QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
-    state = _choice(ImageState)
-    name = fields.String(load_default=None, validate=[_length(255), _printable])
-    cursor = fields.String(load_default=None, validate=_length(512))
-    shared = _QueryBoolean(load_default=False)
+class ListImages(RequestSchema):
+    limit = QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
+    state = choice(ImageState)
+    name = fields.String(load_default=None, validate=[max_length(255), printable])
+    cursor = fields.String(load_default=None, validate=max_length(512))
+    shared = QueryBoolean(load_default=False)
 
 
-class UploadUrl(_RequestSchema):
+class UploadUrl(RequestSchema):
     upload_id = _upload_id()
     part_number = _part_number()
 
 
-class UploadUrls(_RequestSchema):
+class UploadUrls(RequestSchema):
     upload_id = _upload_id()
-    part_numbers = _ShortList(
-        _JsonInteger(validate=_PART_RANGE), MAX_URLS, data_key="partNumbers", required=True
+    part_numbers = ShortList(
+        JsonInteger(validate=_PART_RANGE), MAX_URLS, data_key="partNumbers", required=True
     )
 
 
-class Part(_RequestSchema):
+class Part(RequestSchema):
     number = _part_number()
     etag = fields.String(
         required=True,
-        validate=[validate.Length(1, MAX_ETAG, error=f"must have 1 to {MAX_ETAG} characters"), _printable],
+        validate=[validate.Length(1, MAX_ETAG, error=f"must have 1 to {MAX_ETAG} characters"), printable],
     )
 
     @post_load
@@ -190,19 +160,19 @@ class Part(_RequestSchema):
         return ClaimedPart(**data)
 
 
-class CompleteUpload(_RequestSchema):
+class CompleteUpload(RequestSchema):
     upload_id = _upload_id()
-    parts = _ShortList(fields.Nested(Part), MAX_PARTS, load_default=None, allow_none=True)
+    parts = ShortList(fields.Nested(Part), MAX_PARTS, load_default=None, allow_none=True)
 
 
-class MakeLease(_RequestSchema):
-    image_id = fields.String(data_key="imageId", required=True, validate=[_length(64), _printable])
+class MakeLease(RequestSchema):
+    image_id = fields.String(data_key="imageId", required=True, validate=[max_length(64), printable])
     scopes = fields.List(
         fields.Enum(Scope, by_value=True, error_messages={"unknown": f"must be one of {', '.join(Scope)}"}),
         load_default=lambda: [Scope.DISK_READ],
         validate=validate.Length(1, len(Scope), error="must contain disk:read, disk:write or both"),
     )
-    ttl = _seconds("ttlSeconds")
+    ttl = seconds("ttlSeconds")
     when_lapsed = fields.Enum(
         WhenLapsed,
         by_value=True,
@@ -213,8 +183,8 @@ class MakeLease(_RequestSchema):
     record = fields.Raw(load_default=False, validate=_true_or_false)
 
 
-class MakeShare(_RequestSchema):
-    user = fields.String(required=True, validate=[_length(256), _printable, _not_blank])
+class MakeShare(RequestSchema):
+    user = fields.String(required=True, validate=[max_length(256), printable, not_blank])
     permission = fields.Enum(
         Permission,
         by_value=True,
@@ -223,18 +193,18 @@ class MakeShare(_RequestSchema):
     )
 
 
-class RemoveShare(_RequestSchema):
-    user = fields.String(required=True, validate=[_length(256), _printable])
+class RemoveShare(RequestSchema):
+    user = fields.String(required=True, validate=[max_length(256), printable])
 
 
-class ListGrants(_RequestSchema):
-    limit = _QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
-    cursor = fields.String(load_default=None, validate=[_length(512), _printable])
+class ListGrants(RequestSchema):
+    limit = QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
+    cursor = fields.String(load_default=None, validate=[max_length(512), printable])
 
 
-class MakeShareLink(_RequestSchema):
-    ttl = _seconds("ttlSeconds")
-    max_uses = _JsonInteger(
+class MakeShareLink(RequestSchema):
+    ttl = seconds("ttlSeconds")
+    max_uses = JsonInteger(
         data_key="maxUses",
         load_default=None,
         allow_none=True,
@@ -242,8 +212,8 @@ class MakeShareLink(_RequestSchema):
     )
 
 
-class RedeemShareLink(_RequestSchema):
-    token = fields.String(required=True, validate=[_length(256), _printable])
+class RedeemShareLink(RequestSchema):
+    token = fields.String(required=True, validate=[max_length(256), printable])
 
 
 @cache

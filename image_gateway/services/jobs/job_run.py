@@ -16,9 +16,8 @@ from image_gateway.domain.jobs import Job
 from image_gateway.errors import GatewayError
 
 _log = logging.getLogger(__name__)
-CLAIM_LIFETIME = timedelta(seconds=60)
-# The claim is renewed so often when nothing else happens, and progress is written so often at most.
-RENEW_SECONDS = 10.0
+# Renewals in the lifetime of a claim, when nothing else happens.
+RENEWALS = 6
 PROGRESS_SECONDS = 1.0
 
 
@@ -43,8 +42,10 @@ class JobRun:
         job: Job,
         clock: Callable[[], float],
         is_stopping: Callable[[], bool],
+        lifetime: timedelta,
     ) -> None:
         self.job = job
+        self._lifetime = lifetime
         self._jobs = jobs
         self._clock = clock
         self._is_stopping = is_stopping
@@ -113,19 +114,19 @@ class JobRun:
             thread.join()
 
     def _renew_until_ended(self) -> None:
-        while not self._ended.wait(RENEW_SECONDS):
+        while not self._ended.wait(self._lifetime.total_seconds() / RENEWALS):
             self._renew()
 
     def _renew(self) -> None:
         """Renew the claim; without an answer of the catalog it is lost when its lifetime is over."""
-        expires_at = now_of(self._clock) + CLAIM_LIFETIME
+        expires_at = now_of(self._clock) + self._lifetime
         with self._lock:
             done, total = self._done, self._total
         try:
             kept = self._jobs.renew(self.job, expires_at, bytes_done=done, bytes_total=total)
         except GatewayError as error:
             _log.warning("the claim of job %s was not renewed: %s", self.job.job_id, error.code)
-            kept = time.monotonic() - self._renewed_at < CLAIM_LIFETIME.total_seconds()
+            kept = time.monotonic() - self._renewed_at < self._lifetime.total_seconds()
         else:
             self._renewed_at = time.monotonic()
         if not kept:

@@ -31,12 +31,22 @@ class ObjectUpload:
     an earlier run has joined them already.
     """
 
-    def __init__(self, store: ObjectStore, target: UploadTarget, run: JobRun, size: int | None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        target: UploadTarget,
+        run: JobRun,
+        size: int | None,
+        part_size: int | None = None,
+    ) -> None:
         """Open the upload of the job's checkpoint, or begin one.
 
         Args:
             size: Size of the object in bytes; None if it is not known.
+            part_size: Size of the parts of a new upload; by default as large as the size needs.
         """
+        self._last: int | None = None
+        self._wanted_part_size = part_size
         self._store = store
         self._target = target
         self._run = run
@@ -77,11 +87,16 @@ class ObjectUpload:
         self._make_zeros()
         self.copy(number, self._target.zeros_key, ByteRange(0, length))
 
+    def keep_only(self, last: int) -> None:
+        """Join no part beyond this number: an earlier run may have sent more of another version."""
+        self._last = last
+
     def complete(self) -> ObjectInfo:
-        """Join all parts, delete the helper object, and return the facts of the object."""
+        """Join the parts, delete the helper object, and return the facts of the object."""
         if self.finished is None:
             parts = self._store.list_parts(self._target.key, self._upload_id)
-            listed = [ClaimedPart(part.number, part.etag) for part in parts]
+            last = self._last or len(parts)
+            listed = [ClaimedPart(part.number, part.etag) for part in parts if part.number <= last]
             self._store.complete_upload(self._target.key, self._upload_id, listed)
         self._store.delete(self._target.zeros_key)
         try:
@@ -94,7 +109,7 @@ class ObjectUpload:
         return str(self._run.checkpoint["uploadId"])
 
     def _begin(self, size: int | None) -> None:
-        part_size = choose_part_size(size, PART_SIZE)
+        part_size = self._wanted_part_size or choose_part_size(size, PART_SIZE)
         upload_id = self._store.create_upload(self._target.key, cache_control=self._target.cache_control)
         self._run.save(uploadId=upload_id, partSize=part_size)
 

@@ -13,10 +13,11 @@ from datetime import timedelta
 from image_gateway.catalog.jobs import JobRepository
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind
-from image_gateway.errors import GatewayError
-from image_gateway.services.jobs.job_run import CLAIM_LIFETIME, ClaimLost, JobRun, WorkerStopping
+from image_gateway.errors import FetchFailed, GatewayError
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun, WorkerStopping
 
 _log = logging.getLogger(__name__)
+CLAIM_LIFETIME = timedelta(seconds=60)
 POLL_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 5.0
 
@@ -31,11 +32,17 @@ class Worker:
         jobs: The queue.
         handlers: What runs a job of each kind. A GatewayError that one raises is shown to the image's owner.
         clock: Seconds since the epoch.
+        lifetime: How long a claim lasts without renewal; another worker takes over from a dead one then.
     """
 
     def __init__(
-        self, jobs: JobRepository, handlers: Mapping[JobKind, Handler], clock: Callable[[], float] = time.time
+        self,
+        jobs: JobRepository,
+        handlers: Mapping[JobKind, Handler],
+        clock: Callable[[], float] = time.time,
+        lifetime: timedelta = CLAIM_LIFETIME,
     ) -> None:
+        self._lifetime = lifetime
         self._jobs = jobs
         self._handlers = handlers
         self._clock = clock
@@ -58,7 +65,7 @@ class Worker:
 
     def run_one(self) -> bool:
         """Run the next job, if any. Return whether there was one."""
-        job = self._jobs.claim(self._name, now_of(self._clock), CLAIM_LIFETIME)
+        job = self._jobs.claim(self._name, now_of(self._clock), self._lifetime)
         if job is None:
             return False
         self._run_job(job)
@@ -77,7 +84,7 @@ class Worker:
     def _run_job(self, job: Job) -> None:
         names = {"job": job.job_id, "image": job.image_id, "kind": job.kind.value}
         _log.info("job started", extra={**names, "attempt": job.attempt})
-        run = JobRun(self._jobs, job, self._clock, self._stopping.is_set)
+        run = JobRun(self._jobs, job, self._clock, self._stopping.is_set, self._lifetime)
         began = time.monotonic()
         try:
             with run.renewing():
@@ -98,8 +105,12 @@ class Worker:
         """Return the job to the queue if another attempt may help, else fail it."""
         job, now = run.job, now_of(self._clock)
         attempt = 1 if run.made_progress else job.attempt
-        if error.status >= 500 and attempt < MAX_ATTEMPTS:
+        if _may_succeed_later(error) and attempt < MAX_ATTEMPTS:
             _log.warning("job failed, it is tried again: %s", error.message, extra={"job": job.job_id})
             wait = timedelta(seconds=FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             return "queued again" if self._jobs.release(job, now + wait) else "lost"
         return "failed" if self._jobs.fail(job, now, error.code, error.message) else "lost"
+
+
+def _may_succeed_later(error: GatewayError) -> bool:
+    return error.retryable if isinstance(error, FetchFailed) else error.status >= 500

@@ -86,9 +86,10 @@ class Access:
     def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
         """Like `find`, but owners and admins find deleted images too."""
         record = self.look_up(image_id)
-        deleted = record is not None and record.state is ImageState.DELETED
-        if record is not None and deleted and (caller.user == record.owner or caller.admin):
-            return record
+        if record is not None and record.state is ImageState.DELETED and caller.lease is None:
+            role = self.role_of(caller, record)
+            if role in (Role.OWNER, Role.ADMIN) and action in PERMISSIONS[role]:
+                return record
         return self.find(image_id, caller, action)
 
     def find_readable(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from image_gateway.domain.images import ChunkedFacts, DiskFacts, ImageRecord
+from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.errors import (
     NotFound,
     ObjectChanged,
@@ -16,12 +18,12 @@ from image_gateway.errors import (
     StoreUnavailable,
 )
 from image_gateway.observability.request_log import note_range
-from image_gateway.protocol.manifest import ChunkGeometry
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
-from image_gateway.services.reading.cached_body import BlockCacheReader, CachedBody, CachedObject
+from image_gateway.services.reading.cached_body import BlockCacheReader, CachedObject
 from image_gateway.services.reading.read_ahead import ReadAhead
-from image_gateway.storage.body import BodyBroken, ObjectBody
+from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMapRef, ZeroMaps
+from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
 
@@ -36,6 +38,7 @@ class Representation:
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
     `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` is the
     image's version, for the disk itself alone.
+    `zero_map` tells which of its bytes are zeros and need not be read.
     """
 
     image_id: str
@@ -50,6 +53,7 @@ class Representation:
     is_versioned: bool = False
     disk_start: int | None = None
     disk_version: str | None = None
+    zero_map: ZeroMapRef | None = None
 
     @property
     def validators(self) -> Validators:
@@ -72,7 +76,7 @@ class Answer:
     status: int
     representation: Representation
     byte_range: ByteRange | None = None
-    body: ObjectBody | CachedBody | None = None
+    body: Body | None = None
 
 
 def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
@@ -88,48 +92,19 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
         pin=Pin(etag=disk.etag),
         disk_start=0,
         disk_version=record.version,
+        zero_map=zero_map_of(record, disk.size),
     )
 
 
-def represent_manifest(record: ImageRecord, chunked: ChunkedFacts) -> Representation:
-    """Return the manifest of a published image; it is JSON, so it is always sent whole."""
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.manifest_key,
-        size=chunked.manifest_size,
-        etag=chunked.manifest_etag,
-        last_modified=chunked.published_at,
-        cache_control=chunked.cache_control,
-        content_type="application/json",
-        pin=Pin(etag=chunked.manifest_etag),
-        takes_ranges=False,
-    )
-
-
-def represent_chunk(
-    record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry, index: int
-) -> Representation:
-    """Return a chunk of a published image.
-
-    The catalog stores no ETag for each of up to 500,000 chunks. The disk's hash, the chunk size and the
-    index determine a chunk's bytes, so they make a strong ETag; reads are tied to the date of publishing.
-    """
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.chunk_key(index, chunked.index_width),
-        size=geometry.size_of(index),
-        etag=f'"{chunked.disk_sha256[:32]}-{geometry.chunk_size}-{index}"',
-        last_modified=chunked.published_at,
-        cache_control=chunked.cache_control,
-        content_type=OCTETS,
-        pin=Pin(unmodified_since=chunked.published_at),
-        is_versioned=True,
-        disk_start=index * geometry.chunk_size,
-    )
+def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
+    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
+    if record.zero_map_bytes is None:
+        return None
+    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
 
 
 class Reader:
-    """Answers reads of representations from the block cache or the store."""
+    """Answers reads of representations from their zero maps, the block cache or the store."""
 
     def __init__(
         self,
@@ -140,6 +115,7 @@ class Reader:
         self._store = store
         self._cached = cached
         self._read_ahead = read_ahead
+        self._zero_maps = ZeroMaps(store)
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Evaluate the conditions and open the body.
@@ -151,7 +127,7 @@ class Reader:
             PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
             NotFound: The object is missing from the store.
         """
-        byte_range = self._decide(target, request)
+        byte_range = self.decide(target, request)
         if isinstance(byte_range, Answer):
             return byte_range
         try:
@@ -162,6 +138,24 @@ class Reader:
         except ObjectChanged:
             _log.error("an immutable object was replaced: %s", target.key)
             return self._read_replaced(target, request)
+
+    def open_version(self, target: Representation, byte_range: ByteRange) -> Body:
+        """Return a range of an object at the pinned version, from the block cache or the store.
+
+        Raises:
+            NotFound: The object is no longer in the store.
+            StoreError: The object was replaced by another one.
+        """
+        with _no_other_version(target):
+            body = self._open(target, byte_range).body
+        if body is None:
+            raise RuntimeError("an opened answer has a body")
+        return body
+
+    def require_version(self, target: Representation) -> None:
+        """Check that the store has the pinned version; raises as `open_version`."""
+        with _no_other_version(target):
+            self._head(target)
 
     def sign(self, target: Representation, conditions: Conditions) -> str | None:
         """Return path and query of a presigned GET, for an nginx that serves single ranges by itself.
@@ -187,7 +181,7 @@ class Reader:
         if self._cached is not None:
             self._cached.forget(image_id)
 
-    def _decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
+    def decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
         """Return an answer without a body, the range to open, or None for the whole body."""
         decision = decide(request.conditions, target.validators)
         if decision is Decision.FAILED:
@@ -212,9 +206,12 @@ class Reader:
         return Answer(200, _with_cache_control(target, info))
 
     def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
+        status = 206 if byte_range else 200
         span = byte_range or ByteRange(0, target.size)
         if target.disk_start is not None:
             note_range(target.disk_start + span.start, target.disk_start + span.stop)
+        if target.zero_map is not None and self._zero_maps.is_zero(target.zero_map, span):
+            return Answer(status, target, byte_range, ZeroBody(span.length))
         if self._cached is not None and target.takes_ranges:
             version = f"{target.key} {target.etag}"
             source = CachedObject(target.key, target.size, target.pin, version, target.image_id)
@@ -222,11 +219,10 @@ class Reader:
                 self._read_ahead.note(source, target.disk_version, span)
             body = self._cached.open(source, span)
             if body is not None:
-                return Answer(206 if byte_range else 200, target, byte_range, body)
+                return Answer(status, target, byte_range, body)
         opened = self._store.open(target.key, byte_range=byte_range, pin=target.pin)
         self._require_size(target, opened)
         _begin(opened.body)
-        status = 206 if byte_range else 200
         return Answer(status, _with_cache_control(target, opened.info), byte_range, opened.body)
 
     def _check_size(self, target: Representation, info: ObjectInfo) -> None:
@@ -255,7 +251,7 @@ class Reader:
             self._require_size(target, opened)
         new = _replaced(target, opened.info)
         try:
-            bodiless = self._decide(new, ReadRequest(None, request.conditions, request.head))
+            bodiless = self.decide(new, ReadRequest(None, request.conditions, request.head))
         except PreconditionFailed:
             opened.body.close()
             raise
@@ -264,6 +260,18 @@ class Reader:
             return bodiless if isinstance(bodiless, Answer) else Answer(200, new)
         _begin(opened.body)
         return Answer(200, new, None, opened.body)
+
+
+@contextmanager
+def _no_other_version(target: Representation) -> Iterator[None]:
+    try:
+        yield
+    except ObjectMissing as error:
+        _log.error("the object of a readable image vanished: %s", target.key)
+        raise NotFound("the image's object is no longer in the store") from error
+    except ObjectChanged as error:
+        _log.error("an immutable object was replaced: %s", target.key)
+        raise StoreError("the image's object in the store was replaced by another one") from error
 
 
 def _begin(body: ObjectBody) -> None:
@@ -285,4 +293,5 @@ def _replaced(target: Representation, info: ObjectInfo) -> Representation:
         last_modified=info.last_modified,
         cache_control=info.cache_control,
         pin=Pin(etag=info.etag),
+        zero_map=None,
     )

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from image_gateway.app import store_address
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.upload import upload_file
+from image_gateway.components import store_address
 from image_gateway.local.edge import LocalEdge, edge_environment, require_nginx, start_edge
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from image_gateway.app import store_address
+from image_gateway.components import store_address
 from image_gateway.local.edge import edge_environment, start_edge
 from image_gateway.local.ports import find_free_ports
 from image_gateway.settings import load_settings

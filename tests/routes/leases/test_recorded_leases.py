@@ -61,6 +61,24 @@ def test_reads_are_recorded(
     assert line["image"] == published.image_id
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tinyemu/1/blk000000001.bin", (1024, 2048)),
+        ("v86/1024/disk-0-1024.img", (0, 1024)),
+        ("v86/1024/disk-0-1024.img.zst", (0, 1024)),
+        ("raw/disk.img", (0, SIZE)),
+        ("tinyemu/1/blk.txt", None),
+    ],
+)
+def test_views_are_recorded(
+    world: World, published: Image, token: str, name: str, expected: tuple[int, int] | None
+) -> None:
+    with written_lines() as lines:
+        assert world.request("GET", f"/v1/l/{token}/{name}", user=None).status_code == 200
+    assert ranges_in(lines) == [expected]
+
+
 def test_a_head_reads_nothing(world: World, published: Image, token: str) -> None:
     with written_lines() as lines:
         read(world, token, "path", published, method="HEAD")

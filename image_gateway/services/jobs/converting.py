@@ -1,0 +1,219 @@
+"""Runs `convert` jobs: writes the raw disk of an image from its source, or the zeros of an empty disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.conversion.disk_reader import DiskReader, open_disk
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import (
+    DiskFacts,
+    ImageFormat,
+    ImageRecord,
+    ImageState,
+    Quota,
+    SourceFacts,
+)
+from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreError, StoreUnavailable
+from image_gateway.protocol.formats import HEAD_LENGTH, SNIFF_LENGTH, DiskFormat, detect_format
+from image_gateway.protocol.map_ordered import map_ordered
+from image_gateway.protocol.parts import count_parts
+from image_gateway.protocol.ranges import ByteRange
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun
+from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
+from image_gateway.services.purging import Purger, Writer
+from image_gateway.services.reading.zero_maps import write_zero_map
+from image_gateway.storage.body import BodyBroken
+from image_gateway.storage.object_reads import ObjectInfo, Pin
+from image_gateway.storage.objects import ObjectStore
+
+# Parts of one job that are read or written at the same time, each in memory.
+PARALLEL_PARTS = 3
+# All-zero blocks are looked for in this size, which is that of zero maps.
+ZERO_BLOCK = 64 * 1024
+_ZEROS = bytes(ZERO_BLOCK)
+
+
+@dataclass(frozen=True)
+class DiskRules:
+    """Limits of the disks that jobs make, in bytes, and what is stored with their objects."""
+
+    max_size: int
+    quota: Quota
+    cache_control: str
+    keep_sources: bool
+
+
+class StoredSource:
+    """The bytes of an image's source, read at one version."""
+
+    def __init__(self, store: ObjectStore, key: str, facts: SourceFacts) -> None:
+        self.size = facts.size
+        self._store = store
+        self._key = key
+        self._pin = Pin(etag=facts.etag)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to but not including `end`."""
+        if start >= end:
+            return b""
+        try:
+            span = ByteRange(start, end)
+            return self._store.open(self._key, byte_range=span, pin=self._pin).body.read_all()
+        except (ObjectMissing, ObjectChanged) as error:
+            raise StoreError("the source of the image was deleted or replaced in the store") from error
+        except BodyBroken as error:
+            raise StoreUnavailable(
+                "the store closed the connection early while the source was read"
+            ) from error
+
+
+@dataclass
+class _Disk:
+    """What is written: its size, how a part of it is written, and the all-zero regions that were found."""
+
+    size: int
+    write_part: Callable[[ObjectUpload, int, ByteRange], None]
+    zero_ranges: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Converting:
+    """Writes disks. A part that is all zeros is copied within the store instead of being sent."""
+
+    def __init__(
+        self, catalog: Catalog, store: ObjectStore, rules: DiskRules, clock: Callable[[], float]
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._purger = Purger(catalog, store, clock)
+
+    def run(self, run: JobRun) -> bool:
+        """Convert, and make the image complete. Return False when the claim was lost."""
+        record = self._catalog.find(run.job.image_id)
+        if record is None or record.state is not ImageState.PROCESSING:
+            raise ClaimLost
+        with self._purger.writing(record) as writer:
+            if writer is None:
+                raise ClaimLost
+            info = self._write_disk(record, run, writer)
+            disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+            upload_id = record.plan.upload_id
+            finished = self._catalog.jobs.finish_disk(run.job, upload_id, disk, now_of(self._clock))
+        if finished and record.source is not None and not self._rules.keep_sources:
+            self._store.delete(record.location.source_key)
+            self._catalog.forget_source(record.image_id)
+        return finished
+
+    def _write_disk(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:
+        if record.source is None:
+            zeros = _Disk(record.plan.size or 0, _put_zeros)
+            zeros.zero_ranges.append((0, zeros.size))
+            return self._write(record, run, writer, zeros)
+        source = StoredSource(self._store, record.location.source_key, record.source)
+        disk_format = self._format_of(record, source)
+        with open_disk(source, disk_format, max_size=self._rules.max_size) as reader:
+            if disk_format in (DiskFormat.RAW, DiskFormat.ISO):
+                copied = _Disk(source.size, _copy_from(record.location.source_key))
+                return self._write(record, run, writer, copied)
+            return self._write(record, run, writer, _converted(reader))
+
+    def _format_of(self, record: ImageRecord, source: StoredSource) -> DiskFormat:
+        """Return the source's format; raises BadRequest if it is not the one that was declared."""
+        head = source.read(0, min(HEAD_LENGTH, source.size))
+        tail = source.read(max(0, source.size - SNIFF_LENGTH), source.size)
+        found = detect_format(head, tail)
+        if record.format is not ImageFormat.AUTO and found.value != record.format.value:
+            raise BadRequest(f"format: {record.format.value} was declared, but the bytes are {found.value}")
+        return found
+
+    def _write(self, record: ImageRecord, run: JobRun, writer: Writer, disk: _Disk) -> ObjectInfo:
+        """Write all parts that the store does not have yet, and join them."""
+        self._catalog.settle(record.image_id, disk.size, self._rules.quota, ImageState.PROCESSING)
+        target = UploadTarget(
+            record.location.disk_key, f"{record.location.work_prefix}zero-part", self._rules.cache_control
+        )
+        upload = ObjectUpload(self._store, target, run, disk.size)
+        if upload.finished is None:
+            self._write_parts(run, writer, upload, disk)
+        info = upload.complete()
+        # After an interruption the map lacks the zeros of earlier runs, which only costs their reads.
+        write_zero_map(self._store, self._catalog, record, disk.size, disk.zero_ranges)
+        return info
+
+    def _write_parts(self, run: JobRun, writer: Writer, upload: ObjectUpload, disk: _Disk) -> None:
+        missing = [
+            (number, span)
+            for number, span in _parts_of(disk.size, upload.part_size)
+            if upload.present.get(number) != span.length
+        ]
+        run.start(disk.size, disk.size - sum(span.length for _, span in missing))
+
+        def write(index: int) -> int:
+            number, span = missing[index]
+            run.check()
+            disk.write_part(upload, number, span)
+            return span.length
+
+        for length in map_ordered(write, len(missing), PARALLEL_PARTS):
+            if not writer.may_go_on():
+                raise ClaimLost
+            run.advance(length)
+
+
+def _parts_of(size: int, part_size: int) -> Iterable[tuple[int, ByteRange]]:
+    for index in range(count_parts(size, part_size)):
+        start = index * part_size
+        yield index + 1, ByteRange(start, min(start + part_size, size))
+
+
+def _put_zeros(upload: ObjectUpload, number: int, span: ByteRange) -> None:
+    if span.length == upload.part_size:
+        upload.put_zeros(number, span.length)
+    else:
+        upload.put(number, bytes(span.length))
+
+
+def _copy_from(source_key: str) -> Callable[[ObjectUpload, int, ByteRange], None]:
+    return lambda upload, number, span: upload.copy(number, source_key, span)
+
+
+def _converted(reader: DiskReader) -> _Disk:
+    """Return the disk that QEMU reads. Its connection answers one thread at a time."""
+    lock = threading.Lock()
+    zero_ranges: list[tuple[int, int]] = []
+
+    def write_part(upload: ObjectUpload, number: int, span: ByteRange) -> None:
+        data = bytearray(span.length)
+        with lock:
+            for extent in reader.extents(span.start, span.stop):
+                if not extent.is_zero:
+                    begin, end = extent.start - span.start, extent.end - span.start
+                    data[begin:end] = reader.read(extent.start, extent.end)
+        # Not by extents: for some formats QEMU reports holes as data.
+        zeros = list(_zero_ranges(data, span.start))
+        zero_ranges.extend(zeros)
+        if zeros == [(span.start, span.stop)]:
+            _put_zeros(upload, number, span)
+        else:
+            upload.put(number, bytes(data))
+
+    return _Disk(reader.size, write_part, zero_ranges)
+
+
+def _zero_ranges(data: bytearray, offset: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges (start, end) of whole zero blocks in data that begins at `offset` of the disk."""
+    begin: int | None = None
+    for position in range(0, len(data), ZERO_BLOCK):
+        block = data[position : position + ZERO_BLOCK]
+        if block == _ZEROS[: len(block)]:
+            begin = position if begin is None else begin
+        elif begin is not None:
+            yield offset + begin, offset + position
+            begin = None
+    if begin is not None:
+        yield offset + begin, offset + len(data)

@@ -1,0 +1,213 @@
+"""Runs `import` jobs: fetches a URL into the store, and queues the conversion of what is not raw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import DiskFacts, ImageFormat, ImageRecord, ImageState, SourceFacts
+from image_gateway.domain.jobs import JobKind, new_job
+from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreUnavailable
+from image_gateway.fetching.decompression import decompress, is_compressed
+from image_gateway.fetching.remote_file import RemoteFile, open_remote
+from image_gateway.fetching.url_rules import FetchRules
+from image_gateway.protocol.parts import MAX_PARTS, MIB
+from image_gateway.services.jobs.converting import DiskRules
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun
+from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
+from image_gateway.services.purging import Purger, Writer
+from image_gateway.storage.body import BodyBroken
+from image_gateway.storage.object_reads import ObjectInfo, Pin
+from image_gateway.storage.objects import ObjectStore
+
+# Parts that are being sent while the next one is fetched.
+PARTS_SENT_AT_ONCE = 2
+# The size of a compressed file is known at its end only.
+PART_SIZE_OF_UNKNOWN = 64 * MIB
+
+
+class Importing:
+    """Fetches files. A run that was interrupted continues after the last part that the store has.
+
+    It begins again when the file at the URL is another version by then, and what is compressed is fetched
+    from its beginning: only the parts are not sent again.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        rules: DiskRules,
+        fetch_rules: FetchRules,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._rules = rules
+        self._fetch_rules = fetch_rules
+        self._clock = clock
+        self._purger = Purger(catalog, store, clock)
+
+    def run(self, run: JobRun) -> bool:
+        """Import, and make the image complete or queue its conversion. False when the claim was lost."""
+        record = self._catalog.find(run.job.image_id)
+        if record is None or record.state is not ImageState.PROCESSING:
+            raise ClaimLost
+        with self._purger.writing(record) as writer:
+            if writer is None:
+                raise ClaimLost
+            info = self._fetch(record, run, writer)
+            now = now_of(self._clock)
+            if record.format is ImageFormat.RAW:
+                disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+                return self._catalog.jobs.finish_disk(run.job, record.plan.upload_id, disk, now)
+            source = SourceFacts(info.size, info.etag, info.last_modified)
+            following = new_job(record.image_id, JobKind.CONVERT, now)
+            return self._catalog.jobs.finish_source(run.job, source, following, now)
+
+    def _fetch(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:
+        with open_remote(run.job.params["url"], self._fetch_rules) as remote:
+            size = None if is_compressed(remote.name) else remote.size
+            if size is not None:
+                self._count(record, size)
+            location = record.location
+            target = UploadTarget(
+                record.upload_key, f"{location.work_prefix}zero-part", self._rules.cache_control
+            )
+            upload = ObjectUpload(
+                self._store, target, run, size, PART_SIZE_OF_UNKNOWN if size is None else None
+            )
+            hashed = None
+            if upload.finished is None:
+                hashed = self._send(record, run, writer, remote, upload, size)
+        info = upload.complete()
+        self._count(record, info.size)
+        self._check_hash(record, run, info, hashed)
+        return info
+
+    def _send(
+        self,
+        record: ImageRecord,
+        run: JobRun,
+        writer: Writer,
+        remote: RemoteFile,
+        upload: ObjectUpload,
+        size: int | None,
+    ) -> str | None:
+        """Fetch and send what is missing. Return the file's SHA-256 if all of it passed here."""
+        kept = _kept_parts(upload, remote, run)
+        offset = kept * upload.part_size
+        run.start(size, offset)
+        digest = hashlib.sha256()
+        whole = size is None or kept == 0
+        fetched = _hashing(remote.read_from(0 if size is None else offset), digest.update)
+        blocks = decompress(remote.name, fetched, self._limit_of(record, upload))
+        parts = _parts(_skip(blocks, offset if size is None else 0), upload.part_size)
+        last = kept
+        for number, length in _sent(parts, upload, kept):
+            if not writer.may_go_on():
+                raise ClaimLost
+            run.advance(length)
+            last = number
+        if last == 0:
+            raise BadRequest("the file at the URL is empty")
+        upload.keep_only(last)
+        return digest.hexdigest() if whole else None
+
+    def _limit_of(self, record: ImageRecord, upload: ObjectUpload) -> int:
+        """Return the most bytes that the image may have, by the store's limits and the owner's quota."""
+        quota = self._rules.quota
+        limits = [self._rules.max_size, MAX_PARTS * upload.part_size]
+        if quota.bytes_per_image is not None:
+            limits.append(quota.bytes_per_image)
+        if quota.bytes is not None:
+            used = self._catalog.usage(record.owner).bytes
+            limits.append(max(0, quota.bytes - used + record.reserved_bytes))
+        return min(limits)
+
+    def _count(self, record: ImageRecord, size: int) -> None:
+        """Count the size against the owner's quota; raises QuotaExceeded."""
+        self._catalog.settle(record.image_id, size, self._rules.quota, ImageState.PROCESSING)
+
+    def _check_hash(self, record: ImageRecord, run: JobRun, info: ObjectInfo, hashed: str | None) -> None:
+        declared = run.job.params.get("sha256")
+        if declared is None:
+            return
+        found = hashed or self._hash(record, info)
+        if found != declared:
+            raise BadRequest(f"sha256: the file at the URL has SHA-256 {found}, not {declared}")
+
+    def _hash(self, record: ImageRecord, info: ObjectInfo) -> str:
+        digest = hashlib.sha256()
+        try:
+            body = self._store.open(record.upload_key, pin=Pin(etag=info.etag)).body
+            try:
+                for block in body:
+                    digest.update(block)
+            finally:
+                body.close()
+        except (BodyBroken, ObjectMissing, ObjectChanged) as error:
+            raise StoreUnavailable("the imported object could not be read to check its SHA-256") from error
+        return digest.hexdigest()
+
+
+def _kept_parts(upload: ObjectUpload, remote: RemoteFile, run: JobRun) -> int:
+    """Return how many parts from the first on the store has of this version of the file."""
+    validator = remote.validator
+    same = validator is not None and run.checkpoint.get("validator") == validator
+    if not same:
+        run.save(validator=validator)
+        return 0
+    count = 0
+    while upload.present.get(count + 1) == upload.part_size:
+        count += 1
+    return count
+
+
+def _hashing(blocks: Iterator[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for block in blocks:
+        update(block)
+        yield block
+
+
+def _skip(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Yield the blocks without their first `count` bytes."""
+    for block in blocks:
+        kept = block[count:]
+        count -= len(block) - len(kept)
+        if kept:
+            yield kept
+
+
+def _parts(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the bytes of the blocks in parts of `size` bytes; the last one may be shorter."""
+    part = bytearray()
+    for block in blocks:
+        part += block
+        while len(part) >= size:
+            yield bytes(part[:size])
+            del part[:size]
+    if part:
+        yield bytes(part)
+
+
+def _sent(parts: Iterator[bytes], upload: ObjectUpload, kept: int) -> Generator[tuple[int, int]]:
+    """Send parts while the next are fetched. Yield number and length of each that the store has."""
+    pending: deque[tuple[int, int, Future[None]]] = deque()
+    with ThreadPoolExecutor(PARTS_SENT_AT_ONCE, "send-part") as pool:
+        for number, part in enumerate(parts, kept + 1):
+            if len(pending) == PARTS_SENT_AT_ONCE:
+                yield _wait(pending)
+            pending.append((number, len(part), pool.submit(upload.put, number, part)))
+        while pending:
+            yield _wait(pending)
+
+
+def _wait(pending: deque[tuple[int, int, Future[None]]]) -> tuple[int, int]:
+    number, length, future = pending.popleft()
+    future.result()
+    return number, length

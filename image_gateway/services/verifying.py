@@ -1,0 +1,293 @@
+"""Verifies a chunked image: manifest, geometry, chunks, headers, and equality with the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from image_gateway.protocol.manifest import (
+    DEFAULT_CHUNK_SIZE,
+    MIME_TYPE,
+    SECTOR,
+    ChunkGeometry,
+    Manifest,
+    ManifestError,
+    parse_manifest,
+)
+from image_gateway.protocol.map_ordered import map_ordered
+from image_gateway.protocol.verification import (
+    Missing,
+    Problem,
+    Received,
+    Source,
+    Unreadable,
+    WrongAnswer,
+    check_headers,
+    choose_chunks,
+    is_encoded,
+    whole_disk_hash,
+)
+
+# Further ones are only counted.
+MAX_PROBLEMS = 1000
+# After so many failed reads the source is given up, even when it is told to keep going.
+MAX_UNREADABLE = 10
+
+
+@dataclass
+class VerifyReport:
+    """What was read and what is wrong.
+
+    `unreadable` are reads that failed, which says nothing about the image. `checked_chunks` are pieces that
+    were read: chunks, or ranges of a disk without a manifest. `omitted` is the number of problems beyond
+    MAX_PROBLEMS. `version` is None without a manifest; `disk_compared` says whether the disk was read, too.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    unreadable: list[Problem] = field(default_factory=list)
+    omitted: int = 0
+    checked_chunks: int = 0
+    chunk_count: int = 0
+    checked_bytes: int = 0
+    version: str | None = None
+    disk_compared: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not (self.problems or self.unreadable)
+
+
+def verify(
+    source: Source,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    keep_going: bool = False,
+    parallel: int = 4,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    on_total: Callable[[int], None] = lambda _: None,
+    image_id: str | None = None,
+    sha256: str | None = None,
+) -> VerifyReport:
+    """Verify an image and report; problems are not raised.
+
+    Holds at most `parallel` chunks, and as many ranges of the disk, in memory.
+
+    Args:
+        sample: Number of chunks to read, the first and the last among them; all by default.
+        seed: Chooses the sample.
+        keep_going: Report all problems instead of stopping at the first piece that has one.
+        on_bytes: Hears of the bytes of each piece that was read.
+        on_total: Hears once of the number of bytes that will be read.
+        image_id: The image that the manifest must name.
+        sha256: Declared hash of the whole disk in hexadecimal.
+    """
+    verification = _Verification(source, keep_going, image_id, sha256)
+    verification.run(lambda count: choose_chunks(count, sample, seed), parallel, on_bytes, on_total)
+    return verification.report
+
+
+@dataclass
+class _Piece:
+    """A chunk, and the range of the disk that must equal it."""
+
+    size: int = 0
+    data: bytes | None = None
+    problems: list[Problem] = field(default_factory=list)
+    unreadable: list[Problem] = field(default_factory=list)
+
+
+class _Stop(Exception):
+    """The verification ends here; the report says why."""
+
+
+class _Verification:
+    def __init__(self, source: Source, keep_going: bool, image_id: str | None, sha256: str | None) -> None:
+        self.report = VerifyReport()
+        self._source = source
+        self._keep_going = keep_going
+        self._image_id = image_id
+        self._sha256 = sha256
+        self._manifest: Manifest | None = None
+        self._geometry = ChunkGeometry(0, DEFAULT_CHUNK_SIZE)
+
+    def run(
+        self,
+        choose: Callable[[int], list[int]],
+        parallel: int,
+        on_bytes: Callable[[int], None],
+        on_total: Callable[[int], None],
+    ) -> None:
+        try:
+            self._manifest = self._read_manifest()
+            self._find_disk()
+            chosen = choose(self._geometry.count)
+            sides = (self._manifest is not None) + self.report.disk_compared
+            on_total(sides * sum(map(self._geometry.size_of, chosen)))
+            self._check_pieces(chosen, parallel, on_bytes)
+        except _Stop:
+            return
+
+    def _read_manifest(self) -> Manifest | None:
+        try:
+            received = self._source.read_manifest()
+        except Missing:
+            if self._source.manifest_optional:
+                return None
+            self._end(_Piece(unreadable=[Problem("manifest", "missing", "there is no manifest")]))
+        except Unreadable as error:
+            self._end(_Piece(unreadable=[Problem("manifest", "unreadable", str(error))]))
+        except WrongAnswer as error:
+            self._end(_Piece(problems=[Problem("manifest", error.check, error.text)]))
+        self._add(_Piece(problems=list(check_headers("manifest", received.headers, "application/json"))))
+        if is_encoded(received.headers):
+            raise _Stop
+        try:
+            manifest = parse_manifest(received.data)
+        except ManifestError as error:
+            self._end(_Piece(problems=[Problem("manifest", "schema", str(error))]))
+        self._geometry = manifest.geometry
+        self.report.version = manifest.version
+        self.report.chunk_count = manifest.geometry.count
+        if self._image_id not in (None, manifest.image_id):
+            self._add(_Piece(problems=[Problem("manifest", "imageId", "names another image")]))
+        return manifest
+
+    def _find_disk(self) -> None:
+        """Find the size of the disk; without a manifest, the disk is what is verified."""
+        piece = _Piece()
+        received = _attempt(piece, "disk", lambda: self._source.read_disk_range(0, SECTOR))
+        total = received.total if received else None
+        if self._manifest is None:
+            if received is None or not total:
+                self._end_without_disk(piece)
+            self._geometry = ChunkGeometry(total, DEFAULT_CHUNK_SIZE)
+            self.report.chunk_count = self._geometry.count
+        elif total not in (None, self._geometry.total_size):
+            text = f"has {total} bytes, the manifest says {self._geometry.total_size}"
+            piece.problems.append(Problem("disk", "size", text))
+            total = None
+        self.report.disk_compared = total is not None
+        self._add(piece)
+
+    def _check_pieces(self, chosen: list[int], parallel: int, on_bytes: Callable[[int], None]) -> None:
+        whole = hashlib.sha256()
+        is_whole = len(chosen) == self._geometry.count
+        # Closed before the report is returned, so that reads in progress are waited for.
+        with closing(map_ordered(lambda n: self._check_piece(chosen[n]), len(chosen), parallel)) as pieces:
+            for piece in pieces:
+                self.report.checked_chunks += not piece.unreadable
+                self.report.checked_bytes += piece.size
+                on_bytes(piece.size)
+                if piece.data is None:
+                    is_whole = False
+                elif is_whole:
+                    whole.update(piece.data)
+                self._add(piece)
+        if is_whole:
+            self._check_whole(whole.hexdigest())
+
+    def _check_piece(self, index: int) -> _Piece:
+        piece = _Piece()
+        expected = None
+        if self._manifest is not None:
+            expected = self._check_chunk(piece, index, self._manifest)
+            piece.data = expected
+            if expected is None:
+                # That the disk differs from a wrong chunk says nothing more.
+                return piece
+        if self.report.disk_compared:
+            data = self._check_disk_range(piece, index, expected)
+            piece.data = data if self._manifest is None else expected
+        return piece
+
+    def _check_chunk(self, piece: _Piece, index: int, manifest: Manifest) -> bytes | None:
+        """Return the chunk's bytes, or None if they are not right."""
+        where, size = f"chunk {index}", manifest.geometry.size_of(index)
+        received = _attempt(piece, where, lambda: self._source.read_chunk(index, manifest.index_width, size))
+        if received is None:
+            return None
+        piece.size += len(received.data)
+        piece.problems += check_headers(where, received.headers, MIME_TYPE)
+        if is_encoded(received.headers):
+            return None
+        sha256 = manifest.chunks[index].sha256 if manifest.chunks else None
+        if len(received.data) != size:
+            piece.problems.append(Problem(where, "size", _wrong_size(len(received.data), size)))
+        elif sha256 not in (None, hashlib.sha256(received.data).hexdigest()):
+            piece.problems.append(Problem(where, "sha256", "differs from the manifest"))
+        else:
+            return received.data
+        return None
+
+    def _check_disk_range(self, piece: _Piece, index: int, expected: bytes | None) -> bytes | None:
+        """Return the bytes of the disk, or None if they are not right."""
+        start, size = self._geometry.start_of(index), self._geometry.size_of(index)
+        where = f"disk bytes {start}-{start + size - 1}"
+        received = _attempt(piece, where, lambda: self._source.read_disk_range(start, start + size))
+        if received is None:
+            return None
+        piece.size += len(received.data)
+        piece.problems += check_headers(where, received.headers)
+        if is_encoded(received.headers):
+            return None
+        if len(received.data) != size:
+            piece.problems.append(Problem(where, "size", _wrong_size(len(received.data), size)))
+        elif expected not in (None, received.data):
+            piece.problems.append(Problem(where, "equality", f"differs from chunk {index}"))
+        else:
+            return received.data
+        return None
+
+    def _check_whole(self, found: str) -> None:
+        named = whole_disk_hash(self._manifest.version) if self._manifest else None
+        problems = []
+        if named not in (None, found):
+            text = f"the whole disk has the SHA-256 {found}, the version says {named}"
+            problems.append(Problem("manifest", "version", text))
+        elif self._sha256 not in (None, found):
+            text = f"the whole disk has the SHA-256 {found}, declared is {self._sha256}"
+            problems.append(Problem("disk", "sha256", text))
+        self._add(_Piece(problems=problems))
+
+    def _add(self, piece: _Piece) -> None:
+        """Add a piece's findings to the report; raises _Stop if they end the verification."""
+        report = self.report
+        room = max(0, MAX_PROBLEMS - len(report.problems))
+        report.problems += piece.problems[:room]
+        report.omitted += len(piece.problems[room:])
+        report.unreadable += piece.unreadable
+        found = piece.problems or piece.unreadable
+        if (found and not self._keep_going) or len(report.unreadable) >= MAX_UNREADABLE:
+            raise _Stop
+
+    def _end(self, piece: _Piece) -> NoReturn:
+        """Add findings without which nothing else can be read."""
+        self._add(piece)
+        raise _Stop
+
+    def _end_without_disk(self, piece: _Piece) -> NoReturn:
+        """End where there is neither manifest nor disk, or the disk cannot be read."""
+        if all(problem.check == "missing" for problem in piece.problems) and not piece.unreadable:
+            piece = _Piece(unreadable=[Problem("disk", "missing", "there is neither a manifest nor a disk")])
+        self._end(piece)
+
+
+def _attempt(piece: _Piece, where: str, read: Callable[[], Received | None]) -> Received | None:
+    """Return what was read, or None after noting in the piece why not."""
+    try:
+        return read()
+    except Missing:
+        piece.problems.append(Problem(where, "missing", "does not exist"))
+    except WrongAnswer as error:
+        piece.problems.append(Problem(where, error.check, error.text))
+    except Unreadable as error:
+        piece.unreadable.append(Problem(where, "unreadable", str(error)))
+    return None
+
+
+def _wrong_size(found: int, size: int) -> str:
+    return f"has {'more than ' if found > size else ''}{min(found, size)} bytes, not {size}"

@@ -1,0 +1,36 @@
+"""Worker factory: creates and wires what runs background jobs."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
+from image_gateway.domain.jobs import JobKind
+from image_gateway.services.jobs.converting import Converting, DiskRules
+from image_gateway.services.jobs.importing import Importing
+from image_gateway.services.jobs.published import PublishingJobs, VerifyingJobs
+from image_gateway.services.jobs.worker import Handler, Worker
+from image_gateway.services.publishing import Publishing
+from image_gateway.settings import Settings
+
+
+def make_worker(settings: Settings) -> Worker:
+    """Return a worker for all kinds of jobs, without connecting; SettingsError as for `open_catalog`."""
+    catalog, store, clock = open_catalog(settings), open_store(settings), time.time
+    uploads = upload_rules(settings)
+    rules = DiskRules(
+        max_size=settings.s3_max_object_bytes,
+        quota=uploads.quota,
+        cache_control=settings.cache_control,
+        keep_sources=settings.keep_source_objects,
+    )
+    publishing = Publishing(catalog, store, settings.cache_control, clock, latest=settings.publish_latest)
+    handlers: dict[JobKind, Handler] = {
+        JobKind.CONVERT: Converting(catalog, store, rules, clock).run,
+        JobKind.IMPORT: Importing(catalog, store, rules, fetch_rules(settings), clock).run,
+        JobKind.PUBLISH: PublishingJobs(catalog, publishing, clock).run,
+        JobKind.VERIFY: VerifyingJobs(catalog, store, clock).run,
+    }
+    lifetime = timedelta(seconds=settings.worker_claim_seconds)
+    return Worker(catalog.jobs, handlers, clock, lifetime)
