@@ -7,7 +7,7 @@ FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
 
-.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-convert bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench-streaming: $(READY) ## Speed, with and without the edge, beside the bare s
 
 bench-control: $(READY) ## CPU of small requests beside a bare Flask route (apt-get install wrk)
 	$(BIN)/python bench/control_plane.py
+
+bench-prefetch: $(READY) ## Time of a boot-like replay at 40 ms of store latency, with and without reading ahead
+	$(BIN)/python bench/prefetch.py
 
 bench-convert: $(READY) ## Speed of reading each image format beside qemu-img (apt-get install qemu-utils)
 	$(BIN)/python bench/convert.py

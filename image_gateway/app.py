@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cdn.backends import Sign
@@ -32,7 +31,7 @@ from image_gateway.routes.http.authentication import Authenticator, install_iden
 from image_gateway.routes.http.cors import install_cors
 from image_gateway.routes.http.edge_permissions import install_edge
 from image_gateway.routes.http.errors import install_error_handlers
-from image_gateway.routes.http.public_url import OriginRules, install_origin
+from image_gateway.routes.http.public_url import OriginRules, install_origin, trust_proxies
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
@@ -44,6 +43,7 @@ from image_gateway.routes.shares import make_share_links_blueprint, make_shares_
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.routes.views import make_view_blueprints
+from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.jobs.requests import JobRequests
@@ -53,6 +53,7 @@ from image_gateway.services.readiness import Dependency, Readiness
 from image_gateway.services.reading.access import Access
 from image_gateway.services.reading.cached_body import BlockCacheReader
 from image_gateway.services.reading.pieces import PieceReader
+from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.reader import Reader
 from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.slots import Streams, make_compression_slots, make_stream_slots
@@ -88,7 +89,8 @@ def create_app(
     )
     leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
-    reader = _make_reader(settings, store)
+    traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
+    reader = _make_reader(settings, store, catalog)
     handler = image_bytes.ReadHandler(
         access,
         reader,
@@ -122,7 +124,7 @@ def create_app(
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
     app.register_blueprint(make_jobs_blueprint(jobs, limits))
-    app.register_blueprint(make_delivery_blueprint(access, handler, delivery))
+    app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
     app.register_blueprint(image_bytes.make_stream_blueprint(handler))
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
     app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
@@ -132,7 +134,7 @@ def create_app(
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
-    _trust_proxies(app, settings.trusted_proxy_hops)
+    trust_proxies(app, settings.trusted_proxy_hops)
     return app
 
 
@@ -153,9 +155,14 @@ def _make_readiness(catalog: Catalog, store: ObjectStore) -> Readiness:
     return Readiness([database, Dependency("the store", store.check_reachable, StoreUnavailable)])
 
 
-def _make_reader(settings: Settings, store: ObjectStore) -> Reader:
+def _make_reader(settings: Settings, store: ObjectStore, catalog: Catalog) -> Reader:
     cache = make_block_cache(settings)
-    return Reader(store, BlockCacheReader(store, cache) if cache else None)
+    if cache is None:
+        return Reader(store)
+    cached = BlockCacheReader(store, cache)
+    # What is read ahead must not evict what was read ahead.
+    most = min(settings.read_ahead_bytes, settings.range_cache_max_bytes // 4)
+    return Reader(store, cached, ReadAhead(cached, catalog.boot_traces.find, most) if most else None)
 
 
 def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:
@@ -205,10 +212,3 @@ def _limit_rules(settings: Settings) -> LimitRules:
         complete=settings.rate_limit_complete,
         per_address=settings.rate_limit_per_address,
     )
-
-
-def _trust_proxies(app: Flask, hops: int) -> None:
-    if hops:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way to wrap
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=0
-        )

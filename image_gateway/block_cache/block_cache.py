@@ -64,6 +64,29 @@ class BlockCache:
             return None
         return self._find_or_fill(key, fill, image_id)
 
+    def fill_ahead(
+        self, version: str, size: int, index: int, fill: Callable[[int, int], bytes], *, image_id: str
+    ) -> bool:
+        """Store block `index`, for `open` to find. Return False if that is not needed or not possible.
+
+        Never waits for another thread or process that fills the block. Arguments are those of `open`.
+        """
+        key = block_key(self._directory.blocks, version, size, self.block_size, index)
+        if not 0 <= key.start < size or self._backoff.paused or key.length > self._max_bytes:
+            return False
+        if self._is_cached(key):
+            return False
+        lock = self._open_lock(key)
+        if lock is None:
+            return False
+        with lock:
+            if not next(lock.attempts()) or self._is_cached(key, discard=True):
+                return False
+            block = self._store(key, fill(key.start, key.stop), image_id)
+        if block is not None:
+            block.close()
+        return block is not None
+
     def images(self) -> Iterator[str]:
         """Yield the ids of images that may have cached blocks."""
         return self._index.images()
@@ -89,6 +112,12 @@ class BlockCache:
         except OSError as error:
             self._backoff.record_failure(error)
             return None
+
+    def _is_cached(self, key: BlockKey, discard: bool = False) -> bool:
+        block = self._find(key, discard)
+        if block is not None:
+            block.close()
+        return block is not None
 
     def _find_or_fill(
         self, key: BlockKey, fill: Callable[[int, int], bytes], image_id: str | None

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from image_gateway.catalog import image_rows
+from image_gateway.catalog.boot_traces import BootTraceRepository
 from image_gateway.catalog.image_rows import change_state, update_image
 from image_gateway.catalog.jobs import JobRepository
 from image_gateway.catalog.leases import LeaseRepository
@@ -55,7 +56,7 @@ class Catalog:
 
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
     store who else has access; `writers` stores who may currently write an image's objects, `jobs` the
-    background jobs.
+    background jobs, `boot_traces` what a boot of an image reads.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -65,6 +66,7 @@ class Catalog:
         self.leases = LeaseRepository(engine)
         self.writers = WriterRepository(engine)
         self.jobs = JobRepository(engine)
+        self.boot_traces = BootTraceRepository(engine)
 
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""

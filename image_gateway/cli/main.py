@@ -26,6 +26,7 @@ from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigE
 from image_gateway.cli.serve import serve
 from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
+from image_gateway.cli.trace import trace
 from image_gateway.cli.upload import upload
 from image_gateway.cli.verify import verify_command
 from image_gateway.cli.worker import worker
@@ -70,6 +71,7 @@ _COMMANDS = (
     db,
     bucket,
     publish,
+    trace,
     sweep,
     upload,
     download,

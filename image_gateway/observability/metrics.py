@@ -62,6 +62,15 @@ POOL_CONNECTIONS = Gauge(
 CACHE_HITS = Counter("image_gateway_cache_hits", "Blocks served from the block cache.")
 CACHE_MISSES = Counter("image_gateway_cache_misses", "Blocks that the block cache did not have.")
 CACHE_FILLS = Counter("image_gateway_cache_fills", "Blocks read from the store into the block cache.")
+READ_AHEAD_FILLS = Counter(
+    "image_gateway_read_ahead_fills", "Blocks read into the block cache ahead of a reader."
+)
+READ_AHEAD_USES = Counter(
+    "image_gateway_read_ahead_uses", "Blocks read ahead that the same worker's readers then read."
+)
+READ_AHEAD_DROPS = Counter(
+    "image_gateway_read_ahead_drops", "Blocks not read ahead: the queue was full, or too late, or an error."
+)
 ZERO_READS = Counter("image_gateway_zero_reads", "Bodies of zeros that were not read from the store.")
 ZERO_BYTES = Counter("image_gateway_zero_bytes", "Bytes of these bodies handed to clients.")
 SIGNATURES_MADE = Counter("image_gateway_signatures_made", "CloudFront signatures made.")

@@ -49,6 +49,26 @@ def note(**facts: str | int | None) -> None:
         bind_contextvars(user=facts["user"])
 
 
+def record_ranges() -> None:
+    """Let `note_range` add to the current request's line."""
+    entry: Entry | None = request.environ.get(_ENTRY)
+    if entry is not None:
+        entry.records_ranges = True
+
+
+def note_range(start: int, stop: int) -> None:
+    """Add bytes [start, stop) of a disk to the line of a request whose ranges are recorded.
+
+    Of ranges that do not continue each other only the first is added.
+    """
+    entry: Entry | None = request.environ.get(_ENTRY) if has_request_context() else None
+    if entry is None or not entry.records_ranges:
+        return
+    if entry.facts.get("range_stop", start) == start:
+        entry.facts.setdefault("range_start", start)
+        entry.facts["range_stop"] = stop
+
+
 class Stream(Protocol):
     """A body that is sent only as long as `check` does not raise."""
 
@@ -83,6 +103,7 @@ class Entry:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.stream: Stream | None = None
+        self.records_ranges = False
         self._environ = environ
         self._began = time.perf_counter()
         self._first_byte: float | None = None

@@ -13,7 +13,7 @@ from image_gateway.domain.callers import NOBODY, Caller
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
 from image_gateway.domain.leases import ChunksFrom, HolderKind, Lease
 from image_gateway.errors import Forbidden, LeaseLapsed, NotFound, Unauthenticated
-from image_gateway.observability.request_log import attach_stream, note
+from image_gateway.observability.request_log import attach_stream, note, record_ranges
 from image_gateway.observability.server_timing import Timings
 from image_gateway.protocol.addresses import network_of
 from image_gateway.protocol.preconditions import Conditions
@@ -187,6 +187,8 @@ class ReadHandler:
             if chunked and record.chunked is None:
                 record, disk = self._access.find_readable(image_id, caller)
         note(image=record.image_id)
+        if caller.lease is not None and caller.lease.record:
+            record_ranges()
         return ReadableImage(record, disk, caller)
 
     def _forget_deleted(self, image_id: str) -> None:
@@ -249,7 +251,8 @@ class ReadHandler:
 
     def _permit(self, found: ReadableImage, target: Representation, resource_policy: str) -> Response:
         signed = self._reader.sign(target, read_request(request).conditions)
-        if signed is None:
+        is_recorded = found.lease is not None and found.lease.record
+        if signed is None or is_recorded:
             raise NotForEdge("nginx cannot serve this request: pass it to the gateway")
         public = found.record.visibility is Visibility.PUBLIC
         seconds = self._access.seconds_to_remember(found.caller)

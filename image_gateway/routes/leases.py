@@ -27,7 +27,14 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
     def make() -> Response:
         caller = current_caller()
         body = load_json(MakeLease, request)
-        issued = leases.make(body["image_id"], caller, body["scopes"], body["ttl"], body["when_lapsed"])
+        issued = leases.make(
+            body["image_id"],
+            caller,
+            body["scopes"],
+            body["ttl"],
+            body["when_lapsed"],
+            record_reads=body["record"],
+        )
         return lease_response(issued, delivery)
 
     @blueprint.post("/<lease_id>/renew")
@@ -57,6 +64,8 @@ def lease_response(issued: IssuedLease, delivery: Delivery, **more: Any) -> Resp
         "sessionEndsAt": timestamp(lease.session_ends_at),
         **more,
     }
+    if lease.record:
+        document["record"] = True
     if urls.manifest_url is not None:
         document |= {"manifestUrl": urls.manifest_url, "chunked": chunked_document(urls.manifest_url)}
     if urls.views_root is not None and issued.record.disk is not None:

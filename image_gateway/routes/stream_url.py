@@ -7,16 +7,20 @@ from typing import Any
 from flask import Blueprint, Response
 
 from image_gateway.domain.permissions import Action
+from image_gateway.protocol.boot_trace import BLOCK_SIZE
 from image_gateway.protocol.views.offers import offer_views
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.image_bytes import ReadHandler
+from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.reading.access import Access
 from image_gateway.services.stream_urls import Delivery, StreamUrl
 
 
-def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Delivery) -> Blueprint:
+def make_delivery_blueprint(
+    access: Access, handler: ReadHandler, delivery: Delivery, traces: BootTraces
+) -> Blueprint:
     """Routes `metadata` and `stream-url`."""
     blueprint = Blueprint("delivery", __name__, url_prefix="/v1/images/<image_id>")
 
@@ -37,11 +41,19 @@ def make_delivery_blueprint(access: Access, handler: ReadHandler, delivery: Deli
         caller = current_visitor()
         record, disk = access.find_readable(image_id, caller, Action.LEASE)
         stream = delivery.stream_url(record, caller, own_root())
-        document = {"url": stream.url, "auth": _auth(stream), "size": disk.size, "etag": disk.etag}
+        document: dict[str, Any] = {
+            "url": stream.url,
+            "auth": _auth(stream),
+            "size": disk.size,
+            "etag": disk.etag,
+        }
         if stream.manifest_url:
             document["chunked"] = chunked_document(stream.manifest_url)
         if stream.expires_at is not None:
             document["expiresAt"] = timestamp(stream.expires_at)
+        blocks = traces.prefetch_blocks(record, disk)
+        if blocks:
+            document["prefetch"] = {"blockSize": BLOCK_SIZE, "blocks": blocks}
         if stream.views_root is not None:
             document["views"] = offer_views(stream.views_root, disk.size)
         response = json_response(document, secret=True)

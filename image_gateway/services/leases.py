@@ -86,14 +86,19 @@ class Leases:
         scopes: Collection[Scope],
         ttl: int | None,
         when_lapsed: WhenLapsed = WhenLapsed.REFUSE,
+        *,
+        record_reads: bool = False,
     ) -> IssuedLease:
-        """Create a lease of at most the maximum lifetime; raises the errors of `Access.find_readable`."""
+        """Create a lease of at most the maximum lifetime; raises the errors of `Access.find_readable`.
+
+        With `record_reads` the log has the byte range of each read by it.
+        """
         record, _ = self._access.find_readable(image_id, caller, Action.LEASE)
         if Scope.DISK_WRITE in scopes:
             self._access.find(image_id, caller, Action.WRITE)
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl))
-        issued = self._add(replace(draft, when_lapsed=when_lapsed), record)
+        issued = self._add(replace(draft, when_lapsed=when_lapsed, record=record_reads), record)
         audit("lease created", user=caller.user, image=record.image_id, lease=issued.lease.lease_id)
         return issued
 

@@ -105,6 +105,7 @@ class Purger:
         empty = self._delete_objects(record, at_most)
         if writing or not empty:
             return False
+        self._catalog.boot_traces.delete(record.image_id)
         self._catalog.mark_purged(record.image_id, now_of(self._clock))
         _log.info("purged image %s: it has no objects in the store", record.image_id)
         return True

@@ -112,6 +112,7 @@ class Settings:
     range_cache_dir: str | None
     range_cache_max_bytes: int
     range_cache_block_bytes: int
+    read_ahead_bytes: int
     worker_concurrency: int
     worker_claim_seconds: int
     keep_source_objects: bool

@@ -71,6 +71,15 @@ class StreamingSchema(Schema):
         load_default=MIB,
         metadata=doc("Block size of the block cache in bytes"),
     )
+    read_ahead_bytes = number(
+        0,
+        1024 * MIB,
+        data_key="READ_AHEAD_BYTES",
+        load_default=16 * MIB,
+        metadata=doc(
+            "How far the block cache is filled ahead of a reader that follows the image's boot trace; 0 never"
+        ),
+    )
     metrics_port = number(
         1,
         65_535,

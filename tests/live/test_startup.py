@@ -110,6 +110,7 @@ def test_config_tells_every_mistake(environment: dict[str, str]) -> None:
                 "db",
                 "bucket",
                 "publish",
+                "trace",
                 "sweep",
                 "upload",
                 "download",

@@ -77,6 +77,7 @@ DEFAULTS = {
     "access_cache_seconds": 2,
     "range_cache_max_bytes": 10 * 2**30,
     "range_cache_block_bytes": 2**20,
+    "read_ahead_bytes": 2**24,
     "server_timing": False,
     "tracing": False,
     "publish_latest": False,

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from flask import Flask, current_app, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from image_gateway.errors import BadRequest
 
@@ -30,6 +31,14 @@ _NO_RULES = OriginRules()
 def install_origin(app: Flask, rules: OriginRules) -> None:
     """Use these rules for all requests of the app."""
     app.extensions[_EXTENSION] = rules
+
+
+def trust_proxies(app: Flask, hops: int) -> None:
+    """Take address, scheme and host from the X-Forwarded headers of so many proxies."""
+    if hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way to wrap
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=0
+        )
 
 
 def check_host() -> None:

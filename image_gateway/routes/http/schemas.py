@@ -45,6 +45,11 @@ def _part_number() -> fields.Integer:
     return JsonInteger(data_key="partNumber", required=True, validate=_PART_RANGE)
 
 
+def _true_or_false(value: Any) -> None:
+    if type(value) is not bool:
+        raise ValidationError("must be true or false")
+
+
 class CreateImage(RequestSchema):
     """The optional body of a create, into a NewImage."""
 
@@ -175,6 +180,7 @@ class MakeLease(RequestSchema):
         load_default=WhenLapsed.REFUSE,
         error_messages={"unknown": f"must be one of {', '.join(WhenLapsed)}"},
     )
+    record = fields.Raw(load_default=False, validate=_true_or_false)
 
 
 class MakeShare(RequestSchema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.block_cache.block_files import Block
@@ -19,6 +19,16 @@ _log = logging.getLogger(__name__)
 SEND_SIZE = 1024 * 1024
 
 
+class CachedObject(NamedTuple):
+    """An object that is read through the cache; `version` names its bytes, which never change."""
+
+    key: str
+    size: int
+    pin: Pin
+    version: str
+    image_id: str
+
+
 class BlockCacheReader:
     """Reads byte ranges of objects through the block cache."""
 
@@ -26,24 +36,35 @@ class BlockCacheReader:
         self._store = store
         self._cache = cache
 
-    def open(
-        self, key: str, size: int, wanted: ByteRange, pin: Pin, version: str, image_id: str
-    ) -> CachedBody | None:
+    def open(self, source: CachedObject, wanted: ByteRange) -> CachedBody | None:
         """Return a body of this range with its first block open; None when the cache cannot be used now.
 
         Raises the store's errors for the first block, such as ObjectChanged and ObjectMissing.
         """
-        body = CachedBody(self, key, size, wanted, pin, version, image_id)
+        body = CachedBody(self, source, wanted)
         return body if body.begin() else None
 
-    def block(self, body: CachedBody, index: int) -> Block | None:
-        """Return a block of the body's object from the cache, or read it from the store."""
+    def block(self, source: CachedObject, index: int) -> Block | None:
+        """Return a block of an object from the cache, or read it from the store."""
         return self._cache.open(
-            body.version,
-            body.size,
+            source.version,
+            source.size,
             index,
-            lambda start, stop: self._fill(body, ByteRange(start, stop)),
-            image_id=body.image_id,
+            lambda start, stop: self._fill(source, ByteRange(start, stop)),
+            image_id=source.image_id,
+        )
+
+    def fill_ahead(self, source: CachedObject, index: int) -> bool:
+        """Read a block into the cache. Return False if it is there or being read, or cannot be stored.
+
+        Raises the store's errors.
+        """
+        return self._cache.fill_ahead(
+            source.version,
+            source.size,
+            index,
+            lambda start, stop: self._fill(source, ByteRange(start, stop)),
+            image_id=source.image_id,
         )
 
     def forget(self, image_id: str) -> None:
@@ -51,17 +72,17 @@ class BlockCacheReader:
         if self._cache.forget(image_id):
             _log.info("removed the cached blocks of deleted image %s", image_id)
 
-    def pass_through(self, body: CachedBody, wanted: ByteRange) -> ObjectBody:
+    def pass_through(self, source: CachedObject, wanted: ByteRange) -> ObjectBody:
         """Return the rest of a body directly from the store."""
-        return self._store.open(body.key, byte_range=wanted, pin=body.pin).body
+        return self._store.open(source.key, byte_range=wanted, pin=source.pin).body
 
     @property
     def block_size(self) -> int:
         return self._cache.block_size
 
-    def _fill(self, body: CachedBody, wanted: ByteRange) -> bytes:
+    def _fill(self, source: CachedObject, wanted: ByteRange) -> bytes:
         try:
-            return self._store.open(body.key, byte_range=wanted, pin=body.pin).body.read_all()
+            return self._store.open(source.key, byte_range=wanted, pin=source.pin).body.read_all()
         except BodyBroken as error:
             raise StoreUnavailable("the store closed the connection within a block; try again") from error
 
@@ -73,21 +94,8 @@ class CachedBody:
     which the server may send with sendfile.
     """
 
-    def __init__(
-        self,
-        reads: BlockCacheReader,
-        key: str,
-        size: int,
-        wanted: ByteRange,
-        pin: Pin,
-        version: str,
-        image_id: str,
-    ) -> None:
-        self.image_id = image_id
-        self.key = key
-        self.size = size
-        self.pin = pin
-        self.version = version
+    def __init__(self, reads: BlockCacheReader, source: CachedObject, wanted: ByteRange) -> None:
+        self._source = source
         self._reads = reads
         self._position = wanted.start
         self._stop = wanted.stop
@@ -155,7 +163,7 @@ class CachedBody:
         try:
             if self._open_block():
                 return True
-            self._rest = self._reads.pass_through(self, ByteRange(self._position, self._stop))
+            self._rest = self._reads.pass_through(self._source, ByteRange(self._position, self._stop))
         except (StoreFact, GatewayError) as error:
             _log.warning("resuming a cached body failed: %s", type(error).__name__)
             raise BodyBroken("reading the next block from the store failed") from error
@@ -164,5 +172,5 @@ class CachedBody:
     def _open_block(self) -> bool:
         index = self._position // self._reads.block_size
         self._block_start = index * self._reads.block_size
-        self._block = self._reads.block(self, index)
+        self._block = self._reads.block(self._source, index)
         return self._block is not None

@@ -78,5 +78,6 @@ def _represent_chunk(
         content_type=OCTETS,
         pin=Pin(unmodified_since=chunked.published_at),
         is_versioned=True,
+        disk_start=index * geometry.chunk_size,
         zero_map=zero_map_of(record, geometry.total_size, geometry.start_of(index)),
     )

@@ -17,9 +17,11 @@ from image_gateway.errors import (
     StoreError,
     StoreUnavailable,
 )
+from image_gateway.observability.request_log import note_range
 from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
-from image_gateway.services.reading.cached_body import BlockCacheReader
+from image_gateway.services.reading.cached_body import BlockCacheReader, CachedObject
+from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMapRef, ZeroMaps
 from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
@@ -34,6 +36,8 @@ class Representation:
     """A body that can be read: its object, its validators, and the version that reads are tied to.
 
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
+    `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` is the
+    image's version, for the disk itself alone.
     `zero_map` tells which of its bytes are zeros and need not be read.
     """
 
@@ -47,6 +51,8 @@ class Representation:
     pin: Pin
     takes_ranges: bool = True
     is_versioned: bool = False
+    disk_start: int | None = None
+    disk_version: str | None = None
     zero_map: ZeroMapRef | None = None
 
     @property
@@ -84,6 +90,8 @@ def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
         cache_control=disk.cache_control,
         content_type=OCTETS,
         pin=Pin(etag=disk.etag),
+        disk_start=0,
+        disk_version=record.version,
         zero_map=zero_map_of(record, disk.size),
     )
 
@@ -98,9 +106,15 @@ def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMap
 class Reader:
     """Answers reads of representations from their zero maps, the block cache or the store."""
 
-    def __init__(self, store: ObjectStore, cached: BlockCacheReader | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        cached: BlockCacheReader | None = None,
+        read_ahead: ReadAhead | None = None,
+    ) -> None:
         self._store = store
         self._cached = cached
+        self._read_ahead = read_ahead
         self._zero_maps = ZeroMaps(store)
 
     def read(self, target: Representation, request: ReadRequest) -> Answer:
@@ -198,11 +212,16 @@ class Reader:
     def _open(self, target: Representation, byte_range: ByteRange | None) -> Answer:
         status = 206 if byte_range else 200
         span = byte_range or ByteRange(0, target.size)
+        if target.disk_start is not None:
+            note_range(target.disk_start + span.start, target.disk_start + span.stop)
         if self.is_zero(target, span):
             return Answer(status, target, byte_range, ZeroBody(span.length))
         if self._cached is not None and target.takes_ranges:
             version = f"{target.key} {target.etag}"
-            body = self._cached.open(target.key, target.size, span, target.pin, version, target.image_id)
+            source = CachedObject(target.key, target.size, target.pin, version, target.image_id)
+            if self._read_ahead is not None and target.disk_version is not None:
+                self._read_ahead.note(source, target.disk_version, span)
+            body = self._cached.open(source, span)
             if body is not None:
                 return Answer(status, target, byte_range, body)
         opened = self._store.open(target.key, byte_range=byte_range, pin=target.pin)
