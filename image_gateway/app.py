@@ -129,7 +129,7 @@ def create_app(
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
     app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
     compressions = make_compression_slots(settings.web_threads, settings.stream_queue_seconds)
-    for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery):
+    for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery, traces):
         app.register_blueprint(blueprint)
     app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))

@@ -73,7 +73,7 @@ def find_urls(url: str) -> ImageUrls:
         return ImageUrls(url)
     route = _RANGE_ROUTE.fullmatch(parts.path)
     path = f"{route[1]}/chunked/manifest" if route else f"{parts.path.rpartition('/')[0]}/manifest.json"
-    return ImageUrls(urlunsplit((parts.scheme, parts.netloc, path, parts.query, parts.fragment)), url, optional_manifest=True)
+    return ImageUrls(_with_path(url, path), url, optional_manifest=True)
 
 
 def shown_url(url: str) -> str:
@@ -118,7 +118,7 @@ class HttpSource:
     def read_chunk(self, index: int, width: int, size: int) -> Received:
         parts = urlsplit(self._urls.manifest)
         path = f"{parts.path.rpartition('/')[0]}/chunks/{chunk_name(index, width)}"
-        return self._read(urlunsplit((parts.scheme, parts.netloc, path, parts.query, parts.fragment)), _PLAIN, size)
+        return self._read(_with_path(self._urls.manifest, path), _PLAIN, size)
 
     def read_disk_range(self, start: int, stop: int) -> Received | None:
         if self._urls.disk is None:
@@ -241,3 +241,8 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", parts.port or default
+
+
+def _with_path(url: str, path: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, parts.fragment))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Response, request
 
@@ -15,6 +15,7 @@ from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import redirect_to
 from image_gateway.routes.http.view_errors import empty_view_error
 from image_gateway.routes.image_bytes import ReadableImage, ReadHandler, stream_holder
+from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.reading.pieces import PieceReader
 from image_gateway.services.reading.reader import represent_disk
 from image_gateway.services.stream_urls import Delivery
@@ -22,11 +23,13 @@ from image_gateway.services.stream_urls import Delivery
 FindImage = Callable[..., ReadableImage]
 
 
-def make_view_blueprints(handler: ReadHandler, pieces: PieceReader, delivery: Delivery) -> list[Blueprint]:
+def make_view_blueprints(
+    handler: ReadHandler, pieces: PieceReader, delivery: Delivery, traces: BootTraces
+) -> list[Blueprint]:
     """Route the views below a lease in the path, and below an image for callers that it can be read by."""
     leased = Blueprint("leased_views", __name__, url_prefix="/v1/l/<token>")
     plain = Blueprint("views", __name__, url_prefix="/v1/images/<image_id>/views")
-    views = _Views(handler, pieces, delivery)
+    views = _Views(handler, pieces, delivery, traces)
     _add_pieces(leased, views, handler.find_leased)
     _add_pieces(plain, views, handler.find)
     _add_disks(leased, views, handler.find_leased)
@@ -39,7 +42,10 @@ def make_view_blueprints(handler: ReadHandler, pieces: PieceReader, delivery: De
 class _Views:
     """Answers requests for the files of views."""
 
-    def __init__(self, handler: ReadHandler, pieces: PieceReader, delivery: Delivery) -> None:
+    def __init__(
+        self, handler: ReadHandler, pieces: PieceReader, delivery: Delivery, traces: BootTraces
+    ) -> None:
+        self._traces = traces
         self._handler = handler
         self._pieces = pieces
         self._delivery = delivery
@@ -57,6 +63,10 @@ class _Views:
         return self._handler.answer_view(
             found, lambda asked: self._pieces.read(record, disk, file, asked, holder)
         )
+
+    def prefetch_of(self, found: ReadableImage) -> Sequence[ByteRange]:
+        """Return what a boot of the image reads, in order; empty if it was not recorded."""
+        return self._traces.prefetch_ranges(found.record, found.disk)
 
     def zeros_of(self, found: ReadableImage) -> Callable[[ByteRange], bool]:
         """Return what tells whether a range of the image is known to hold only zeros."""
@@ -90,13 +100,17 @@ def _add_pieces(blueprint: Blueprint, views: _Views, find: FindImage) -> None:
     @blueprint.get("/tinyemu/<block_size>/<name>")
     def tinyemu_block(block_size: str, name: str, **image: str) -> Response:
         found = find(**image)
-        return views.send(found, tinyemu.find(found.disk.size, block_size, name))
+        prefetch = views.prefetch_of(found) if tinyemu.needs_prefetch(name) else ()
+        return views.send(found, tinyemu.find(found.disk.size, block_size, name, prefetch))
 
     @blueprint.get("/infinite-mac/<block_size>/<name>")
     def infinite_mac_chunk(block_size: str, name: str, **image: str) -> Response:
         found = find(**image)
-        record, size, is_zero = found.record, found.disk.size, views.zeros_of(found)
-        return views.send(found, infinite_mac.find(size, block_size, name, record.name, is_zero=is_zero))
+        prefetch = views.prefetch_of(found) if name == infinite_mac.MANIFEST else ()
+        size, image_name, is_zero = found.disk.size, found.record.name, views.zeros_of(found)
+        return views.send(
+            found, infinite_mac.find(size, block_size, name, image_name, prefetch, is_zero=is_zero)
+        )
 
     @blueprint.get("/webvm/<name>")
     def webvm_block(name: str, **image: str) -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.storage.client import StoreClients

@@ -13,7 +13,7 @@ import pytest
 import urllib3
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.transfer import upload_file
+from image_gateway.client.upload import upload_file
 from tests.live.conftest import StartGateway
 from tests.live.test_wire import ask
 from tests.support.view_readers import Fetch, Got, read_offered

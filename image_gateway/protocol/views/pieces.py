@@ -12,6 +12,7 @@ from image_gateway.protocol.ranges import ByteRange
 
 MIN_BLOCK_SIZE = 512
 MAX_BLOCK_SIZE = 64 * 1024 * 1024
+MAX_LISTED_BLOCKS = 8192
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
@@ -89,13 +90,18 @@ def padded_segment(size: int, start: int, length: int) -> Segment:
 
 
 def blocks_in(ranges: Iterable[ByteRange], size: int, block_size: int) -> list[int]:
-    """Return the numbers of the blocks that byte ranges of the image touch, each once, in their order."""
+    """Return the numbers of the blocks that byte ranges of the image touch, each once, in their order.
+
+    At most MAX_LISTED_BLOCKS, so that small blocks make no endless list.
+    """
     numbers: dict[int, None] = {}
     for wanted in ranges:
         stop = min(wanted.stop, size)
         if wanted.start < stop:
             numbers.update(dict.fromkeys(range(wanted.start // block_size, count_blocks(stop, block_size))))
-    return list(numbers)
+        if len(numbers) >= MAX_LISTED_BLOCKS:
+            break
+    return list(numbers)[:MAX_LISTED_BLOCKS]
 
 
 def merge_adjacent(segments: Iterable[Segment]) -> tuple[Segment, ...]:

@@ -62,6 +62,11 @@ def find(size: int, kib: str, name: str, prefetch: Sequence[ByteRange] = ()) -> 
     return Piece((padded_segment(size, index * block_size, block_size),), f"tinyemu-{block_size}-{index}")
 
 
+def needs_prefetch(name: str) -> bool:
+    """Return whether a file depends on what is read first: the index and the groups do."""
+    return name == INDEX or name.startswith("grp")
+
+
 def _group_length(count: int, block_size: int) -> int:
     """Return how many blocks a group has; 1 means that there are no groups."""
     return min(MAX_GROUP, MAX_BLOCK_SIZE // block_size) if count > 1 else 1

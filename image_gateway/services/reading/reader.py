@@ -37,8 +37,7 @@ class Representation:
 
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
     `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` is the
-    image's version, for the disk itself alone.
-    `zero_map` tells which of its bytes are zeros and need not be read.
+    image's version, for the disk itself alone. `zero_map` tells which bytes are zeros and need not be read.
     """
 
     image_id: str
