@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
+BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,6 +25,9 @@ test-all: test thorough test-postgres ## `make test`, the tests marked `thorough
 
 system: ## Install the system packages that the tests need, as far as that is allowed
 	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils
+	@sh requirements/system-packages.sh chromium=chromium node=nodejs npm=npm /usr/share/seabios/bios.bin=seabios
+
+browser: $(BROWSER) ## Install the packages of npm that the tests in a browser need, as far as npm is there
 
 lint: $(READY) docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration and documentation
 	$(BIN)/ruff check .
@@ -39,7 +43,7 @@ docs: $(READY) ## Build the documentation site into docs/_build/html; warnings a
 unit: $(READY) ## Tests that need no store
 	$(BIN)/pytest -q -n auto --ignore=tests/live -m "not thorough"
 
-live: $(READY) ## Tests with real gunicorn processes and a real store
+live: $(READY) browser ## Tests with real gunicorn processes and a real store
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/live -m "not thorough"
 
 thorough: system $(READY) ## The tests that take long and that few changes break
@@ -95,5 +99,8 @@ $(READY): setup.cfg requirements/dev.txt
 	@sh requirements/make-venv.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
+$(BROWSER): tests/browser/package-lock.json
+	@sh requirements/browser-packages.sh tests/browser
+
 clean: ## Remove the virtual environment, reports and all local data
-	rm -rf $(VENV) .image-gateway .coverage htmlcov
+	rm -rf $(VENV) tests/browser/node_modules .image-gateway .coverage htmlcov

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs what the tests need of the system on Debian and Ubuntu: system-packages.sh COMMAND=PACKAGE ...
+# In place of a command, the path of a file can be given.
 # Without the right to do so it prints the one line that does, and leaves what needs them out; CI may not.
 set -eu
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 missing=
 for pair; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
+    [ -f "${pair%%=*}" ] || command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
 done
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null 2>&1; then
