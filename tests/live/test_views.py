@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import time
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -94,7 +95,12 @@ def test_the_log_has_the_route_and_no_token(views: dict[str, dict[str, str]], ga
     token = urlsplit(url).path.split("/")[3]
     request_id = "views-test-of-the-log"
     urllib3.request("GET", url, headers={"X-Request-Id": request_id})
-    text = gateway.process.log.read_text()  # type: ignore[attr-defined]
-    (line,) = [json.loads(line) for line in text.splitlines() if request_id in line and '"route"' in line]
+    log = gateway.process.log  # type: ignore[attr-defined]
+    # The line is written after the body was sent.
+    deadline = time.monotonic() + 10
+    while not (lines := [line for line in log.read_text().splitlines() if request_id in line]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    text, line = log.read_text(), json.loads(lines[0])
     assert line["route"] == "/v1/l/<token>/tinyemu/<block_size>/<name>"
     assert token not in text
