@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 from image_gateway.protocol.manifest import (
@@ -21,7 +20,6 @@ from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.verification import (
     Missing,
     Problem,
-    Received,
     Source,
     Unreadable,
     WrongAnswer,
@@ -30,34 +28,7 @@ from image_gateway.protocol.verification import (
     is_encoded,
     whole_disk_hash,
 )
-
-# Further ones are only counted.
-MAX_PROBLEMS = 1000
-# After so many failed reads the source is given up, even when it is told to keep going.
-MAX_UNREADABLE = 10
-
-
-@dataclass
-class VerifyReport:
-    """What was read and what is wrong.
-
-    `unreadable` are reads that failed, which says nothing about the image. `checked_chunks` are pieces that
-    were read: chunks, or ranges of a disk without a manifest. `omitted` is the number of problems beyond
-    MAX_PROBLEMS. `version` is None without a manifest; `disk_compared` says whether the disk was read, too.
-    """
-
-    problems: list[Problem] = field(default_factory=list)
-    unreadable: list[Problem] = field(default_factory=list)
-    omitted: int = 0
-    checked_chunks: int = 0
-    chunk_count: int = 0
-    checked_bytes: int = 0
-    version: str | None = None
-    disk_compared: bool = False
-
-    @property
-    def ok(self) -> bool:
-        return not (self.problems or self.unreadable)
+from image_gateway.services.verify_report import Piece, Recorder, Stop, VerifyReport, attempt, wrong_size
 
 
 def verify(
@@ -90,25 +61,11 @@ def verify(
     return verification.report
 
 
-@dataclass
-class _Piece:
-    """A chunk, and the range of the disk that must equal it."""
-
-    size: int = 0
-    data: bytes | None = None
-    problems: list[Problem] = field(default_factory=list)
-    unreadable: list[Problem] = field(default_factory=list)
-
-
-class _Stop(Exception):
-    """The verification ends here; the report says why."""
-
-
 class _Verification:
     def __init__(self, source: Source, keep_going: bool, image_id: str | None, sha256: str | None) -> None:
-        self.report = VerifyReport()
+        self._recorder = Recorder(keep_going=keep_going)
+        self.report = self._recorder.report
         self._source = source
-        self._keep_going = keep_going
         self._image_id = image_id
         self._sha256 = sha256
         self._manifest: Manifest | None = None
@@ -128,7 +85,7 @@ class _Verification:
             sides = (self._manifest is not None) + self.report.disk_compared
             on_total(sides * sum(map(self._geometry.size_of, chosen)))
             self._check_pieces(chosen, parallel, on_bytes)
-        except _Stop:
+        except Stop:
             return
 
     def _read_manifest(self) -> Manifest | None:
@@ -137,29 +94,31 @@ class _Verification:
         except Missing:
             if self._source.manifest_optional:
                 return None
-            self._end(_Piece(unreadable=[Problem("manifest", "missing", "there is no manifest")]))
+            self._end(Piece(unreadable=[Problem("manifest", "missing", "there is no manifest")]))
         except Unreadable as error:
-            self._end(_Piece(unreadable=[Problem("manifest", "unreadable", str(error))]))
+            self._end(Piece(unreadable=[Problem("manifest", "unreadable", str(error))]))
         except WrongAnswer as error:
-            self._end(_Piece(problems=[Problem("manifest", error.check, error.text)]))
-        self._add(_Piece(problems=list(check_headers("manifest", received.headers, "application/json"))))
+            self._end(Piece(problems=[Problem("manifest", error.check, error.text)]))
+        self._recorder.add(
+            Piece(problems=list(check_headers("manifest", received.headers, "application/json")))
+        )
         if is_encoded(received.headers):
-            raise _Stop
+            raise Stop
         try:
             manifest = parse_manifest(received.data)
         except ManifestError as error:
-            self._end(_Piece(problems=[Problem("manifest", "schema", str(error))]))
+            self._end(Piece(problems=[Problem("manifest", "schema", str(error))]))
         self._geometry = manifest.geometry
         self.report.version = manifest.version
         self.report.chunk_count = manifest.geometry.count
         if self._image_id not in (None, manifest.image_id):
-            self._add(_Piece(problems=[Problem("manifest", "imageId", "names another image")]))
+            self._recorder.add(Piece(problems=[Problem("manifest", "imageId", "names another image")]))
         return manifest
 
     def _find_disk(self) -> None:
         """Find the size of the disk; without a manifest, the disk is what is verified."""
-        piece = _Piece()
-        received = _attempt(piece, "disk", lambda: self._source.read_disk_range(0, SECTOR))
+        piece = Piece()
+        received = attempt(piece, "disk", lambda: self._source.read_disk_range(0, SECTOR))
         total = received.total if received else None
         if self._manifest is None:
             if received is None or not total:
@@ -171,7 +130,7 @@ class _Verification:
             piece.problems.append(Problem("disk", "size", text))
             total = None
         self.report.disk_compared = total is not None
-        self._add(piece)
+        self._recorder.add(piece)
 
     def _check_pieces(self, chosen: list[int], parallel: int, on_bytes: Callable[[int], None]) -> None:
         whole = hashlib.sha256()
@@ -186,12 +145,12 @@ class _Verification:
                     is_whole = False
                 elif is_whole:
                     whole.update(piece.data)
-                self._add(piece)
+                self._recorder.add(piece)
         if is_whole:
             self._check_whole(whole.hexdigest())
 
-    def _check_piece(self, index: int) -> _Piece:
-        piece = _Piece()
+    def _check_piece(self, index: int) -> Piece:
+        piece = Piece()
         expected = None
         if self._manifest is not None:
             expected = self._check_chunk(piece, index, self._manifest)
@@ -204,10 +163,10 @@ class _Verification:
             piece.data = data if self._manifest is None else expected
         return piece
 
-    def _check_chunk(self, piece: _Piece, index: int, manifest: Manifest) -> bytes | None:
+    def _check_chunk(self, piece: Piece, index: int, manifest: Manifest) -> bytes | None:
         """Return the chunk's bytes, or None if they are not right."""
         where, size = f"chunk {index}", manifest.geometry.size_of(index)
-        received = _attempt(piece, where, lambda: self._source.read_chunk(index, manifest.index_width, size))
+        received = attempt(piece, where, lambda: self._source.read_chunk(index, manifest.index_width, size))
         if received is None:
             return None
         piece.size += len(received.data)
@@ -216,18 +175,18 @@ class _Verification:
             return None
         sha256 = manifest.chunks[index].sha256 if manifest.chunks else None
         if len(received.data) != size:
-            piece.problems.append(Problem(where, "size", _wrong_size(len(received.data), size)))
+            piece.problems.append(Problem(where, "size", wrong_size(len(received.data), size)))
         elif sha256 not in (None, hashlib.sha256(received.data).hexdigest()):
             piece.problems.append(Problem(where, "sha256", "differs from the manifest"))
         else:
             return received.data
         return None
 
-    def _check_disk_range(self, piece: _Piece, index: int, expected: bytes | None) -> bytes | None:
+    def _check_disk_range(self, piece: Piece, index: int, expected: bytes | None) -> bytes | None:
         """Return the bytes of the disk, or None if they are not right."""
         start, size = self._geometry.start_of(index), self._geometry.size_of(index)
         where = f"disk bytes {start}-{start + size - 1}"
-        received = _attempt(piece, where, lambda: self._source.read_disk_range(start, start + size))
+        received = attempt(piece, where, lambda: self._source.read_disk_range(start, start + size))
         if received is None:
             return None
         piece.size += len(received.data)
@@ -235,7 +194,7 @@ class _Verification:
         if is_encoded(received.headers):
             return None
         if len(received.data) != size:
-            piece.problems.append(Problem(where, "size", _wrong_size(len(received.data), size)))
+            piece.problems.append(Problem(where, "size", wrong_size(len(received.data), size)))
         elif expected not in (None, received.data):
             piece.problems.append(Problem(where, "equality", f"differs from chunk {index}"))
         else:
@@ -244,6 +203,7 @@ class _Verification:
 
     def _check_whole(self, found: str) -> None:
         named = whole_disk_hash(self._manifest.version) if self._manifest else None
+        self.report.hash_compared = bool(named or self._sha256)
         problems = []
         if named not in (None, found):
             text = f"the whole disk has the SHA-256 {found}, the version says {named}"
@@ -251,43 +211,15 @@ class _Verification:
         elif self._sha256 not in (None, found):
             text = f"the whole disk has the SHA-256 {found}, declared is {self._sha256}"
             problems.append(Problem("disk", "sha256", text))
-        self._add(_Piece(problems=problems))
+        self._recorder.add(Piece(problems=problems))
 
-    def _add(self, piece: _Piece) -> None:
-        """Add a piece's findings to the report; raises _Stop if they end the verification."""
-        report = self.report
-        room = max(0, MAX_PROBLEMS - len(report.problems))
-        report.problems += piece.problems[:room]
-        report.omitted += len(piece.problems[room:])
-        report.unreadable += piece.unreadable
-        found = piece.problems or piece.unreadable
-        if (found and not self._keep_going) or len(report.unreadable) >= MAX_UNREADABLE:
-            raise _Stop
-
-    def _end(self, piece: _Piece) -> NoReturn:
+    def _end(self, piece: Piece) -> NoReturn:
         """Add findings without which nothing else can be read."""
-        self._add(piece)
-        raise _Stop
+        self._recorder.add(piece)
+        raise Stop
 
-    def _end_without_disk(self, piece: _Piece) -> NoReturn:
+    def _end_without_disk(self, piece: Piece) -> NoReturn:
         """End where there is neither manifest nor disk, or the disk cannot be read."""
         if all(problem.check == "missing" for problem in piece.problems) and not piece.unreadable:
-            piece = _Piece(unreadable=[Problem("disk", "missing", "there is neither a manifest nor a disk")])
+            piece = Piece(unreadable=[Problem("disk", "missing", "there is neither a manifest nor a disk")])
         self._end(piece)
-
-
-def _attempt(piece: _Piece, where: str, read: Callable[[], Received | None]) -> Received | None:
-    """Return what was read, or None after noting in the piece why not."""
-    try:
-        return read()
-    except Missing:
-        piece.problems.append(Problem(where, "missing", "does not exist"))
-    except WrongAnswer as error:
-        piece.problems.append(Problem(where, error.check, error.text))
-    except Unreadable as error:
-        piece.unreadable.append(Problem(where, "unreadable", str(error)))
-    return None
-
-
-def _wrong_size(found: int, size: int) -> str:
-    return f"has {'more than ' if found > size else ''}{min(found, size)} bytes, not {size}"

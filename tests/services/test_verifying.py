@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from image_gateway.protocol.verification import Received, Unreadable, choose_chunks
-from image_gateway.services import verifying
+from image_gateway.services import verify_report
+from image_gateway.services.verify_report import VerifyReport
 from image_gateway.services.verify_sources import FolderSource
-from image_gateway.services.verifying import VerifyReport, verify
+from image_gateway.services.verifying import verify
 from tests.support.static_image import CHUNK, DATA, IMAGE_ID, SIZE, StaticImage, make_image, make_manifest
 
 SECOND = "chunks/00000001.bin"
@@ -174,12 +175,12 @@ def test_a_dead_source_is_given_up(image: StaticImage, tmp_path: Path) -> None:
     data = bytes(100 * 512)
     large = make_image(data, 512)
     report = verify(Dead(large.write_to(tmp_path)), keep_going=True)
-    assert len(report.unreadable) == verifying.MAX_UNREADABLE
+    assert len(report.unreadable) == verify_report.MAX_UNREADABLE
     assert report.checked_chunks == 0
 
 
 def test_problems_beyond_a_limit_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "MAX_PROBLEMS", 3)
+    monkeypatch.setattr(verify_report, "MAX_PROBLEMS", 3)
     image = make_image()
     for number in range(5):
         image.flip(f"chunks/{number:08d}.bin")

@@ -11,8 +11,9 @@ from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.errors import StoreUnavailable
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun
 from image_gateway.services.publishing import Publishing
+from image_gateway.services.verify_report import VerifyReport
 from image_gateway.services.verify_sources import StoreSource
-from image_gateway.services.verifying import VerifyReport, verify
+from image_gateway.services.verifying import verify
 from image_gateway.storage.objects import ObjectStore
 
 # Chunks of one job that are read or written at the same time, each in memory.
