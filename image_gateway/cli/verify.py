@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import click
 
@@ -30,7 +31,9 @@ from image_gateway.cli.verify_target import (
 )
 from image_gateway.client.verify_clients import CLIENTS
 from image_gateway.protocol.verification import Problem
-from image_gateway.services.verifying import VerifyReport, verify
+from image_gateway.services.verify_report import VerifyReport
+from image_gateway.services.verifying import verify
+from image_gateway.services.verifying_views import verify_views
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Outcome:
     sample: int | None
     seed: int | None
     report: VerifyReport = field(default_factory=VerifyReport)
+    client: str | None = None
+    has_views: bool = False
 
     @property
     def status(self) -> int:
@@ -129,7 +134,7 @@ def verify_command(
             )
         except TargetUnreadable as error:
             report = VerifyReport(unreadable=[Problem("target", "unreadable", str(error))])
-            _finish(Outcome(error.shown, sample, seed, report), as_json)
+            _finish(Outcome(error.shown, sample, seed, report, client_name), as_json)
             return
         report = _verify_with_bar(
             opened, terminal, sample=sample, seed=seed or 0, keep_going=keep_going, parallel=parallel
@@ -137,7 +142,7 @@ def verify_command(
     except KeyboardInterrupt:
         terminal.say("interrupted")
         sys.exit(EX_INTERRUPTED)
-    _finish(Outcome(opened.shown, sample, seed, report), as_json)
+    _finish(Outcome(opened.shown, sample, seed, report, client_name, bool(opened.views)), as_json)
 
 
 def _verify_with_bar(
@@ -150,12 +155,15 @@ def _verify_with_bar(
     parallel: int,
 ) -> VerifyReport:
     """Verify the target; the progress bar appears when the number of bytes is known."""
-    if opened.source is None or (opened.problems and not keep_going):
+    if not opened.is_readable or (opened.problems and not keep_going):
         return VerifyReport(problems=opened.problems)
     bars = ExitStack()
     advance: list[Callable[[int], None]] = []
     with bars:
-        report = verify(
+        run = (
+            partial(verify_views, opened.views) if opened.views else partial(verify, image_id=opened.image_id)
+        )
+        report = run(
             opened.source,
             sample=sample,
             seed=seed,
@@ -163,7 +171,6 @@ def _verify_with_bar(
             parallel=parallel,
             on_bytes=lambda step: advance[0](step),
             on_total=lambda total: advance.append(bars.enter_context(terminal.bar("verifying", total))),
-            image_id=opened.image_id,
             sha256=opened.sha256,
         )
     report.problems[:0] = opened.problems
@@ -189,6 +196,7 @@ def _document(outcome: Outcome) -> dict[str, object]:
     report = outcome.report
     return {
         "target": outcome.target,
+        "client": outcome.client,
         "ok": report.ok,
         "problems": [asdict(problem) for problem in report.problems],
         "omittedProblems": report.omitted,
@@ -198,6 +206,7 @@ def _document(outcome: Outcome) -> dict[str, object]:
         "checkedChunks": report.checked_chunks,
         "checkedBytes": report.checked_bytes,
         "diskCompared": report.disk_compared,
+        "hashCompared": report.hash_compared,
         "sample": outcome.sample,
         "seed": outcome.seed,
     }
@@ -212,13 +221,26 @@ def _print_report(outcome: Outcome) -> None:
     for problem in report.unreadable:
         click.echo(f"could not be read: {one_line(problem)}")
     verdict = "ok" if report.ok else "WRONG" if report.problems else "UNREADABLE"
-    pieces = "chunks" if report.version is not None else "ranges of the disk, which has no manifest"
     sampled = "" if outcome.sample is None else f" (seed {outcome.seed})"
-    disk = " and compared with the disk" if report.disk_compared and report.version is not None else ""
     click.echo(
-        f"{verdict}: {one_line(outcome.target)}: "
-        f"read {report.checked_chunks} of {report.chunk_count} {pieces}{sampled}{disk}, "
+        f"{verdict}: {one_line(outcome.target)}: read {report.checked_chunks} of {report.chunk_count} "
+        f"{_pieces(outcome)}{sampled}{_compared(outcome)}, "
         f"{human_size(report.checked_bytes)}"
     )
     if report.version is not None:
         click.echo(f"version {one_line(report.version)}")
+
+
+def _pieces(outcome: Outcome) -> str:
+    if outcome.has_views:
+        return f"blocks of {outcome.client}"
+    return "chunks" if outcome.report.version is not None else "ranges of the disk, which has no manifest"
+
+
+def _compared(outcome: Outcome) -> str:
+    report = outcome.report
+    if not outcome.has_views:
+        return " and compared with the disk" if report.disk_compared and report.version is not None else ""
+    with_what = [("the image's SHA-256", report.hash_compared), ("the disk", report.disk_compared)]
+    names = " and ".join(name for name, was_compared in with_what if was_compared)
+    return f" and compared with {names or 'nothing'}"

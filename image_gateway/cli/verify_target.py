@@ -19,9 +19,13 @@ from image_gateway.client.credentials import Credentials, CredentialSource, Fixe
 from image_gateway.client.errors import ApiError
 from image_gateway.client.retry import Retrier, Say
 from image_gateway.client.verify_clients import CLIENTS, ClientView
-from image_gateway.client.verify_http import HttpSource, ImageUrls, find_urls, is_readable_url, shown_url
+from image_gateway.client.verify_http import HttpSource, ImageUrls, find_urls, shown_url
+from image_gateway.client.verify_requests import HttpReader, is_readable_url
+from image_gateway.client.verify_view_reads import ViewReader
+from image_gateway.client.verify_view_urls import NotAView
 from image_gateway.components import open_store
 from image_gateway.protocol.verification import Problem, Source
+from image_gateway.protocol.view_verification import View
 from image_gateway.services.verify_sources import FolderSource, StoreSource
 from image_gateway.settings import load_settings
 
@@ -74,13 +78,21 @@ class _MergedCredentials:
 
 @dataclass(frozen=True)
 class OpenTarget:
-    """A source to verify, and what is known about it. `source` is None if `problems` prevent reading."""
+    """What to verify, and what is known about it. Nothing can be read if `problems` prevent it.
+
+    If there are `views`, they are verified, and `source` is what they are compared with.
+    """
 
     shown: str
     source: Source | None
     problems: list[Problem] = field(default_factory=list)
     image_id: str | None = None
     sha256: str | None = None
+    views: tuple[View, ...] = ()
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(self.source or self.views)
 
 
 def request_headers(command: Command) -> Command:
@@ -127,14 +139,15 @@ def open_target(
         TargetUnreadable: The gateway did not tell where the image is.
     """
     make = functools.partial(_open_http, headers, patience=patience, connections=connections, say=say)
+    connect = functools.partial(_connect_views, headers, patience=patience, connections=connections, say=say)
     if target.startswith(("http://", "https://")):
         _check_url(target)
         if headers.headers:
             warn_if_overheard(target)
-        view = CLIENTS[client_name].from_url(target) if client_name else ClientView(find_urls(target))
-        return OpenTarget(shown_url(target), make(view), view.problems)
+        view = _view_of(target, client_name)
+        return OpenTarget(shown_url(target), make(view), view.problems, views=connect(view))
     if _is_image_id(target):
-        return _open_image(target.lower(), gateway, client_name, make, Retrier(patience, say=say))
+        return _open_image(target.lower(), gateway, client_name, make, connect, Retrier(patience, say=say))
     if headers.headers or client_name:
         raise click.UsageError("--header, --cookie and --as are for an image id or a URL")
     if target.startswith("s3://"):
@@ -164,6 +177,7 @@ def _open_image(
     gateway: Gateway,
     client_name: str | None,
     make: Callable[..., HttpSource | None],
+    connect: Callable[[ClientView], tuple[View, ...]],
     retrier: Retrier,
 ) -> OpenTarget:
     client = gateway.client()
@@ -180,7 +194,31 @@ def _open_image(
         reason = f"HTTP {error.status}" if error.status else "the gateway did not answer"
         raise TargetUnreadable(image_id, reason) from None
     view = CLIENTS[client_name].from_stream_url(answer)
-    return OpenTarget(image_id, make(view), view.problems, image_id, sha256)
+    return OpenTarget(image_id, make(view), view.problems, image_id, sha256, connect(view))
+
+
+def _view_of(url: str, client_name: str | None) -> ClientView:
+    if client_name is None:
+        return ClientView(find_urls(url))
+    try:
+        return CLIENTS[client_name].from_url(url)
+    except NotAView as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _connect_views(
+    headers: RequestHeaders, view: ClientView, *, patience: float, connections: int, say: Say
+) -> tuple[View, ...]:
+    """Return the views; their readers send the given headers only, as their clients know of no others."""
+    http = HttpReader(
+        [target.url for target in view.views],
+        who=FixedCredentials(headers.add_to(Credentials())),
+        retrier=Retrier(patience, say=say),
+        connections=connections,
+    )
+    given = headers.headers
+    reader = ViewReader(http, origin=given.get("Origin"), with_cookies="Cookie" in given)
+    return tuple(target.connect(reader) for target in view.views)
 
 
 def _open_bucket(target: str) -> OpenTarget:

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from image_gateway.client.credentials import Credentials
-from image_gateway.client.verify_http import ImageUrls, find_urls, is_readable_url
+from image_gateway.client.verify_http import ImageUrls, find_urls
+from image_gateway.client.verify_requests import is_readable_url
+from image_gateway.client.verify_view_urls import VIEW_CLIENTS, NotAView, ViewTarget, find_image
 from image_gateway.protocol.manifest import SECTOR
 from image_gateway.protocol.verification import Problem
 
@@ -20,17 +22,22 @@ from image_gateway.protocol.verification import Problem
 class ClientView:
     """Where a client reads an image, with which headers, and what it refuses before it reads anything.
 
-    `urls` is None if the client has nowhere to read from.
+    `urls` is None if the client has nowhere to read from. If there are `views`, the client reads those, and
+    `urls` is what they are compared with.
     """
 
     urls: ImageUrls | None
     credentials: Credentials = field(default_factory=Credentials)
     problems: list[Problem] = field(default_factory=list)
+    views: tuple[ViewTarget, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReaderClient:
-    """A reader client: its way from the answer of `stream-url`, and from a URL that somebody gave it."""
+    """A reader client: its way from the answer of `stream-url`, and from a URL that somebody gave it.
+
+    `from_url` raises NotAView for a URL that the client cannot be given.
+    """
 
     from_stream_url: Callable[[Mapping[str, Any]], ClientView]
     from_url: Callable[[str], ClientView]
@@ -87,6 +94,39 @@ def _is_date(value: object) -> bool:
         return False
 
 
+def _read_view(
+    from_options: Callable[[Mapping[str, Any]], tuple[ViewTarget, ...]],
+    from_url: Callable[[str], ViewTarget],
+    name: str,
+) -> ReaderClient:
+    """Return the client that `views` of `stream-url` has options for under this name."""
+
+    def from_stream_url(answer: Mapping[str, Any]) -> ClientView:
+        views = answer.get("views")
+        options = views.get(name) if isinstance(views, dict) else None
+        if not _is_url(answer.get("url")):
+            return ClientView(None, problems=[Problem("stream-url", "url", "must be an http or https URL")])
+        if not isinstance(options, dict):
+            text = f"has no options for {name}: the image can be read in other ways only"
+            return ClientView(None, problems=[Problem("stream-url", "views", text)])
+        try:
+            targets = from_options(options)
+        except NotAView as error:
+            return ClientView(None, problems=[Problem("stream-url", f"views.{name}", str(error))])
+        chunked = answer.get("chunked")
+        manifest = chunked.get("manifestUrl") if isinstance(chunked, dict) else None
+        if not isinstance(manifest, str) or not _is_url(manifest):
+            manifest = find_urls(answer["url"]).manifest
+        urls = ImageUrls(manifest, answer["url"], optional_manifest=True)
+        return ClientView(urls, _cookies(answer), views=targets)
+
+    def from_target(url: str) -> ClientView:
+        return ClientView(find_image(url), views=(from_url(url),))
+
+    return ReaderClient(from_stream_url, from_target)
+
+
 CLIENTS: dict[str, ReaderClient] = {
     "aero": ReaderClient(_aero_from_stream_url, lambda url: ClientView(find_urls(url))),
+    **{name: _read_view(*ways, name) for name, ways in VIEW_CLIENTS.items()},
 }

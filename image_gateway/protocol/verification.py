@@ -106,15 +106,15 @@ def check_headers(
         return
     given = (headers.content_type or "").partition(";")[0].strip().lower()
     if mime_type is None and given.startswith(_TEXT_TYPES):
-        yield Problem(where, "content-type", f"is {_shown(headers.content_type)}, which is text")
+        yield Problem(where, "content-type", f"is {shown_header(headers.content_type)}, which is text")
     if mime_type is not None and given != mime_type:
-        yield Problem(where, "content-type", f"is {_shown(headers.content_type)}, not {mime_type}")
+        yield Problem(where, "content-type", f"is {shown_header(headers.content_type)}, not {mime_type}")
     if is_encoded(headers):
-        text = f"is {_shown(headers.content_encoding)}; it must be absent or identity"
+        text = f"is {shown_header(headers.content_encoding)}; it must be absent or identity"
         yield Problem(where, "content-encoding", text)
     if not forbids_transformation(headers.cache_control):
         yield Problem(
-            where, "cache-control", f"is {_shown(headers.cache_control)}; it must hold no-transform"
+            where, "cache-control", f"is {shown_header(headers.cache_control)}; it must hold no-transform"
         )
 
 
@@ -145,7 +145,8 @@ def choose_chunks(count: int, sample: int | None, seed: int) -> list[int]:
     return sorted(chosen)
 
 
-def _shown(value: str | None) -> str:
+def shown_header(value: str | None) -> str:
+    """Return a header's value for messages, cut if it is long."""
     if value is None:
         return "absent"
     return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…")

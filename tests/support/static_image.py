@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,8 +108,17 @@ class StaticServer:
         if "range" not in headers:
             return 200, given, data
         first, _, last = headers["range"].removeprefix("bytes=").partition("-")
+        if int(first) >= len(data):
+            return 416, {"Content-Range": f"bytes */{len(data)}"}, b""
         start, stop = int(first), min(int(last) + 1, len(data))
         return 206, {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}", **given}, data[start:stop]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader may close its connection at any time; anything else is printed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -127,14 +137,18 @@ def serving(image: StaticImage) -> Iterator[StaticServer]:
             for name, value in {"Content-Length": str(len(body)), **given}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             self.wfile.write(body)
             if int(given.get("Content-Length", len(body))) != len(body):
                 self.close_connection = True
 
+        do_HEAD = do_GET
+
         def log_message(self, format: str, *args: Any) -> None:
             """Requests are in `asked`."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     static.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
