@@ -66,13 +66,13 @@ class Outcome:
     "--sample",
     type=click.IntRange(1),
     metavar="N",
-    help="Read only N chunks, at least the first and the last.  [default: all]",
+    help="Read only N chunks or blocks, at least the first and the last.  [default: all]",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     metavar="S",
-    help="Chooses the sample; the same seed gives the same chunks.  [default: random, and printed]",
+    help="Chooses the sample; the same seed gives the same chunks or blocks.  [default: random, and printed]",
 )
 @click.option(
     "--as",
@@ -112,7 +112,8 @@ def verify_command(
 ) -> None:
     """Verify the image at TARGET: schema, sizes, hashes and headers, and that the disk equals the chunks.
 
-    TARGET is an image id, the URL of a manifest or of a disk, s3://BUCKET/PREFIX, or a folder. An image id is
+    TARGET is an image id, the URL of a manifest, of a disk or with --as of a view, s3://BUCKET/PREFIX, or a
+    folder. With --as, the blocks are verified that this client reads. An image id is
     read through the gateway as the user of --user or --token-file, which are not sent to other targets. A
     bucket is read with the store settings of the server.
     """
