@@ -31,6 +31,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # Object stores that do not let a reader list answer 403 for what is not there.
 _NOT_THERE = (*GONE, 403)
+_NO_SUCH_METHOD = (405, 501)
 _MAX_SHOWN = 80
 # JavaScript's largest exact integer.
 LARGEST = 2**53
@@ -109,6 +110,8 @@ class ViewReader:
         where = name_of(url)
 
         def receive(response: BaseHTTPResponse, answering: str) -> Head:
+            if byte_range is None and response.status in _NO_SUCH_METHOD:
+                raise WrongAnswer("status", f"HTTP {response.status} to HEAD, not 200")
             check_status(response, ranged=byte_range is not None)
             names = {name.lower(): value for name, value in response.headers.items()}
             return Head(names, list(self._check_headers(response, url, answering, where, rules)))

@@ -164,6 +164,14 @@ def test_what_the_first_answer_must_tell(run: Run, server: StaticServer) -> None
     assert found(verify(run, server, "webvm bytes")) == {("disk.ext2", "etag")}
 
 
+def test_a_server_without_head(run: Run, server: StaticServer) -> None:
+    server.script = lambda path, headers: (
+        (405, {}, b"") if "raw/" in path and "range" not in headers else None
+    )
+    assert found(verify(run, server, "raw")) == {("disk.img", "status")}
+    assert found(verify(run, server, "sqlite full")) == {("config.json", "status")}
+
+
 def test_a_disk_that_changes_while_it_is_read(run: Run, server: StaticServer) -> None:
     def script(path: str, headers: dict[str, str]) -> Answer | None:
         if "webvm/bytes" in path and headers["range"] == "bytes=131072-262143":
