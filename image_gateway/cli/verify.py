@@ -113,9 +113,9 @@ def verify_command(
     """Verify the image at TARGET: schema, sizes, hashes and headers, and that the disk equals the chunks.
 
     TARGET is an image id, the URL of a manifest, of a disk or with --as of a view, s3://BUCKET/PREFIX, or a
-    folder. With --as, what this client reads is verified. An image id is read through the gateway as the user
-    of --user or --token-file, which are not sent to other targets. A bucket is read with the store settings of
-    the server.
+    folder. With --as, what this client reads is verified. An image id is read through the gateway as the
+    user of --user or --token-file, which are not sent to other targets. A bucket is read with the store
+    settings of the server.
     """
     if seed is not None and sample is None:
         raise click.UsageError("--seed needs --sample")
