@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.seaweed import LocalStore
 from tests.live.conftest import StartGateway
-from tests.live.test_verify import SIZE, Published, make_published, problems
+from tests.live.support import run_cli
+from tests.live.test_prefetch import recorded
+from tests.live.test_verify import MIB, SIZE, Published, make_published, problems
+from tests.support.fake_store import wait_for
 
 pytestmark = pytest.mark.database
 
@@ -108,3 +112,30 @@ def test_what_cannot_be_read(
     assert "HTTP 502" in {
         problem["text"].partition(";")[0] for problem in json.loads(ended.stdout)["unreadable"]
     }
+
+
+def test_groups_of_a_boot_trace(
+    gateway: LocalGateway, environment: dict[str, str], store: LocalStore, tmp_path: Path
+) -> None:
+    image = make_published(gateway, environment, store, tmp_path, publish=False)
+    lease = image.client.send_json("POST", "/v1/leases", {"imageId": image.image_id, "record": True})
+    order = [SIZE - 512, 0, 3 * MIB, MIB, 2 * MIB]
+    with urllib3.PoolManager(retries=False, timeout=20) as pool:
+        for start in order:
+            read = pool.request("GET", lease["url"], headers={"Range": f"bytes={start}-{start + 511}"})
+            assert read.status == 206
+    log = gateway.process.log
+    gateway.process.wait_until(
+        lambda: len(recorded(log, lease["leaseId"])) >= len(order),
+        seconds=20,
+    )
+    traced = run_cli(environment, "trace", image.image_id, "--log", str(log), "--lease", lease["leaseId"])
+    assert traced.returncode == 0, traced.stderr
+    url = image.client.stream_url(image.image_id)["views"]["tinyemu"]["url"]
+    wait_for(lambda: urllib3.request("GET", url).json()["prefetch"] != [])
+    answer = verify(image, url, "--as", "tinyemu")
+    # One group beside the blocks, which is compared with the disk.
+    group = 4 * 262_144 + 512
+    assert answer["chunkCount"] == 17 + 1
+    assert answer["checkedBytes"] == PADDED + SIZE + 5 * 262_144 + group
+    verify(image, None, "--as", "infinite-mac")
