@@ -8,7 +8,7 @@ EDGE ?=
 READY := $(VENV)/.ready
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -75,6 +75,9 @@ bench-prefetch: $(READY) ## Time of a boot-like replay at 40 ms of store latency
 
 bench-convert: $(READY) ## Speed of reading each image format beside qemu-img (apt-get install qemu-utils)
 	$(BIN)/python bench/convert.py
+
+bench-jobs: $(READY) ## Duration of conversion and publishing jobs beside a plain copy (apt-get install qemu-utils)
+	$(BIN)/python bench/jobs.py
 
 bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
 	$(BIN)/python bench/zeros.py
