@@ -8,7 +8,7 @@ EDGE ?=
 READY := $(VENV)/.ready
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ coverage: $(READY) ## Branch coverage of the tests that need no store, as a tabl
 
 races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
 	RACE_ROUNDS=1000 $(BIN)/pytest -q -n auto --timeout 1800 tests/services/test_races.py
+
+kills: system $(READY) ## A conversion and a publication of a large disk, with workers killed twenty times in each
+	JOB_KILLS=20 $(BIN)/pytest -q -n 0 --timeout 3600 tests/live/jobs/test_interruptions.py -k kills
 
 bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000 images
 	$(BIN)/python bench/catalog.py
