@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart
+from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ListedObject, OpenUpload
 
@@ -64,6 +65,22 @@ class MemoryStore:
                 raise UploadMissing("NoSuchUpload")
             parts = self._uploads[upload_id][1]
             return [StoredPart(number, _etag(data), len(data)) for number, data in sorted(parts.items())]
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+        self._pause()
+        with self._lock:
+            if upload_id not in self._uploads:
+                raise UploadMissing("NoSuchUpload")
+            self._uploads[upload_id][1][number] = bytes(data)
+
+    def copy_part(
+        self, key: str, upload_id: str, number: int, source_key: str, byte_range: ByteRange
+    ) -> None:
+        with self._lock:
+            if source_key not in self._objects:
+                raise UploadMissing("NoSuchKey")
+            data = self._objects[source_key][0][byte_range.start : byte_range.stop]
+        self.upload_part(key, upload_id, number, data)
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:
         """Join the parts; like SeaweedFS, the parts are gone for a moment before the object is there."""

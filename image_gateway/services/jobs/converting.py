@@ -160,7 +160,7 @@ class Converting:
         upload = ObjectUpload(self._store, target, run, disk.size)
         if upload.finished is None:
             self._write_parts(run, writer, upload, disk)
-        info = upload.complete()
+        info = upload.complete(disk.size)
         # After an interruption the map lacks the zeros of earlier runs, which only costs their reads.
         write_zero_map(self._store, self._catalog, record, disk.size, disk.zero_ranges)
         return info

@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
@@ -28,6 +29,13 @@ from image_gateway.storage.objects import ObjectStore
 PARTS_SENT_AT_ONCE = 2
 # The size of a compressed file is known at its end only.
 PART_SIZE_OF_UNKNOWN = 64 * MIB
+
+
+class _Sent(NamedTuple):
+    """The size of all parts of an object, and the SHA-256 of the file if all of it passed here."""
+
+    size: int | None
+    sha256: str | None
 
 
 class Importing:
@@ -78,15 +86,14 @@ class Importing:
             target = UploadTarget(
                 record.upload_key, f"{location.work_prefix}zero-part", self._rules.cache_control
             )
-            upload = ObjectUpload(
-                self._store, target, run, size, PART_SIZE_OF_UNKNOWN if size is None else None
-            )
-            hashed = None
+            part_size = PART_SIZE_OF_UNKNOWN if size is None else None
+            upload = ObjectUpload(self._store, target, run, size, part_size, remote.validator)
+            sent = _Sent(None, None)
             if upload.finished is None:
-                hashed = self._send(record, run, writer, remote, upload, size)
-        info = upload.complete()
+                sent = self._send(record, run, writer, remote, upload, size)
+        info = upload.complete(sent.size)
         self._count(record, info.size)
-        self._check_hash(record, run, info, hashed)
+        self._check_hash(record, run, info, sent.sha256)
         return info
 
     def _send(
@@ -97,26 +104,24 @@ class Importing:
         remote: RemoteFile,
         upload: ObjectUpload,
         size: int | None,
-    ) -> str | None:
-        """Fetch and send what is missing. Return the file's SHA-256 if all of it passed here."""
-        kept = _kept_parts(upload, remote, run)
-        offset = kept * upload.part_size
+    ) -> _Sent:
+        """Fetch and send what is missing."""
+        kept = _kept_parts(upload)
+        offset = done = kept * upload.part_size
         run.start(size, offset)
         digest = hashlib.sha256()
         whole = size is None or kept == 0
         fetched = _hashing(remote.read_from(0 if size is None else offset), digest.update)
         blocks = decompress(remote.name, fetched, self._limit_of(record, upload))
         parts = _parts(_skip(blocks, offset if size is None else 0), upload.part_size)
-        last = kept
-        for number, length in _sent(parts, upload, kept):
+        for length in _sent(parts, upload, kept):
             if not writer.may_go_on():
                 raise ClaimLost
             run.advance(length)
-            last = number
-        if last == 0:
+            done += length
+        if done == 0:
             raise BadRequest("the file at the URL is empty")
-        upload.keep_only(last)
-        return digest.hexdigest() if whole else None
+        return _Sent(done, digest.hexdigest() if whole else None)
 
     def _limit_of(self, record: ImageRecord, upload: ObjectUpload) -> int:
         """Return the most bytes that the image may have, by the store's limits and the owner's quota."""
@@ -155,13 +160,8 @@ class Importing:
         return digest.hexdigest()
 
 
-def _kept_parts(upload: ObjectUpload, remote: RemoteFile, run: JobRun) -> int:
-    """Return how many parts from the first on the store has of this version of the file."""
-    validator = remote.validator
-    same = validator is not None and run.checkpoint.get("validator") == validator
-    if not same:
-        run.save(validator=validator)
-        return 0
+def _kept_parts(upload: ObjectUpload) -> int:
+    """Return how many whole parts from the first on the store has."""
     count = 0
     while upload.present.get(count + 1) == upload.part_size:
         count += 1
@@ -195,19 +195,19 @@ def _parts(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield bytes(part)
 
 
-def _sent(parts: Iterator[bytes], upload: ObjectUpload, kept: int) -> Generator[tuple[int, int]]:
-    """Send parts while the next are fetched. Yield number and length of each that the store has."""
-    pending: deque[tuple[int, int, Future[None]]] = deque()
+def _sent(parts: Iterator[bytes], upload: ObjectUpload, kept: int) -> Generator[int]:
+    """Send parts while the next are fetched. Yield the length of each that the store has."""
+    pending: deque[tuple[int, Future[None]]] = deque()
     with ThreadPoolExecutor(PARTS_SENT_AT_ONCE, "send-part") as pool:
         for number, part in enumerate(parts, kept + 1):
             if len(pending) == PARTS_SENT_AT_ONCE:
                 yield _wait(pending)
-            pending.append((number, len(part), pool.submit(upload.put, number, part)))
+            pending.append((len(part), pool.submit(upload.put, number, part)))
         while pending:
             yield _wait(pending)
 
 
-def _wait(pending: deque[tuple[int, int, Future[None]]]) -> tuple[int, int]:
-    number, length, future = pending.popleft()
+def _wait(pending: deque[tuple[int, Future[None]]]) -> int:
+    length, future = pending.popleft()
     future.result()
-    return number, length
+    return length

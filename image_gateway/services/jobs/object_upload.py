@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 
-from image_gateway.errors import InvalidState, ObjectMissing, StoreUnavailable, UploadMissing
+from image_gateway.errors import (
+    GatewayError,
+    InvalidState,
+    ObjectMissing,
+    PartsRejected,
+    StoreUnavailable,
+    UploadMissing,
+)
 from image_gateway.protocol.parts import MIB, ClaimedPart, choose_part_size
 from image_gateway.protocol.ranges import ByteRange
-from image_gateway.services.jobs.job_run import JobRun
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun
 from image_gateway.storage.object_reads import ObjectInfo
 from image_gateway.storage.objects import ObjectStore
 
+_log = logging.getLogger(__name__)
 PART_SIZE = 16 * MIB
 
 
@@ -25,10 +34,10 @@ class UploadTarget:
 
 
 class ObjectUpload:
-    """A multipart upload whose id and part size are in the checkpoint of a job.
+    """A multipart upload whose id, part size and version of the bytes are in the checkpoint of a job.
 
     `present` has the sizes of the parts that the store had when the upload was opened. `finished` is set when
-    an earlier run has joined them already.
+    an earlier run has joined them already, whatever version it had.
     """
 
     def __init__(
@@ -38,15 +47,18 @@ class ObjectUpload:
         run: JobRun,
         size: int | None,
         part_size: int | None = None,
+        version: str | None = "",
     ) -> None:
         """Open the upload of the job's checkpoint, or begin one.
 
         Args:
             size: Size of the object in bytes; None if it is not known.
             part_size: Size of the parts of a new upload; by default as large as the size needs.
+            version: Identifies the bytes that are written. A new upload begins for another one than that of
+                the checkpoint, and for None, which is not known to be equal to any.
         """
-        self._last: int | None = None
         self._wanted_part_size = part_size
+        self._version = version
         self._store = store
         self._target = target
         self._run = run
@@ -59,9 +71,15 @@ class ObjectUpload:
             return
         try:
             parts = store.list_parts(target.key, self._upload_id)
-            self.present = {part.number: part.size for part in parts}
         except UploadMissing:
             self._open_finished(size)
+            return
+        if self._is_same_version:
+            self.present = {part.number: part.size for part in parts}
+            return
+        # A worker that was stopped for long may still send parts of the other version.
+        store.abort_upload(target.key, self._upload_id)
+        self._begin(size)
 
     @property
     def part_size(self) -> int:
@@ -87,22 +105,35 @@ class ObjectUpload:
         self._make_zeros()
         self.copy(number, self._target.zeros_key, ByteRange(0, length))
 
-    def keep_only(self, last: int) -> None:
-        """Join no part beyond this number: an earlier run may have sent more of another version."""
-        self._last = last
+    def complete(self, size: int | None) -> ObjectInfo:
+        """Join the parts, delete the helper object, and return the facts of the object.
 
-    def complete(self) -> ObjectInfo:
-        """Join the parts, delete the helper object, and return the facts of the object."""
+        Args:
+            size: The sum of the parts; not used when an earlier run has joined them.
+        """
         if self.finished is None:
-            parts = self._store.list_parts(self._target.key, self._upload_id)
-            last = self._last or len(parts)
-            listed = [ClaimedPart(part.number, part.etag) for part in parts if part.number <= last]
-            self._store.complete_upload(self._target.key, self._upload_id, listed)
+            self._join(size)
         self._store.delete(self._target.zeros_key)
         try:
-            return self._store.head(self._target.key)
+            info = self._store.head(self._target.key)
         except ObjectMissing as error:
             raise StoreUnavailable("the object that this job wrote is missing in the store") from error
+        if self.finished is None and info.size != size:
+            raise InvalidState("the object that this job writes was replaced by another one in the store")
+        return info
+
+    def _join(self, size: int | None) -> None:
+        try:
+            parts = self._store.list_parts(self._target.key, self._upload_id)
+            if sum(part.size for part in parts) != size:
+                raise StoreUnavailable("the store does not have all parts of this job, or has others")
+            listed = [ClaimedPart(part.number, part.etag) for part in parts]
+            self._store.complete_upload(self._target.key, self._upload_id, listed)
+        except UploadMissing:
+            # The answer to an earlier request was lost, or another worker joined the same parts.
+            _log.info("the upload of job %s is gone: looking for its object", self._run.job.job_id)
+        except PartsRejected as error:
+            raise StoreUnavailable("the store rejected the parts of this job") from error
 
     @property
     def _upload_id(self) -> str:
@@ -111,7 +142,21 @@ class ObjectUpload:
     def _begin(self, size: int | None) -> None:
         part_size = self._wanted_part_size or choose_part_size(size, PART_SIZE)
         upload_id = self._store.create_upload(self._target.key, cache_control=self._target.cache_control)
-        self._run.save(uploadId=upload_id, partSize=part_size)
+        try:
+            self._run.save(uploadId=upload_id, partSize=part_size, version=self._version)
+        except ClaimLost:
+            self._abandon(upload_id)
+            raise
+
+    @property
+    def _is_same_version(self) -> bool:
+        return self._version is not None and self._run.checkpoint.get("version", "") == self._version
+
+    def _abandon(self, upload_id: str) -> None:
+        try:
+            self._store.abort_upload(self._target.key, upload_id)
+        except GatewayError as error:
+            _log.warning("aborting an upload failed, the sweeper will retry: %s", error.code)
 
     def _open_finished(self, size: int | None) -> None:
         """The upload is gone: an earlier run joined its parts, or somebody aborted it."""
@@ -120,7 +165,7 @@ class ObjectUpload:
         except ObjectMissing:
             self._begin(size)
             return
-        if size is not None and found.size != size:
+        if self._is_same_version and size is not None and found.size != size:
             raise InvalidState("the object that this job writes was replaced by another one in the store")
         self.finished = found
 

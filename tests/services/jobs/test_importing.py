@@ -1,0 +1,165 @@
+"""Imports that are interrupted, and files that change meanwhile: over a store in memory and a real server."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.images import ImageRecord, ImageState, Quota
+from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
+from image_gateway.errors import CatalogUnavailable
+from image_gateway.fetching.url_rules import FetchRules
+from image_gateway.services.jobs import importing, object_upload
+from image_gateway.services.jobs.converting import DiskRules
+from image_gateway.services.jobs.importing import Importing
+from image_gateway.services.jobs.worker import Worker
+from tests.fetching.source_server import SourceServer, running
+from tests.support.memory_store import MemoryStore
+from tests.support.records import FREE, IMAGE_ID, NOW, make_record
+
+PART = 1000
+OLD, NEW = b"a" * (5 * PART + 10), b"b" * (5 * PART + 20)
+RULES = FetchRules(allow_http=True, allow_private=True, allowed_hosts=(), connect_seconds=5, stall_seconds=5)
+
+
+class Store(MemoryStore):
+    """Calls a function of the test after each part."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=1)
+        self.sent: list[tuple[str, int]] = []
+        self.after_part: Callable[[], None] = lambda: None
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+        super().upload_part(key, upload_id, number, data)
+        self.sent.append((upload_id, number))
+        self.after_part()
+
+
+class Imports:
+    """One import, and workers that are stopped and started."""
+
+    def __init__(self, catalog: Catalog, source: SourceServer) -> None:
+        self.catalog, self.source, self.store = catalog, source, Store()
+        self.now = NOW.timestamp()
+        self.quota = Quota()
+        self.job: Job | None = None
+
+    def queue(self, path: str = "/disk.img", **params: Any) -> None:
+        plan = replace(make_record().plan, upload_id="", size=None)
+        record = replace(make_record(), state=ImageState.PROCESSING, plan=plan, reserved_bytes=0)
+        self.job = new_job(IMAGE_ID, JobKind.IMPORT, NOW, url=self.source.url(path), **params)
+        self.catalog.jobs.add_with_image(record, self.job, FREE)
+
+    def work(self, stop_after: int | None = None) -> Job:
+        """Run the job once; the worker is told to stop when the store has so many parts of this run."""
+        rules = DiskRules(2**40, self.quota, "no-store", keep_sources=False, hashed_at_completion=0)
+        clock = lambda: self.now  # noqa: E731
+        handler = Importing(self.catalog, self.store, rules, RULES, clock).run  # type: ignore[arg-type]
+        worker = Worker(self.catalog.jobs, {JobKind.IMPORT: handler}, clock)
+        before = len(self.store.sent)
+
+        def stop() -> None:
+            if stop_after is not None and len(self.store.sent) - before >= stop_after:
+                worker.stop()
+
+        self.store.after_part = stop
+        self.now += 1000
+        assert worker.run_one()
+        assert self.job is not None
+        found = self.catalog.jobs.find(self.job.job_id)
+        assert found is not None
+        return found
+
+    @property
+    def record(self) -> ImageRecord:
+        found = self.catalog.find(IMAGE_ID)
+        assert found is not None
+        return found
+
+    def stored(self) -> bytes:
+        return self.store.open(self.record.location.disk_key).body.read_all()
+
+    def uploads(self) -> list[str]:
+        return [upload.upload_id for upload in self.store.list_uploads("")]
+
+
+@pytest.fixture
+def source() -> Iterator[SourceServer]:
+    with running() as server:
+        server.data = OLD
+        yield server
+
+
+@pytest.fixture
+def imports(catalog: Catalog, source: SourceServer, monkeypatch: pytest.MonkeyPatch) -> Imports:
+    monkeypatch.setattr(object_upload, "PART_SIZE", PART)
+    monkeypatch.setattr(importing, "PART_SIZE_OF_UNKNOWN", PART)
+    monkeypatch.setattr(importing, "PARTS_SENT_AT_ONCE", 1)
+    return Imports(catalog, source)
+
+
+def lose_end(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a worker join the parts and lose the catalog before it has recorded it."""
+
+    def finish(*_: object) -> bool:
+        raise CatalogUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imports.catalog.jobs, "finish_disk", finish)
+        assert imports.work().state is JobState.QUEUED
+    assert imports.uploads() == []
+
+
+def test_an_interrupted_import_sends_no_part_again(imports: Imports) -> None:
+    imports.queue(sha256=hashlib.sha256(OLD).hexdigest())
+    assert imports.work(stop_after=2).state is JobState.QUEUED
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == OLD
+    assert len(set(imports.store.sent)) == len(imports.store.sent) == 6
+
+
+@pytest.mark.parametrize("validator", ["ETag", "Last-Modified", "none"])
+def test_parts_of_two_versions_are_never_joined(imports: Imports, validator: str) -> None:
+    if validator != "ETag":
+        imports.source.etag = None
+    if validator == "Last-Modified":
+        imports.source.modified = "Sat, 28 Nov 2026 10:00:00 GMT"
+    imports.queue()
+    imports.work(stop_after=4)
+    imports.source.data = NEW
+    imports.source.etag = '"two"' if imports.source.etag else None
+    imports.source.modified = "Sun, 29 Nov 2026 10:00:00 GMT" if imports.source.modified else None
+    # Stopped again before all parts of the old version were replaced.
+    imports.work(stop_after=1)
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == NEW
+
+
+def test_a_worker_that_reads_an_old_version_writes_to_an_upload_of_its_own(imports: Imports) -> None:
+    imports.queue()
+    imports.work(stop_after=2)
+    [old] = imports.uploads()
+    imports.source.data, imports.source.etag = NEW, '"two"'
+    imports.work(stop_after=2)
+    [new] = imports.uploads()
+    assert new != old
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == NEW
+    assert imports.uploads() == []
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_file_that_changed_after_its_parts_were_joined_is_kept(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    imports.queue(**({"sha256": hashlib.sha256(OLD).hexdigest()} if declared else {}))
+    lose_end(imports, monkeypatch)
+    imports.source.data, imports.source.etag = NEW, '"two"'
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == OLD
