@@ -91,9 +91,12 @@ class Importing:
             sent = _Sent(None, None)
             if upload.finished is None:
                 sent = self._send(record, run, writer, remote, upload, size)
+                # Before the parts are joined: the object of a compressed file has another hash.
+                _check_hash(run, sent.sha256)
         info = upload.complete(sent.size)
         self._count(record, info.size)
-        self._check_hash(record, run, info, sent.sha256)
+        if sent.sha256 is None and not is_compressed(remote.name) and run.job.params.get("sha256"):
+            _check_hash(run, self._hash(record, info, run))
         return info
 
     def _send(
@@ -138,26 +141,26 @@ class Importing:
         """Count the size against the owner's quota; raises QuotaExceeded."""
         self._catalog.settle(record.image_id, size, self._rules.quota, ImageState.PROCESSING)
 
-    def _check_hash(self, record: ImageRecord, run: JobRun, info: ObjectInfo, hashed: str | None) -> None:
-        declared = run.job.params.get("sha256")
-        if declared is None:
-            return
-        found = hashed or self._hash(record, info)
-        if found != declared:
-            raise BadRequest(f"sha256: the file at the URL has SHA-256 {found}, not {declared}")
-
-    def _hash(self, record: ImageRecord, info: ObjectInfo) -> str:
+    def _hash(self, record: ImageRecord, info: ObjectInfo, run: JobRun) -> str:
         digest = hashlib.sha256()
         try:
             body = self._store.open(record.upload_key, pin=Pin(etag=info.etag)).body
             try:
                 for block in body:
                     digest.update(block)
+                    run.check()
             finally:
                 body.close()
         except (BodyBroken, ObjectMissing, ObjectChanged) as error:
             raise StoreUnavailable("the imported object could not be read to check its SHA-256") from error
         return digest.hexdigest()
+
+
+def _check_hash(run: JobRun, found: str | None) -> None:
+    """Compare the file's SHA-256, if it is known, with the declared one."""
+    declared = run.job.params.get("sha256")
+    if found is not None and declared not in (None, found):
+        raise BadRequest(f"sha256: the file at the URL has SHA-256 {found}, not {declared}")
 
 
 def _kept_parts(upload: ObjectUpload) -> int:

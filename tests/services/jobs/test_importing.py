@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -162,4 +163,15 @@ def test_a_file_that_changed_after_its_parts_were_joined_is_kept(
     lose_end(imports, monkeypatch)
     imports.source.data, imports.source.etag = NEW, '"two"'
     assert imports.work().state is JobState.DONE
+    assert imports.stored() == OLD
+
+
+def test_the_hash_of_a_compressed_file_is_not_that_of_the_disk(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports.source.data = gzip.compress(OLD)
+    imports.queue("/disk.img.gz", sha256=hashlib.sha256(imports.source.data).hexdigest())
+    lose_end(imports, monkeypatch)
+    job = imports.work()
+    assert (job.state, job.error_message) == (JobState.DONE, None)
     assert imports.stored() == OLD
