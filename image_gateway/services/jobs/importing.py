@@ -115,26 +115,34 @@ class Importing:
         digest = hashlib.sha256()
         whole = size is None or kept == 0
         fetched = _hashing(remote.read_from(0 if size is None else offset), digest.update)
-        blocks = decompress(remote.name, fetched, self._limit_of(record, upload))
+        blocks = decompress(remote.name, fetched, self._limit_of(record, upload, size))
         parts = _parts(_skip(blocks, offset if size is None else 0), upload.part_size)
         for length in _sent(parts, upload, kept):
             if not writer.may_go_on():
                 raise ClaimLost
             run.advance(length)
             done += length
+            if size is None:
+                # Otherwise several imports at once could each take what is left of the quota.
+                self._count(record, done)
         if done == 0:
             raise BadRequest("the file at the URL is empty")
         return _Sent(done, digest.hexdigest() if whole else None)
 
-    def _limit_of(self, record: ImageRecord, upload: ObjectUpload) -> int:
+    def _limit_of(self, record: ImageRecord, upload: ObjectUpload, size: int | None) -> int:
         """Return the most bytes that the image may have, by the store's limits and the owner's quota."""
         quota = self._rules.quota
         limits = [self._rules.max_size, MAX_PARTS * upload.part_size]
+        if size is not None:
+            # The quota has room for it: it is counted already.
+            return min(limits)
         if quota.bytes_per_image is not None:
             limits.append(quota.bytes_per_image)
         if quota.bytes is not None:
+            # Not that of the run's beginning: usage and record are to be of the same moment.
+            current = self._catalog.find(record.image_id) or record
             used = self._catalog.usage(record.owner).bytes
-            limits.append(max(0, quota.bytes - used + record.reserved_bytes))
+            limits.append(max(0, quota.bytes - used + current.reserved_bytes))
         return min(limits)
 
     def _count(self, record: ImageRecord, size: int) -> None:

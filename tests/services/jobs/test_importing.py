@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from image_gateway.catalog.repository import Catalog
-from image_gateway.domain.images import ImageRecord, ImageState, Quota
+from image_gateway.domain.images import ImageRecord, ImageState, Quota, Usage
 from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.fetching.url_rules import FetchRules
@@ -175,3 +175,21 @@ def test_the_hash_of_a_compressed_file_is_not_that_of_the_disk(
     job = imports.work()
     assert (job.state, job.error_message) == (JobState.DONE, None)
     assert imports.stored() == OLD
+
+
+@pytest.mark.parametrize("path", ["/disk.img", "/disk.img.gz"])
+def test_an_import_may_take_all_of_the_quota(imports: Imports, path: str) -> None:
+    imports.source.data = gzip.compress(OLD) if path.endswith(".gz") else OLD
+    imports.quota = Quota(bytes=len(OLD))
+    imports.queue(path)
+    imports.work(stop_after=2)
+    job = imports.work()
+    assert (job.state, job.error_message) == (JobState.DONE, None)
+    assert imports.catalog.usage("alice") == Usage(1, len(OLD))
+
+
+def test_a_file_of_unknown_size_counts_while_it_is_fetched(imports: Imports) -> None:
+    imports.source.data = gzip.compress(OLD)
+    imports.queue("/disk.img.gz")
+    imports.work(stop_after=3)
+    assert imports.catalog.usage("alice").bytes >= 2 * PART
