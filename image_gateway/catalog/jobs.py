@@ -94,21 +94,41 @@ class JobRepository:
                     return _claim(connection, job, worker, now, lifetime) if job else None
                 _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
 
-    def renew(self, job: Job, expires_at: datetime, *, bytes_done: int, bytes_total: int | None) -> bool:
-        """Extend a claim to `expires_at` and record progress, after which attempts count anew."""
+    def renew(
+        self,
+        job: Job,
+        expires_at: datetime,
+        *,
+        bytes_done: int,
+        bytes_total: int | None,
+        is_kept: bool = True,
+    ) -> bool:
+        """Extend a claim to `expires_at` and record progress.
+
+        Attempts count anew after more bytes than before, if the next run keeps them.
+        """
         values: dict[str, Any] = {"bytes_done": bytes_done, "bytes_total": bytes_total}
-        if bytes_done > job.bytes_done:
+        if is_kept and bytes_done > job.bytes_done:
             values["attempt"] = 1
         return self._update(job, claim_expires_at=expires_at, **values)
 
-    def save_checkpoint(self, job: Job, checkpoint: Mapping[str, Any]) -> bool:
-        """Store what a worker needs to continue; the job made progress, so its attempts count anew."""
-        return self._update(job, checkpoint=json.dumps(checkpoint), attempt=1)
+    def save_checkpoint(self, job: Job, checkpoint: Mapping[str, Any], *, is_progress: bool = True) -> bool:
+        """Store what a worker needs to continue. Attempts count anew if the job made progress."""
+        attempts = {"attempt": 1} if is_progress else {}
+        return self._update(job, checkpoint=json.dumps(checkpoint), **attempts)
 
-    def release(self, job: Job, run_after: datetime) -> bool:
-        """Return a claimed job to the queue, for another worker or a later attempt."""
+    def release(self, job: Job, run_after: datetime, *, is_attempt: bool = True) -> bool:
+        """Return a claimed job to the queue, for another worker or a later attempt.
+
+        With `is_attempt` false the claim does not count: the job was not the reason for its end.
+        """
         return self._update(
-            job, state=JobState.QUEUED.value, run_after=run_after, claim_id=None, claim_expires_at=None
+            job,
+            state=JobState.QUEUED.value,
+            run_after=run_after,
+            claim_id=None,
+            claim_expires_at=None,
+            attempt=JobRow.attempt if is_attempt else JobRow.attempt - 1,
         )
 
     def finish(self, job: Job, now: datetime, result: Mapping[str, Any] | None = None) -> bool:

@@ -111,7 +111,7 @@ class Importing:
         """Fetch and send what is missing."""
         kept = _kept_parts(upload)
         offset = done = kept * upload.part_size
-        run.start(size, offset)
+        run.start(size, offset, is_kept=remote.validator is not None)
         digest = hashlib.sha256()
         whole = size is None or kept == 0
         fetched = _hashing(remote.read_from(0 if size is None else offset), digest.update)

@@ -54,6 +54,7 @@ class JobRun:
         self._ended = threading.Event()
         self._done = 0
         self._total = job.bytes_total
+        self._is_kept = True
         self._checkpoint: dict[str, Any] = dict(job.checkpoint)
         self._renewed_at = time.monotonic()
         self._written_at = 0.0
@@ -65,8 +66,8 @@ class JobRun:
 
     @property
     def made_progress(self) -> bool:
-        """Whether more is done than before this run."""
-        return self._done > self.job.bytes_done
+        """Whether more is done than before this run, and the next run keeps it."""
+        return self._is_kept and self._done > self.job.bytes_done
 
     def check(self) -> None:
         """Raise ClaimLost or WorkerStopping if the run has to end."""
@@ -75,10 +76,13 @@ class JobRun:
         if self._is_stopping():
             raise WorkerStopping
 
-    def start(self, total: int | None, done: int = 0) -> None:
-        """Record how much there is to do, and what earlier runs have done, both in bytes."""
+    def start(self, total: int | None, done: int = 0, *, is_kept: bool = True) -> None:
+        """Record how much there is to do, and what earlier runs have done, both in bytes.
+
+        Without `is_kept` the next run has to begin at the start, so that nothing counts as progress.
+        """
         with self._lock:
-            self._total, self._done = total, done
+            self._total, self._done, self._is_kept = total, done, is_kept
         self._renew()
         self.check()
 
@@ -93,11 +97,11 @@ class JobRun:
             self._renew()
         self.check()
 
-    def save(self, **values: Any) -> None:
+    def save(self, *, is_progress: bool = True, **values: Any) -> None:
         """Add values to the checkpoint, durably; raises ClaimLost."""
         with self._lock:
             self._checkpoint |= values
-            kept = self._jobs.save_checkpoint(self.job, self._checkpoint)
+            kept = self._jobs.save_checkpoint(self.job, self._checkpoint, is_progress=is_progress)
         if not kept:
             self._lost = True
             raise ClaimLost
@@ -121,9 +125,9 @@ class JobRun:
         """Renew the claim; without an answer of the catalog it is lost when its lifetime is over."""
         expires_at = now_of(self._clock) + self._lifetime
         with self._lock:
-            done, total = self._done, self._total
+            done, total, is_kept = self._done, self._total, self._is_kept
         try:
-            kept = self._jobs.renew(self.job, expires_at, bytes_done=done, bytes_total=total)
+            kept = self._jobs.renew(self.job, expires_at, bytes_done=done, bytes_total=total, is_kept=is_kept)
         except GatewayError as error:
             _log.warning("the claim of job %s was not renewed: %s", self.job.job_id, error.code)
             kept = time.monotonic() - self._renewed_at < self._lifetime.total_seconds()

@@ -143,7 +143,7 @@ class ObjectUpload:
         part_size = self._wanted_part_size or choose_part_size(size, PART_SIZE)
         upload_id = self._store.create_upload(self._target.key, cache_control=self._target.cache_control)
         try:
-            self._run.save(uploadId=upload_id, partSize=part_size, version=self._version)
+            self._run.save(is_progress=False, uploadId=upload_id, partSize=part_size, version=self._version)
         except ClaimLost:
             self._abandon(upload_id)
             raise

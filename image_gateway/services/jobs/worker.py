@@ -101,7 +101,7 @@ class Worker:
         except ClaimLost:
             ended = "lost"
         except WorkerStopping:
-            self._jobs.release(job, now_of(self._clock))
+            self._jobs.release(job, now_of(self._clock), is_attempt=False)
             ended = "released"
         except GatewayError as error:
             ended = self._end_failed(run, error)

@@ -193,3 +193,19 @@ def test_a_file_of_unknown_size_counts_while_it_is_fetched(imports: Imports) -> 
     imports.queue("/disk.img.gz")
     imports.work(stop_after=3)
     assert imports.catalog.usage("alice").bytes >= 2 * PART
+
+
+def test_a_file_without_a_version_that_always_breaks_off_is_given_up(imports: Imports) -> None:
+    """Opening the upload anew is no progress."""
+    imports.source.etag = None
+    imports.queue()
+    runs = 0
+    while True:
+        imports.source.cuts.extend([PART // 2] * 5)
+        runs += 1
+        job = imports.work()
+        if not job.is_active:
+            break
+        assert runs < 10
+    assert (job.state, job.error_code) == (JobState.FAILED, "SOURCE_UNREACHABLE")
+    assert runs == 3

@@ -229,3 +229,31 @@ def test_the_log_has_the_job_and_no_url(
     assert "secret-signature" not in caplog.text
     assert "secret-signature" not in repr(job)
     assert timedelta(seconds=30) < CLAIM_LIFETIME
+
+
+def test_stopping_workers_use_up_no_attempts(catalog: Catalog, clock: Clock, job: Job) -> None:
+    def handler(run: JobRun) -> bool:
+        worker.stop()
+        run.check()
+        return True
+
+    for _ in range(2 * MAX_ATTEMPTS):
+        worker = make_worker(catalog, clock, handler)
+        assert worker.run_one()
+        assert (current(catalog, job).state, current(catalog, job).attempt) == (JobState.QUEUED, 0)
+
+
+def test_bytes_that_are_not_kept_give_it_no_more_attempts(catalog: Catalog, clock: Clock, job: Job) -> None:
+    done = iter(range(1, 100))
+
+    def handler(run: JobRun) -> bool:
+        run.save(is_progress=False, uploadId="u")
+        run.start(100, is_kept=False)
+        run.advance(next(done))
+        raise StoreUnavailable("away again")
+
+    worker = make_worker(catalog, clock, handler)
+    for _ in range(MAX_ATTEMPTS):
+        assert worker.run_one()
+        clock.now += 60
+    assert current(catalog, job).state is JobState.FAILED
