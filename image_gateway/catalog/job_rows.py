@@ -53,7 +53,7 @@ def ended(job: Job, state: JobState, now: datetime) -> dict[str, Any]:
     return {
         "state": state.value,
         "finished_at": now,
-        "seconds": (now - job.started_at).total_seconds() if job.started_at else 0.0,
+        "seconds": max(0.0, (now - job.started_at).total_seconds()) if job.started_at else 0.0,
         "claim_id": None,
         "claim_expires_at": None,
         "params": "{}",

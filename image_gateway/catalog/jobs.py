@@ -87,8 +87,9 @@ class JobRepository:
 
         A job that was claimed MAX_ATTEMPTS times without progress is failed instead, and the next is tried.
         """
-        with self._transactions.writing() as connection:
-            while True:
+        while True:
+            # One image in a transaction: the locks of two, and of their owner's usage, have no order.
+            with self._transactions.writing() as connection:
                 job = _next_job(connection, now)
                 if job is None or job.attempt < MAX_ATTEMPTS:
                     return _claim(connection, job, worker, now, lifetime) if job else None
@@ -141,7 +142,11 @@ class JobRepository:
             if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
             before = ImageState.PROCESSING
-            return image_rows.complete(connection, job.image_id, before, upload_id, disk, now)
+            if image_rows.complete(connection, job.image_id, before, upload_id, disk, now):
+                return True
+            # The image was deleted, and its jobs are about to be cancelled.
+            connection.rollback()
+            return False
 
     def finish_source(self, job: Job, source: SourceFacts, following: Job, now: datetime) -> bool:
         """End an import whose bytes have to be converted, and queue that."""
@@ -150,7 +155,9 @@ class JobRepository:
         with self._transactions.writing() as connection:
             if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
-            connection.execute(statement.values(**columns_of(source)))
+            if connection.execute(statement.values(**columns_of(source))).rowcount != 1:
+                connection.rollback()
+                return False
             connection.execute(insert(JobRow).values(**row_of(following)))
             return True
 
@@ -181,8 +188,9 @@ class JobRepository:
     def cancel_of_image(self, image_id: str, now: datetime) -> int:
         """Cancel the active jobs of an image that was deleted, and return their number."""
         statement = select(*_COLUMNS).where(JobRow.image_id == image_id, JobRow.state.in_(_ACTIVE))
+        statement = statement.order_by(JobRow.job_id).with_for_update()
         with self._transactions.writing() as connection:
-            jobs = [job_of(row) for row in connection.execute(statement.with_for_update())]
+            jobs = [job_of(row) for row in connection.execute(statement)]
             for job in jobs:
                 _end(connection, job, JobState.CANCELLED, now, None, None)
         return len(jobs)
