@@ -6,8 +6,7 @@ import time
 from datetime import timedelta
 
 from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
-from image_gateway.domain.images import ImageState
-from image_gateway.domain.jobs import Job, JobKind
+from image_gateway.domain.jobs import JobKind
 from image_gateway.services.jobs.converting import Converting, DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.published import PublishingJobs, VerifyingJobs
@@ -37,10 +36,6 @@ def make_worker(settings: Settings) -> Worker:
     }
     lifetime = timedelta(seconds=settings.worker_claim_seconds)
     purger = Purger(catalog, store, clock)
-
-    def purge_failed(job: Job) -> None:
-        record = catalog.find(job.image_id)
-        if record is not None and record.state is ImageState.FAILED:
-            purger.purge_or_leave(record)
-
-    return Worker(catalog.jobs, handlers, clock, lifetime, purge_failed)
+    return Worker(
+        catalog.jobs, handlers, clock, lifetime, clean_up=lambda job: purger.purge_if_ended(job.image_id)
+    )

@@ -17,7 +17,7 @@ from itertools import islice
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import ImageFormat, ImageRecord
+from image_gateway.domain.images import ImageFormat, ImageRecord, ImageState
 from image_gateway.errors import GatewayError
 from image_gateway.storage.objects import ObjectStore
 
@@ -109,6 +109,19 @@ class Purger:
         self._catalog.mark_purged(record.image_id, now_of(self._clock))
         _log.info("purged image %s: it has no objects in the store", record.image_id)
         return True
+
+    def purge_if_ended(self, image_id: str) -> None:
+        """End the jobs of an image that has failed or was deleted, and purge it as far as possible now.
+
+        For a worker whose job ended otherwise than with success: the image may have been deleted, or the job
+        cancelled, while the worker wrote objects.
+        """
+        record = self._catalog.find(image_id)
+        if record is None or record.state not in (ImageState.FAILED, ImageState.DELETED):
+            return
+        self._catalog.jobs.cancel_of_image(image_id, now_of(self._clock))
+        if record.purged_at is None:
+            self.purge_or_leave(record)
 
     def purge_or_leave(self, record: ImageRecord, *, at_most: int | None = None) -> None:
         """Purge now if possible; otherwise leave the rest to the sweeper."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from image_gateway.catalog.repository import Catalog
@@ -179,10 +180,12 @@ class Converting:
             disk.write_part(upload, number, span)
             return span.length
 
-        for length in map_ordered(write, len(missing), PARALLEL_PARTS):
-            if not writer.may_go_on():
-                raise ClaimLost
-            run.advance(length)
+        # Closed before the writer ends, so that parts in progress are waited for.
+        with closing(map_ordered(write, len(missing), PARALLEL_PARTS)) as lengths:
+            for length in lengths:
+                if not writer.may_go_on():
+                    raise ClaimLost
+                run.advance(length)
 
 
 def _parts_of(size: int, part_size: int) -> Iterable[tuple[int, ByteRange]]:

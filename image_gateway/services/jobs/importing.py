@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import NamedTuple
 
 from image_gateway.catalog.repository import Catalog
@@ -114,17 +115,19 @@ class Importing:
         run.start(size, offset, is_kept=remote.validator is not None)
         digest = hashlib.sha256()
         whole = size is None or kept == 0
-        fetched = _hashing(remote.read_from(0 if size is None else offset), digest.update)
+        fetched = _hashed(remote.read_from(0 if size is None else offset), digest.update, run.check)
         blocks = decompress(remote.name, fetched, self._limit_of(record, upload, size))
         parts = _parts(_skip(blocks, offset if size is None else 0), upload.part_size)
-        for length in _sent(parts, upload, kept):
-            if not writer.may_go_on():
-                raise ClaimLost
-            run.advance(length)
-            done += length
-            if size is None:
-                # Otherwise several imports at once could each take what is left of the quota.
-                self._count(record, done)
+        # Closed before the writer ends, so that parts in progress are waited for.
+        with closing(_sent(parts, upload, kept)) as lengths:
+            for length in lengths:
+                if not writer.may_go_on():
+                    raise ClaimLost
+                run.advance(length)
+                done += length
+                if size is None:
+                    # Otherwise several imports at once could each take what is left of the quota.
+                    self._count(record, done)
         if done == 0:
             raise BadRequest("the file at the URL is empty")
         return _Sent(done, digest.hexdigest() if whole else None)
@@ -179,8 +182,12 @@ def _kept_parts(upload: ObjectUpload) -> int:
     return count
 
 
-def _hashing(blocks: Iterator[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+def _hashed(
+    blocks: Iterator[bytes], update: Callable[[bytes], None], check: Callable[[], None]
+) -> Iterator[bytes]:
     for block in blocks:
+        # Not once a part only: a slow server may take hours for one.
+        check()
         update(block)
         yield block
 

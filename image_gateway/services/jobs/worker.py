@@ -34,7 +34,7 @@ class Worker:
         jobs: The queue.
         handlers: What runs a job of each kind. A GatewayError that one raises is shown to the image's owner.
         clock: Seconds since the epoch.
-        clean_up: Called after a job has failed for good.
+        clean_up: Called after a job has failed for good, and after its claim was lost.
         lifetime: How long a claim lasts without renewal; another worker takes over from a dead one then.
     """
 
@@ -81,9 +81,11 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 ran = self.run_one()
-            except GatewayError as error:
+            except Exception as error:  # noqa: BLE001  # Without its threads the worker would do nothing.
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                _log.warning("no job can be claimed or ended, next try in %.0f s: %s", pause, error.code)
+                code = error.code if isinstance(error, GatewayError) else type(error).__name__
+                text = "no job can be claimed or ended, next try in %.0f s: %s"
+                _log.warning(text, pause, code, exc_info=not isinstance(error, GatewayError))
                 self._stopping.wait(pause)
                 continue
             pause = POLL_SECONDS
@@ -109,6 +111,8 @@ class Worker:
             _log.exception("job crashed", extra=names)
             ended = self._end_failed(run, GatewayError("the worker failed; its log has the cause"))
         _log.info("job %s", ended, extra={**names, "seconds": round(time.monotonic() - began, 3)})
+        if ended in ("failed", "lost"):
+            self._clean_up(job)
 
     def _end_failed(self, run: JobRun, error: GatewayError) -> str:
         """Return the job to the queue if another attempt may help, else fail it."""
@@ -118,10 +122,7 @@ class Worker:
             _log.warning("job failed, it is tried again: %s", error.message, extra={"job": job.job_id})
             wait = timedelta(seconds=FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             return "queued again" if self._jobs.release(job, now + wait) else "lost"
-        if not self._jobs.fail(job, now, error.code, error.message):
-            return "lost"
-        self._clean_up(job)
-        return "failed"
+        return "failed" if self._jobs.fail(job, now, error.code, error.message) else "lost"
 
 
 def _may_succeed_later(error: GatewayError) -> bool:

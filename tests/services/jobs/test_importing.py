@@ -6,7 +6,8 @@ import gzip
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -19,7 +20,8 @@ from image_gateway.services.jobs import importing, object_upload
 from image_gateway.services.jobs.converting import DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.worker import Worker
-from tests.fetching.source_server import SourceServer, running
+from image_gateway.services.purging import Purger
+from tests.fetching.source_server import SourceServer, drip, running
 from tests.support.memory_store import MemoryStore
 from tests.support.records import FREE, IMAGE_ID, NOW, make_record
 
@@ -49,6 +51,7 @@ class Imports:
         self.catalog, self.source, self.store = catalog, source, Store()
         self.now = NOW.timestamp()
         self.quota = Quota()
+        self.lifetime = timedelta(minutes=1)
         self.job: Job | None = None
 
     def queue(self, path: str = "/disk.img", **params: Any) -> None:
@@ -57,17 +60,27 @@ class Imports:
         self.job = new_job(IMAGE_ID, JobKind.IMPORT, NOW, url=self.source.url(path), **params)
         self.catalog.jobs.add_with_image(record, self.job, FREE)
 
-    def work(self, stop_after: int | None = None) -> Job:
-        """Run the job once; the worker is told to stop when the store has so many parts of this run."""
+    def work(self, stop_after: int | None = None, meanwhile: Callable[[], object] | None = None) -> Job:
+        """Run the job once; the worker is told to stop when the store has so many parts of this run.
+
+        `meanwhile` is called instead, if it is given.
+        """
         rules = DiskRules(2**40, self.quota, "no-store", keep_sources=False, hashed_at_completion=0)
         clock = lambda: self.now  # noqa: E731
         handler = Importing(self.catalog, self.store, rules, RULES, clock).run  # type: ignore[arg-type]
-        worker = Worker(self.catalog.jobs, {JobKind.IMPORT: handler}, clock)
+        purger = Purger(self.catalog, self.store, clock)  # type: ignore[arg-type]
+        worker = Worker(
+            self.catalog.jobs,
+            {JobKind.IMPORT: handler},
+            clock,
+            self.lifetime,
+            clean_up=lambda job: purger.purge_if_ended(job.image_id),
+        )
         before = len(self.store.sent)
 
         def stop() -> None:
             if stop_after is not None and len(self.store.sent) - before >= stop_after:
-                worker.stop()
+                (meanwhile or worker.stop)()
 
         self.store.after_part = stop
         self.now += 1000
@@ -209,3 +222,49 @@ def test_a_file_without_a_version_that_always_breaks_off_is_given_up(imports: Im
         assert runs < 10
     assert (job.state, job.error_code) == (JobState.FAILED, "SOURCE_UNREACHABLE")
     assert runs == 3
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+def test_a_worker_whose_image_ended_leaves_no_objects(imports: Imports, end: str) -> None:
+    """The request that ended it purged what was there at that moment."""
+    imports.queue()
+    now = NOW
+
+    def end_image() -> None:
+        assert imports.job is not None
+        if end == "delete":
+            imports.catalog.delete(IMAGE_ID, now)
+        imports.catalog.jobs.cancel(imports.job.job_id, now)
+
+    assert imports.work(stop_after=6, meanwhile=end_image).state is JobState.CANCELLED
+    assert imports.record.purged_at is not None
+    assert (imports.uploads(), list(imports.store.list_objects(""))) == ([], [])
+    assert imports.catalog.usage("alice") == Usage(0, 0)
+
+
+def test_the_job_of_an_image_that_was_deleted_is_cancelled_at_once(imports: Imports) -> None:
+    imports.queue()
+    imports.catalog.delete(IMAGE_ID, NOW)
+    assert imports.work().state is JobState.CANCELLED
+    assert imports.record.purged_at is not None
+
+
+def test_a_cancelled_import_from_a_slow_server_ends_within_a_part(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow server may take hours for one."""
+    monkeypatch.setattr(object_upload, "PART_SIZE", 2**30)
+    imports.queue()
+    head = b'HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\nETag: "one"\r\n\r\n'
+    dripped = drip(head, b"x")
+    assert imports.job is not None
+    job_id = imports.job.job_id
+
+    def script(server: SourceServer, out: BinaryIO) -> None:
+        imports.catalog.jobs.cancel(job_id, NOW)
+        dripped(server, out)  # type: ignore[operator]
+
+    imports.source.scripts.append(script)
+    # A sixth of it passes until the worker sees that its claim is gone.
+    imports.lifetime = timedelta(seconds=1)
+    assert imports.work().state is JobState.CANCELLED

@@ -13,7 +13,15 @@ import pytest
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState
 from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind, JobState, new_job
-from image_gateway.errors import BadRequest, CatalogUnavailable, FetchFailed, GatewayError, StoreUnavailable
+from image_gateway.errors import (
+    BadRequest,
+    CatalogUnavailable,
+    FetchFailed,
+    GatewayError,
+    ObjectMissing,
+    StoreUnavailable,
+)
+from image_gateway.services.jobs import worker as worker_module
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun
 from image_gateway.services.jobs.worker import CLAIM_LIFETIME, Handler, Worker
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, make_record
@@ -257,3 +265,28 @@ def test_bytes_that_are_not_kept_give_it_no_more_attempts(catalog: Catalog, cloc
         assert worker.run_one()
         clock.now += 60
     assert current(catalog, job).state is JobState.FAILED
+
+
+def test_a_thread_of_the_worker_survives_any_error(
+    catalog: Catalog,
+    clock: Clock,
+    job: Job,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here the store says in the clean-up what no one expected."""
+    monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.01)
+    other = catalog.jobs.add(new_job(IMAGE_ID, JobKind.VERIFY, NOW))
+    cleaned: list[str] = []
+
+    def clean_up(ended: Job) -> None:
+        cleaned.append(ended.job_id)
+        if len(cleaned) == 1:
+            raise ObjectMissing("the store says 404")
+        worker.stop()
+
+    handler = raising(BadRequest("no"))
+    worker = Worker(catalog.jobs, dict.fromkeys(JobKind, handler), clock, clean_up=clean_up)
+    worker.run(1)
+    assert sorted(cleaned) == sorted([job.job_id, other.job_id])
+    assert "ObjectMissing" in caplog.text
