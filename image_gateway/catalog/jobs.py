@@ -19,7 +19,7 @@ from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import reserve
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
-from image_gateway.domain.jobs import MAKES_DISK, MAX_ATTEMPTS, Job, JobCount, JobKind, JobState
+from image_gateway.domain.jobs import MAKES_DISK, MAX_CLAIMS, Job, JobCount, JobKind, JobState
 
 _COLUMNS = JobRow.__table__.columns
 _ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
@@ -85,13 +85,13 @@ class JobRepository:
     def claim(self, worker: str, now: datetime, lifetime: timedelta) -> Job | None:
         """Claim the job that waits longest, or one whose worker has stopped renewing its claim.
 
-        A job that was claimed MAX_ATTEMPTS times without progress is failed instead, and the next is tried.
+        A job that was claimed MAX_CLAIMS times without progress is failed instead, and the next is tried.
         """
         while True:
             # One image in a transaction: the locks of two, and of their owner's usage, have no order.
             with self._transactions.writing() as connection:
                 job = _next_job(connection, now)
-                if job is None or job.attempt < MAX_ATTEMPTS:
+                if job is None or job.attempt < MAX_CLAIMS:
                     return _claim(connection, job, worker, now, lifetime) if job else None
                 _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
 
@@ -212,6 +212,13 @@ class JobRepository:
         with self._transactions.reading() as connection:
             found = connection.execute(statement.where(JobRow.state.in_(_ACTIVE), ended).limit(limit))
             return list(found.scalars())
+
+    def requeue_lost(self, now: datetime) -> int:
+        """Return the jobs of workers that stopped renewing their claims to the queue; return their number."""
+        lost = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
+        values = {"state": JobState.QUEUED.value, "claim_id": None, "claim_expires_at": None}
+        with self._transactions.writing() as connection:
+            return connection.execute(update(JobRow).where(lost).values(**values)).rowcount
 
     def forget(self, finished_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""

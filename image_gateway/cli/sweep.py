@@ -137,6 +137,7 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}deleted: {report.forgotten_leases} expired leases\n"
         f"{would}ended: {report.ended_jobs} jobs of failed and deleted images\n"
+        f"returned to the queue: {report.requeued_jobs} jobs of dead workers\n"
         f"{would}deleted: {report.forgotten_jobs} old jobs, {report.deleted_sources} converted sources\n"
         f"{would}removed from the block cache: {report.uncached_images} deleted images\n"
         f"left for later: {report.left_for_later}"

@@ -9,8 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-# A job that was claimed so often without any progress in between has failed.
+# A job that failed so often without any progress in between has failed for good.
 MAX_ATTEMPTS = 3
+# So has one whose workers died so often: most of them were stopped for another reason than the job.
+MAX_CLAIMS = 10
 
 
 class JobKind(StrEnum):

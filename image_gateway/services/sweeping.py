@@ -43,6 +43,7 @@ class SweepReport:
     left_for_later: int = 0
     forgotten_leases: int = 0
     ended_jobs: int = 0
+    requeued_jobs: int = 0
     forgotten_jobs: int = 0
     deleted_sources: int = 0
     uncached_images: int = 0
@@ -229,12 +230,11 @@ class Sweeper:
             self._catalog.forget_source(record.image_id)
 
     def _end_jobs(self, report: SweepReport, dry_run: bool) -> None:
-        """Cancel the jobs of ended images, and forget those that ended long ago.
-
-        A job whose worker died is claimed by the next worker; it needs no sweep.
-        """
+        """Cancel the jobs of ended images, requeue those of dead workers, forget old ones."""
         now = now_of(self._clock)
         jobs = self._catalog.jobs
+        if not dry_run:
+            report.requeued_jobs = jobs.requeue_lost(now)
         for image_id in jobs.find_images_ended(limit=PAGE):
             report.ended_jobs += 1 if dry_run else jobs.cancel_of_image(image_id, now)
         while not dry_run and (forgotten := jobs.forget(now - JOBS_KEPT, limit=PAGE)):

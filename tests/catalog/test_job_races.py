@@ -13,7 +13,7 @@ import pytest
 from image_gateway.catalog import image_rows, jobs
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState, Usage
-from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind, JobState, new_job
+from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobKind, JobState, new_job
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, SOURCE, make_record
 
 LIFETIME = timedelta(minutes=1)
@@ -51,7 +51,7 @@ def test_failing_lost_jobs_holds_one_image_at_a_time(
     """Another transaction has the second image and waits for the usage that the first one's end changed."""
     for image_id in (IMAGE_ID, OTHER_ID):
         add_processing(catalog, image_id)
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_CLAIMS):
         for _ in range(2):
             assert catalog.jobs.claim("one", NOW + attempt * LIFETIME, LIFETIME) is not None
     end, resize = jobs._end, image_rows.resize
@@ -74,7 +74,7 @@ def test_failing_lost_jobs_holds_one_image_at_a_time(
 
         monkeypatch.setattr(image_rows, "resize", resize_later)
         monkeypatch.setattr(jobs, "_end", end_later)
-        assert catalog.jobs.claim("one", NOW + MAX_ATTEMPTS * LIFETIME, LIFETIME) is None
+        assert catalog.jobs.claim("one", NOW + MAX_CLAIMS * LIFETIME, LIFETIME) is None
         settling[0].result(10)
     assert len(ended) == 2
     assert {catalog.jobs.find(job.job_id).state for job in ended} == {JobState.FAILED}  # type: ignore[union-attr]

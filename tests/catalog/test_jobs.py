@@ -11,7 +11,7 @@ import pytest
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import DiskFacts, ImageFormat, ImageRecord, ImageState, Quota, Usage
-from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind, JobState, new_job
+from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobKind, JobState, new_job
 from image_gateway.errors import QuotaExceeded
 from tests.support.records import DISK, FREE, IMAGE_ID, NOW, SOURCE, make_record
 
@@ -100,9 +100,9 @@ def test_a_worker_whose_claim_was_replaced_changes_nothing(catalog: Catalog) -> 
 
 def test_attempts_without_progress_are_counted(catalog: Catalog) -> None:
     job = add_processing(catalog)
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_CLAIMS):
         assert claim(catalog, NOW + attempt * LIFETIME).attempt == attempt + 1
-    now = NOW + MAX_ATTEMPTS * LIFETIME
+    now = NOW + MAX_CLAIMS * LIFETIME
     assert catalog.jobs.claim("one", now, LIFETIME) is None
     failed = found(catalog, job)
     assert (failed.state, failed.error_code, failed.finished_at) == (JobState.FAILED, "WORKER_LOST", now)
@@ -112,17 +112,17 @@ def test_attempts_without_progress_are_counted(catalog: Catalog) -> None:
 
 def test_a_job_that_cannot_be_tried_again_does_not_hide_the_next(catalog: Catalog) -> None:
     add_processing(catalog)
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_CLAIMS):
         claim(catalog, NOW + attempt * LIFETIME)
-    waiting = new_job(IMAGE_ID, JobKind.VERIFY, NOW + MAX_ATTEMPTS * LIFETIME)
+    waiting = new_job(IMAGE_ID, JobKind.VERIFY, NOW + MAX_CLAIMS * LIFETIME)
     catalog.jobs.add(waiting)
-    assert claim(catalog, NOW + MAX_ATTEMPTS * LIFETIME).job_id == waiting.job_id
+    assert claim(catalog, NOW + MAX_CLAIMS * LIFETIME).job_id == waiting.job_id
 
 
 @pytest.mark.parametrize("by", ["checkpoint", "bytes"])
 def test_after_progress_attempts_count_anew(catalog: Catalog, by: str) -> None:
     add_processing(catalog)
-    for attempt in range(5 * MAX_ATTEMPTS):
+    for attempt in range(5 * MAX_CLAIMS):
         job = claim(catalog, NOW + attempt * LIFETIME)
         assert job.attempt <= 2
         if by == "checkpoint":
@@ -134,10 +134,10 @@ def test_after_progress_attempts_count_anew(catalog: Catalog, by: str) -> None:
 
 def test_the_same_bytes_again_are_no_progress(catalog: Catalog) -> None:
     add_processing(catalog)
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_CLAIMS):
         job = claim(catalog, NOW + attempt * LIFETIME)
         catalog.jobs.renew(job, NOW + (attempt + 1) * LIFETIME, bytes_done=0, bytes_total=99)
-    assert catalog.jobs.claim("one", NOW + MAX_ATTEMPTS * LIFETIME, LIFETIME) is None
+    assert catalog.jobs.claim("one", NOW + MAX_CLAIMS * LIFETIME, LIFETIME) is None
 
 
 def test_a_released_job_waits_for_its_time(catalog: Catalog) -> None:
@@ -231,6 +231,16 @@ def test_deleting_the_image_is_followed_by_its_jobs(catalog: Catalog) -> None:
     assert not catalog.jobs.finish_disk(held, "u1", DISK, NOW)
     assert image(catalog).state is ImageState.DELETED
     assert catalog.jobs.find_images_ended(limit=10) == []
+
+
+def test_jobs_of_dead_workers_return_to_the_queue(catalog: Catalog) -> None:
+    job = add_processing(catalog)
+    held = claim(catalog)
+    assert catalog.jobs.requeue_lost(NOW + LIFETIME - SECOND) == 0
+    assert catalog.jobs.requeue_lost(NOW + LIFETIME) == 1
+    assert (found(catalog, job).state, found(catalog, job).attempt) == (JobState.QUEUED, 1)
+    assert not catalog.jobs.finish(held, NOW + LIFETIME)
+    assert claim(catalog, NOW + LIFETIME).attempt == 2
 
 
 def test_jobs_are_counted_and_forgotten(catalog: Catalog) -> None:
