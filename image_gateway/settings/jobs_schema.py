@@ -15,7 +15,7 @@ class JobsSchema(Schema):
         64,
         data_key="WORKER_CONCURRENCY",
         load_default=2,
-        metadata=doc("Jobs that one `image-gateway worker` runs at a time; each holds up to 100 MiB"),
+        metadata=doc("Jobs that one `image-gateway worker` runs at a time; each holds up to 160 MiB"),
     )
     worker_claim_seconds = number(
         2,

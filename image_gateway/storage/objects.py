@@ -109,7 +109,7 @@ class ObjectStore(ObjectReads):
                 for part in page.get("Parts", [])
             )
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
         """Upload one part; the store checks its MD5.
 
         Raises:
@@ -122,7 +122,7 @@ class ObjectStore(ObjectReads):
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                Body=data,
+                Body=data,  # type: ignore[arg-type]  # The SDK takes a bytearray, too.
                 ContentMD5=digest,
             )
 

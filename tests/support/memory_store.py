@@ -48,7 +48,7 @@ class MemoryStore:
         self._objects: dict[str, tuple[bytes, datetime]] = {}
         self._uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
 
-    def put_part(self, upload_id: str, number: int, data: bytes) -> None:
+    def put_part(self, upload_id: str, number: int, data: bytes | bytearray) -> None:
         with self._lock:
             self._uploads[upload_id][1][number] = data
 
@@ -66,7 +66,7 @@ class MemoryStore:
             parts = self._uploads[upload_id][1]
             return [StoredPart(number, _etag(data), len(data)) for number, data in sorted(parts.items())]
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
         self._pause()
         with self._lock:
             if upload_id not in self._uploads:

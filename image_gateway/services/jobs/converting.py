@@ -181,7 +181,7 @@ class Converting:
             return span.length
 
         # Closed before the writer ends, so that parts in progress are waited for.
-        with closing(map_ordered(write, len(missing), PARALLEL_PARTS)) as lengths:
+        with closing(map_ordered(write, len(missing), upload.parts_at_once(PARALLEL_PARTS, 2))) as lengths:
             for length in lengths:
                 if not writer.may_go_on():
                     raise ClaimLost
@@ -223,7 +223,7 @@ def _converted(reader: DiskReader) -> _Disk:
         if zeros == [(span.start, span.stop)]:
             _put_zeros(upload, number, span)
         else:
-            upload.put(number, bytes(data))
+            upload.put(number, data)
 
     return _Disk(reader.size, write_part, zero_ranges)
 

@@ -29,7 +29,7 @@ from image_gateway.storage.objects import ObjectStore
 # Parts that are being sent while the next one is fetched.
 PARTS_SENT_AT_ONCE = 2
 # The size of a compressed file is known at its end only.
-PART_SIZE_OF_UNKNOWN = 64 * MIB
+PART_SIZE_OF_UNKNOWN = 32 * MIB
 
 
 class _Sent(NamedTuple):
@@ -201,24 +201,32 @@ def _skip(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
             yield kept
 
 
-def _parts(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield the bytes of the blocks in parts of `size` bytes; the last one may be shorter."""
+def _parts(blocks: Iterator[bytes], size: int) -> Iterator[bytearray]:
+    """Yield the bytes of the blocks in parts of `size` bytes; the last one may be shorter.
+
+    Each is in memory once.
+    """
     part = bytearray()
     for block in blocks:
-        part += block
-        while len(part) >= size:
-            yield bytes(part[:size])
-            del part[:size]
+        rest = memoryview(block)
+        while rest:
+            taken = min(len(rest), size - len(part))
+            part += rest[:taken]
+            rest = rest[taken:]
+            if len(part) == size:
+                yield part
+                part = bytearray()
     if part:
-        yield bytes(part)
+        yield part
 
 
-def _sent(parts: Iterator[bytes], upload: ObjectUpload, kept: int) -> Generator[int]:
+def _sent(parts: Iterator[bytearray], upload: ObjectUpload, kept: int) -> Generator[int]:
     """Send parts while the next are fetched. Yield the length of each that the store has."""
     pending: deque[tuple[int, Future[None]]] = deque()
-    with ThreadPoolExecutor(PARTS_SENT_AT_ONCE, "send-part") as pool:
+    at_once = max(1, upload.parts_at_once(PARTS_SENT_AT_ONCE + 1) - 1)
+    with ThreadPoolExecutor(at_once, "send-part") as pool:
         for number, part in enumerate(parts, kept + 1):
-            if len(pending) == PARTS_SENT_AT_ONCE:
+            if len(pending) == at_once:
                 yield _wait(pending)
             pending.append((len(part), pool.submit(upload.put, number, part)))
         while pending:

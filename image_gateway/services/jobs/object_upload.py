@@ -22,6 +22,8 @@ from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 PART_SIZE = 16 * MIB
+# What the parts of one job that are in memory may have together; a single one may have more.
+PARTS_IN_MEMORY = 96 * MIB
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,16 @@ class ObjectUpload:
         """The size in bytes of every part but the last."""
         return int(self._run.checkpoint["partSize"])
 
-    def put(self, number: int, data: bytes) -> None:
+    def parts_at_once(self, wanted: int, copies: int = 1) -> int:
+        """Return how many parts may be in progress: `wanted`, or fewer if these would take too much memory.
+
+        Args:
+            wanted: At most so many.
+            copies: How often each is in memory.
+        """
+        return max(1, min(wanted, PARTS_IN_MEMORY // (copies * self.part_size)))
+
+    def put(self, number: int, data: bytes | bytearray) -> None:
         """Write a part."""
         try:
             self._store.upload_part(self._target.key, self._upload_id, number, data)

@@ -38,7 +38,7 @@ class Store(MemoryStore):
         self.sent: list[tuple[str, int]] = []
         self.after_part: Callable[[], None] = lambda: None
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> None:
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
         super().upload_part(key, upload_id, number, data)
         self.sent.append((upload_id, number))
         self.after_part()
