@@ -13,7 +13,7 @@ from datetime import timedelta
 from image_gateway.catalog.jobs import JobRepository
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.jobs import MAX_ATTEMPTS, Job, JobKind
-from image_gateway.errors import FetchFailed, GatewayError
+from image_gateway.errors import FetchFailed, GatewayError, StoreError, StoreFact
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun, WorkerStopping
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,9 @@ class Worker:
             ended = "released"
         except GatewayError as error:
             ended = self._end_failed(run, error)
+        except StoreFact as fact:
+            _log.warning("the store does not have what the job needs: %s", fact, extra=names)
+            ended = self._end_failed(run, StoreError("the store does not have what the job needs"))
         except Exception:  # noqa: BLE001  # Whatever a job raises, the worker goes on with the next.
             _log.exception("job crashed", extra=names)
             ended = self._end_failed(run, GatewayError("the worker failed; its log has the cause"))
