@@ -32,6 +32,7 @@ EXPECTED = {
         '"delivery": "chunked"',
         "aero.chunked-disk-image.v1",
     ],
+    "docs/how-to/jobs.md": ["state:       done", '"kind": "publish"'],
     "docs/how-to/prefetch.md": ['"record": true', "65536"],
     "docs/how-to/verifying.md": [
         "read 2 of 2 chunks and compared with the disk",
