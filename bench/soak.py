@@ -31,7 +31,7 @@ from image_gateway.client.api import GatewayClient
 from image_gateway.client.upload import upload_file
 from image_gateway.local.stack import running_stack
 
-LAPS, WARM_UP = 9, 3
+LAPS, WARM_UP = 12, 6
 STALLERS = 2
 SETTLED_SECONDS, MOST_SECONDS_TO_SETTLE = 2.0, 30.0
 # A rate, not a total: whatever total one allows, a leak stays below it when the soak is short enough.

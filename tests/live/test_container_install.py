@@ -68,8 +68,9 @@ def pip_commands() -> list[list[str]]:
 
 
 def json_of(instruction: str) -> list[str]:
-    """The JSON list that ends the only line of an instruction."""
-    [text] = re.findall(rf"^{instruction}[^\[]*(\[.*\])$", DOCKERFILE, re.M)
+    """The JSON list that ends the only line of an instruction of the gateway's stage."""
+    stage = DOCKERFILE.partition(" AS gateway\n")[2].partition("\nFROM ")[0]
+    [text] = re.findall(rf"^{instruction}[^\[]*(\[.*\])$", stage, re.M)
     return json.loads(text)
 
 

@@ -87,11 +87,12 @@ def kill_workers(
     while kills < KILLS and jobs.list(image_id)[0]["state"] in ACTIVE:
         process = start_job_worker()
         wait_until_claimed(process, jobs, image_id)
-        time.sleep(0.4 + source.random() * 1.2)
+        time.sleep(source.random() * 0.6)
         process.kill()
         kills += 1
-    start_job_worker()
+    last = start_job_worker()
     job = wait_for_jobs(client, image_id)
+    last.kill()
     assert (job["state"], job.get("error")) == ("done", None)
     assert kills >= 2
 
