@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 FILE ?=
 EDGE ?=
 READY := $(VENV)/.ready
+# Tests wait for processes and sockets much of the time.
+PARALLEL ?= $(shell expr $$(nproc) + 1)
 BROWSER := tests/browser/node_modules/.package-lock.json
 
 .PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
@@ -41,16 +43,16 @@ docs: $(READY) ## Build the documentation site into docs/_build/html; warnings a
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
 
 unit: $(READY) ## Tests that need no store
-	$(BIN)/pytest -q -n auto --ignore=tests/live -m "not thorough"
+	$(BIN)/pytest -q -n $(PARALLEL) --ignore=tests/live -m "not thorough"
 
 live: $(READY) browser ## Tests with real gunicorn processes and a real store
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/live -m "not thorough"
+	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile tests/live -m "not thorough"
 
 thorough: system $(READY) ## The tests that take long and that few changes break
-	$(BIN)/pytest -q -n 2 --dist loadfile -m thorough
+	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile -m thorough
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
-	.ci/with-postgres $(BIN)/pytest -q -n 2 -m database
+	.ci/with-postgres $(BIN)/pytest -q -n $(PARALLEL) -m database
 
 coverage: $(READY) ## Branch coverage of the tests that need no store, as a table and in htmlcov/
 	$(BIN)/pytest -q -n auto --ignore=tests/live --cov --cov-report=term --cov-report=html

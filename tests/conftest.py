@@ -26,7 +26,9 @@ ENVIRONMENT = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "ACCESS_CACHE_S
 # A busy machine may be slow at any example; what must be fast says so itself.
 hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings.default, deadline=None)
 hypothesis.settings.load_profile("unhurried")
-DATABASE_FOLDERS = {Path(__file__).parent / name for name in ("catalog", "services")}
+CATALOG_TESTS, SERVICE_TESTS = (Path(__file__).parent / name for name in ("catalog", "services"))
+# What uses one of these needs a database.
+DATABASE_FIXTURES = {"databases", "database_url", "empty_database_url"}
 
 
 def pytest_configure() -> None:
@@ -37,9 +39,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of the catalog and the services; elsewhere modules mark themselves."""
+    """Mark all tests of the catalog, and those of services that use it; elsewhere modules mark themselves."""
     for item in items:
-        if not DATABASE_FOLDERS.isdisjoint(item.path.parents):
+        fixtures = getattr(item, "fixturenames", ())
+        of_service = SERVICE_TESTS in item.path.parents and not DATABASE_FIXTURES.isdisjoint(fixtures)
+        if of_service or CATALOG_TESTS in item.path.parents:
             item.add_marker(pytest.mark.database)
 
 

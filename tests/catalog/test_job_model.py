@@ -207,7 +207,7 @@ class CatalogModel(RuleBasedStateMachine):
             assert (job.params, job.checkpoint) == ({}, {})
 
 
-@pytest.mark.parametrize("examples", depths(30, 200))
+@pytest.mark.parametrize("examples", depths(20, 80))
 def test_any_sequence_of_changes_keeps_the_catalog_consistent(databases: Databases, examples: int) -> None:
     machine: Any = type("Machine", (CatalogModel,), {"databases": databases})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

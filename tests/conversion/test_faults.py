@@ -24,6 +24,8 @@ from image_gateway.protocol.formats import DiskFormat
 from tests.conversion.conftest import running_children
 from tests.support.disk_images import DISK_SIZE, MIB, DiskImage, MemoryObject, read_disk
 
+pytestmark = pytest.mark.thorough
+
 QEMU_KINDS = [
     "qcow2",
     "qcow2 zstd",

@@ -17,6 +17,8 @@ from image_gateway.protocol.formats import DiskFormat
 from tests.conversion.conftest import running_children
 from tests.support.disk_images import DiskImage, MemoryObject
 
+pytestmark = pytest.mark.thorough
+
 STARTER = """
 import sys, tempfile
 from pathlib import Path

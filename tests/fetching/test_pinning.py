@@ -16,6 +16,8 @@ from tests.fetching.reading import PRIVATE, PUBLIC, Names, open_with, read_all
 from tests.fetching.refused_urls import REFUSED
 from tests.fetching.source_server import SourceServer, redirect, response
 
+pytestmark = pytest.mark.thorough
+
 PUBLIC_ADDRESS = "1.1.1.1"
 NOT_PUBLIC = [
     "127.0.0.1",

@@ -8,6 +8,8 @@ from image_gateway.errors import FetchFailed, SourceRefused
 from tests.fetching.reading import open_with, read_all, retries
 from tests.fetching.source_server import SourceServer, response
 
+pytestmark = pytest.mark.thorough
+
 LENGTH = "Content-Length: 3"
 
 

@@ -14,6 +14,8 @@ from image_gateway.fetching.remote_file import RetryPolicy
 from tests.fetching.reading import IMPATIENT, PRIVATE, open_with, read_all, retries
 from tests.fetching.source_server import DATE, ETAG, MODIFIED, SourceServer, drip, response, running, stall
 
+pytestmark = pytest.mark.thorough
+
 
 def test_what_the_first_answer_tells(source: SourceServer) -> None:
     with open_with(source.url("/a/disk.img?token")) as remote:

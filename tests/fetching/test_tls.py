@@ -21,6 +21,8 @@ from tests.fetching.reading import IMPATIENT, PRIVATE, Names
 from tests.fetching.source_server import SourceServer, redirect, running, stall
 from tests.support.certificates import make_certificate
 
+pytestmark = pytest.mark.thorough
+
 HTTPS = replace(PRIVATE, allow_http=False)
 NAMES = {"files_example": [["127.0.0.1"]], "other_example": [["127.0.0.1"]]}
 

@@ -10,6 +10,8 @@ from image_gateway.errors import FetchFailed, SourceChanged
 from tests.fetching.reading import open_with, read_all
 from tests.fetching.source_server import DATE, ETAG, MODIFIED, SourceServer, response
 
+pytestmark = pytest.mark.thorough
+
 
 def test_the_date_is_the_validator_where_there_is_no_strong_etag(source: SourceServer) -> None:
     source.etag, source.modified = 'W/"weak"', MODIFIED

@@ -23,8 +23,6 @@ from image_gateway.storage.client import StoreClients
 from tests.live.conftest import StartGateway
 from tests.live.support import COMMAND, run_cli
 
-pytestmark = pytest.mark.database
-
 MIB = 1024 * 1024
 PARTS = 40
 WRONG = "0" * 64

@@ -25,7 +25,6 @@ from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
 from tests.support.world import Image, World, make_world
 
-pytestmark = pytest.mark.database
 CHUNK = 1024 * 1024
 NOISE = random.Random(11).randbytes(CHUNK)
 # Chunks: noise, zeros, zeros, noise, zeros, and a short one of zeros.

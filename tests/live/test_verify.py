@@ -22,8 +22,6 @@ from image_gateway.storage.objects import ObjectStore
 from tests.live.conftest import StartGateway
 from tests.live.support import run_cli
 
-pytestmark = pytest.mark.database
-
 MIB = 1024 * 1024
 SIZE = 4 * MIB + 512
 DATA = random.Random(9).randbytes(MIB) + bytes(2 * MIB) + random.Random(10).randbytes(MIB + 512)

@@ -17,8 +17,6 @@ from tests.live.test_prefetch import recorded
 from tests.live.test_verify import MIB, SIZE, Published, make_published, problems
 from tests.support.fake_store import wait_for
 
-pytestmark = pytest.mark.database
-
 ORIGIN = ("--header", "Origin: https://page.example")
 # Bytes of all blocks: v86 reads two views, the last block of two clients is padded.
 PADDED = 17 * 262_144

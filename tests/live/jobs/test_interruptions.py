@@ -23,7 +23,7 @@ from tests.support.job_client import (
     wait_for_jobs,
 )
 
-KILLS = int(os.environ.get("JOB_KILLS", "4"))
+KILLS = int(os.environ.get("JOB_KILLS", "3"))
 
 
 def test_deleting_an_image_ends_its_job(client: GatewayClient, start_job_worker: StartWorker) -> None:
