@@ -26,8 +26,8 @@ from image_gateway.settings import load_settings
 SECONDS = 60
 # host_spoofing: the gateway needs the client's Host with its port for the URLs that it hands out, and judges
 # it by PUBLIC_URL and ALLOWED_HOSTS. missing_resolver: a variable names the path, the host is an upstream.
-# hsts_header: a promise about a whole host is its owner's to make. add_header_content_type: default_type takes no variable, and
-# the empty errors of views have no type.
+# hsts_header: a promise about a whole host is its owner's to make. add_header_content_type: default_type
+# takes no variable, and the empty errors of views have no type.
 ACCEPTED = "host_spoofing,missing_resolver,hsts_header,add_header_content_type"
 LOCAL = {"S3_ENDPOINT": "http://127.0.0.1:8333", "S3_FORCE_PATH_STYLE": "true"}
 VARIANTS = {
