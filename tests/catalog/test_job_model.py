@@ -68,6 +68,11 @@ class CatalogModel(RuleBasedStateMachine):
         record = make_record(f"00000000-0000-4000-8000-{self.count:012d}")
         return replace(record, owner=owner, state=state, reserved_bytes=size)
 
+    def job(self, image_id: str, kind: JobKind) -> Job:
+        """A job with a number as its id: jobs of one moment are claimed in the order of their ids."""
+        self.count += 1
+        return replace(new_job(image_id, kind, self.now), job_id=f"00000000-0000-4000-9000-{self.count:012d}")
+
     @initialize()
     def no_usage(self) -> None:
         assert self.catalog.usage("alice") == Usage(0, 0)
@@ -85,7 +90,7 @@ class CatalogModel(RuleBasedStateMachine):
     def begin_job(self, owner: str, size: int, kind: JobKind) -> str:
         record = self.record(owner, ImageState.PROCESSING, size)
         try:
-            self.catalog.jobs.add_with_image(record, new_job(record.image_id, kind, self.now), QUOTA)
+            self.catalog.jobs.add_with_image(record, self.job(record.image_id, kind), QUOTA)
         except QuotaExceeded:
             assert self.catalog.jobs.list(record.image_id, limit=9) == []
         return record.image_id
@@ -96,7 +101,7 @@ class CatalogModel(RuleBasedStateMachine):
             self.catalog.complete(image_id, "u1", DiskFacts(size, '"e"', NOW, None), self.now)
         else:
             source = SourceFacts(size, '"e"', NOW)
-            job = new_job(image_id, JobKind.CONVERT, self.now)
+            job = self.job(image_id, JobKind.CONVERT)
             self.catalog.jobs.begin_processing("u1", source, job, self.now)
 
     @rule(image_id=images, size=sizes, state=st.sampled_from([ImageState.UPLOADING, ImageState.PROCESSING]))
@@ -111,7 +116,7 @@ class CatalogModel(RuleBasedStateMachine):
     def queue(self, image_id: str, kind: JobKind) -> None:
         record = self.catalog.find(image_id)
         if record is not None and record.state is ImageState.COMPLETE:
-            self.catalog.jobs.add(new_job(image_id, kind, self.now))
+            self.catalog.jobs.add(self.job(image_id, kind))
 
     @rule(image_id=images, act=st.sampled_from(["fail", "delete", "cancel_of_image"]))
     def end_image(self, image_id: str, act: str) -> None:
@@ -164,9 +169,7 @@ class CatalogModel(RuleBasedStateMachine):
         elif not makes_disk:
             ended = jobs.finish(job, self.now)
         elif how == "source" and job.kind is JobKind.IMPORT:
-            ended = jobs.finish_source(
-                job, source, new_job(job.image_id, JobKind.CONVERT, self.now), self.now
-            )
+            ended = jobs.finish_source(job, source, self.job(job.image_id, JobKind.CONVERT), self.now)
         else:
             ended = jobs.finish_disk(job, "u1", DiskFacts(size, '"e"', NOW, None), self.now)
         after = jobs.list(job.image_id, limit=99), self.catalog.find(job.image_id)
