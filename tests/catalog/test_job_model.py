@@ -210,7 +210,7 @@ class CatalogModel(RuleBasedStateMachine):
             assert (job.params, job.checkpoint) == ({}, {})
 
 
-@pytest.mark.parametrize("examples", depths(20, 80))
+@pytest.mark.parametrize("examples", depths(15, 50))
 def test_any_sequence_of_changes_keeps_the_catalog_consistent(databases: Databases, examples: int) -> None:
     machine: Any = type("Machine", (CatalogModel,), {"databases": databases})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

@@ -20,8 +20,8 @@ from tests.support.contract import close_objects, load_contract
 # How many examples, and in which phases; fewer through nginx, which passes on what it does not know.
 SHORT, LONG, LONG_THROUGH_NGINX = (
     (1, "examples,fuzzing"),
-    (12, "examples,coverage,fuzzing"),
-    (6, "examples,coverage,fuzzing"),
+    (8, "examples,coverage,fuzzing"),
+    (4, "examples,coverage,fuzzing"),
 )
 SERVERS = [
     pytest.param(("gateway", SHORT), id="gateway-short"),

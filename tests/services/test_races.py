@@ -33,7 +33,7 @@ OWNER = "alice"
 ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
 # `make races` plays more.
-ROUNDS = depths(6, int(os.environ.get("RACE_ROUNDS", "60")))
+ROUNDS = depths(5, int(os.environ.get("RACE_ROUNDS", "30")))
 # Before these an image must have been completed.
 ON_COMPLETE = {"publish"}
 ACTS = ("complete", "abort", "delete", "publish", "sweep", "describe")

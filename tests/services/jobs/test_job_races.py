@@ -33,7 +33,7 @@ from tests.support.memory_store import MemoryStore
 OWNER = "alice"
 ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
-ROUNDS = depths(5, int(os.environ.get("RACE_ROUNDS", "50")))
+ROUNDS = depths(4, int(os.environ.get("RACE_ROUNDS", "20")))
 PAIRS = [
     ("complete", "complete"),
     ("complete", "delete"),
