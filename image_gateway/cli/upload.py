@@ -28,9 +28,9 @@ from image_gateway.client.files import Journal, cache_folder
 from image_gateway.client.jobs import JobsClient
 from image_gateway.client.retry import Retrier
 from image_gateway.client.upload import Unfinished, Uploaded, Uploading
+from image_gateway.domain.images import ImageFormat
 
 FROM_JOURNAL = ""
-FORMATS = ["raw", "auto", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso"]
 
 
 @click.command(
@@ -44,7 +44,7 @@ FORMATS = ["raw", "auto", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso"]
 @click.option(
     "--format",
     "image_format",
-    type=click.Choice(FORMATS),
+    type=click.Choice([image_format.value for image_format in ImageFormat]),
     help="Format of FILE; the gateway converts it to a raw disk.  [default: raw]",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the conversion.")
