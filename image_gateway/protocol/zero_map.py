@@ -122,7 +122,7 @@ class ZeroMapBuilder:
         end = -(-stop // self._block_size) if stop == self._size else stop // self._block_size
         self._mark(first, end)
 
-    def scan(self, start: int, data: bytes) -> None:
+    def scan(self, start: int, data: bytes | bytearray) -> None:
         """Record the zeros in the bytes of the disk from `start` on; pieces in order continue each other."""
         stop = start + len(data)
         position = start

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.conversion.disk_reader import DiskReader, open_disk
@@ -24,20 +24,18 @@ from image_gateway.protocol.formats import HEAD_LENGTH, SNIFF_LENGTH, DiskFormat
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.parts import count_parts
 from image_gateway.protocol.ranges import ByteRange
+from image_gateway.protocol.zero_map import ZeroMapBuilder
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun
 from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
 from image_gateway.services.purging import Purger, Writer
-from image_gateway.services.reading.zero_maps import write_zero_map
+from image_gateway.services.reading.zero_maps import put_zero_map
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.object_reads import ObjectInfo, Pin
 from image_gateway.storage.objects import ObjectStore
 
 # Parts of one job that are read or written at the same time, each in memory.
 PARALLEL_PARTS = 3
-# All-zero blocks are looked for in this size, which is that of zero maps.
-ZERO_BLOCK = 64 * 1024
 HASH_BLOCK = 8 * 1024 * 1024
-_ZEROS = bytes(ZERO_BLOCK)
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,11 @@ class StoredSource:
 
 @dataclass
 class _Disk:
-    """What is written: its size, how a part of it is written, and the all-zero regions that were found."""
+    """What is written: its size, how a part of it is written, and the zero blocks that were found."""
 
     size: int
     write_part: Callable[[ObjectUpload, int, ByteRange], None]
-    zero_ranges: list[tuple[int, int]] = field(default_factory=list)
+    zeros: ZeroMapBuilder
 
 
 class Converting:
@@ -118,15 +116,17 @@ class Converting:
 
     def _write_disk(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:
         if record.source is None:
-            zeros = _Disk(record.plan.size or 0, _put_zeros)
-            zeros.zero_ranges.append((0, zeros.size))
-            return self._write(record, run, writer, zeros)
+            size = record.plan.size or 0
+            zeros = ZeroMapBuilder(size)
+            zeros.add(0, size)
+            return self._write(record, run, writer, _Disk(size, _put_zeros, zeros))
         source = StoredSource(self._store, record.location.source_key, record.source)
         self._check_hash(record, source, run)
         disk_format = self._format_of(record, source)
         with open_disk(source, disk_format, max_size=self._rules.max_size) as reader:
             if disk_format in (DiskFormat.RAW, DiskFormat.ISO):
-                copied = _Disk(source.size, _copy_from(record.location.source_key))
+                copy_part = _copy_from(record.location.source_key)
+                copied = _Disk(source.size, copy_part, ZeroMapBuilder(source.size))
                 return self._write(record, run, writer, copied)
             return self._write(record, run, writer, _converted(reader))
 
@@ -163,7 +163,7 @@ class Converting:
             self._write_parts(run, writer, upload, disk)
         info = upload.complete(disk.size)
         # After an interruption the map lacks the zeros of earlier runs, which only costs their reads.
-        write_zero_map(self._store, self._catalog, record, disk.size, disk.zero_ranges)
+        put_zero_map(self._store, self._catalog, record, disk.zeros.build())
         return info
 
     def _write_parts(self, run: JobRun, writer: Writer, upload: ObjectUpload, disk: _Disk) -> None:
@@ -208,7 +208,7 @@ def _copy_from(source_key: str) -> Callable[[ObjectUpload, int, ByteRange], None
 def _converted(reader: DiskReader) -> _Disk:
     """Return the disk that QEMU reads. Its connection answers one thread at a time."""
     lock = threading.Lock()
-    zero_ranges: list[tuple[int, int]] = []
+    zeros = ZeroMapBuilder(reader.size)
 
     def write_part(upload: ObjectUpload, number: int, span: ByteRange) -> None:
         data = bytearray(span.length)
@@ -217,26 +217,11 @@ def _converted(reader: DiskReader) -> _Disk:
                 if not extent.is_zero:
                     begin, end = extent.start - span.start, extent.end - span.start
                     data[begin:end] = reader.read(extent.start, extent.end)
-        # Not by extents: for some formats QEMU reports holes as data.
-        zeros = list(_zero_ranges(data, span.start))
-        zero_ranges.extend(zeros)
-        if zeros == [(span.start, span.stop)]:
+            # Not by extents: for some formats QEMU reports holes as data.
+            zeros.scan(span.start, data)
+        if data.count(0) == span.length:
             _put_zeros(upload, number, span)
         else:
             upload.put(number, data)
 
-    return _Disk(reader.size, write_part, zero_ranges)
-
-
-def _zero_ranges(data: bytearray, offset: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges (start, end) of whole zero blocks in data that begins at `offset` of the disk."""
-    begin: int | None = None
-    for position in range(0, len(data), ZERO_BLOCK):
-        block = data[position : position + ZERO_BLOCK]
-        if block == _ZEROS[: len(block)]:
-            begin = position if begin is None else begin
-        elif begin is not None:
-            yield offset + begin, offset + position
-            begin = None
-    if begin is not None:
-        yield offset + begin, offset + len(data)
+    return _Disk(reader.size, write_part, zeros)
