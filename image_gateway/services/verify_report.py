@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.verification import Missing, Problem, Unreadable, WrongAnswer
 
 Result = TypeVar("Result")
@@ -65,6 +68,34 @@ class Recorder:
     def __init__(self, *, keep_going: bool) -> None:
         self.report = VerifyReport()
         self._keep_going = keep_going
+
+    def add_in_order(
+        self,
+        check: Callable[[int], Piece],
+        count: int,
+        parallel: int,
+        on_bytes: Callable[[int], None],
+        *,
+        is_whole: bool,
+    ) -> str | None:
+        """Add the pieces `check(0)` … `check(count - 1)`; raises Stop like `add`.
+
+        Returns:
+            The SHA-256 of their data together; None unless they are the whole image and each has data.
+        """
+        whole = hashlib.sha256()
+        # Closed before the report is returned, so that reads in progress are waited for.
+        with closing(map_ordered(check, count, parallel)) as pieces:
+            for piece in pieces:
+                self.report.checked_chunks += not piece.unreadable
+                self.report.checked_bytes += piece.size
+                on_bytes(piece.size)
+                if piece.data is None:
+                    is_whole = False
+                elif is_whole:
+                    whole.update(piece.data)
+                self.add(piece)
+        return whole.hexdigest() if is_whole else None
 
     def add(self, piece: Piece) -> None:
         """Add a piece's findings to the report; raises Stop if they end the verification."""

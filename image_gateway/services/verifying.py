@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing
 from typing import NoReturn
 
 from image_gateway.protocol.manifest import (
@@ -16,7 +15,6 @@ from image_gateway.protocol.manifest import (
     ManifestError,
     parse_manifest,
 )
-from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.verification import (
     Missing,
     Problem,
@@ -133,21 +131,15 @@ class _Verification:
         self._recorder.add(piece)
 
     def _check_pieces(self, chosen: list[int], parallel: int, on_bytes: Callable[[int], None]) -> None:
-        whole = hashlib.sha256()
-        is_whole = len(chosen) == self._geometry.count
-        # Closed before the report is returned, so that reads in progress are waited for.
-        with closing(map_ordered(lambda n: self._check_piece(chosen[n]), len(chosen), parallel)) as pieces:
-            for piece in pieces:
-                self.report.checked_chunks += not piece.unreadable
-                self.report.checked_bytes += piece.size
-                on_bytes(piece.size)
-                if piece.data is None:
-                    is_whole = False
-                elif is_whole:
-                    whole.update(piece.data)
-                self._recorder.add(piece)
-        if is_whole:
-            self._check_whole(whole.hexdigest())
+        digest = self._recorder.add_in_order(
+            lambda n: self._check_piece(chosen[n]),
+            len(chosen),
+            parallel,
+            on_bytes,
+            is_whole=len(chosen) == self._geometry.count,
+        )
+        if digest is not None:
+            self._check_whole(digest)
 
     def _check_piece(self, index: int) -> Piece:
         piece = Piece()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from image_gateway.protocol.manifest import SECTOR, ManifestError, parse_manifest
-from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.verification import (
     Missing,
     Problem,
@@ -154,24 +152,16 @@ class _Verification:
         return _Work(size, section, chosen, with_disk=self._image is not None and not is_hashed)
 
     def _check_section(self, work: _Work, parallel: int, on_bytes: Callable[[int], None]) -> None:
-        whole = hashlib.sha256()
-        is_whole = work.is_whole
         first = work.section.block(0).where
-        # Closed before the report is returned, so that reads in progress are waited for.
-        with closing(
-            map_ordered(lambda n: self._check_block(work, work.chosen[n]), len(work.chosen), parallel)
-        ) as pieces:
-            for piece in pieces:
-                self.report.checked_chunks += not piece.unreadable
-                self.report.checked_bytes += piece.size
-                on_bytes(piece.size)
-                if piece.data is None:
-                    is_whole = False
-                elif is_whole:
-                    whole.update(piece.data)
-                self._recorder.add(piece)
-        if is_whole and self._sha256 is not None:
-            self._check_whole(first, whole.hexdigest(), self._sha256)
+        digest = self._recorder.add_in_order(
+            lambda n: self._check_block(work, work.chosen[n]),
+            len(work.chosen),
+            parallel,
+            on_bytes,
+            is_whole=work.is_whole,
+        )
+        if digest is not None and self._sha256 is not None:
+            self._check_whole(first, digest, self._sha256)
         self._check_end(work.section)
 
     def _check_block(self, work: _Work, index: int) -> Piece:
