@@ -25,7 +25,7 @@ from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.parts import count_parts
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.zero_map import ZeroMapBuilder
-from image_gateway.services.jobs.job_run import ClaimLost, JobRun
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
 from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.zero_maps import put_zero_map
@@ -99,12 +99,7 @@ class Converting:
 
     def run(self, run: JobRun) -> bool:
         """Convert, and make the image complete. Return False when the claim was lost."""
-        record = self._catalog.find(run.job.image_id)
-        if record is None or record.state is not ImageState.PROCESSING:
-            raise ClaimLost
-        with self._purger.writing(record) as writer:
-            if writer is None:
-                raise ClaimLost
+        with processed_image(self._catalog, self._purger, run.job) as (record, writer):
             info = self._write_disk(record, run, writer)
             disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
             upload_id = record.plan.upload_id

@@ -19,7 +19,7 @@ from image_gateway.fetching.remote_file import RemoteFile, open_remote
 from image_gateway.fetching.url_rules import FetchRules
 from image_gateway.protocol.parts import MAX_PARTS, MIB
 from image_gateway.services.jobs.converting import DiskRules
-from image_gateway.services.jobs.job_run import ClaimLost, JobRun
+from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
 from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.storage.body import BodyBroken
@@ -63,12 +63,7 @@ class Importing:
 
     def run(self, run: JobRun) -> bool:
         """Import, and make the image complete or queue its conversion. False when the claim was lost."""
-        record = self._catalog.find(run.job.image_id)
-        if record is None or record.state is not ImageState.PROCESSING:
-            raise ClaimLost
-        with self._purger.writing(record) as writer:
-            if writer is None:
-                raise ClaimLost
+        with processed_image(self._catalog, self._purger, run.job) as (record, writer):
             info = self._fetch(record, run, writer)
             now = now_of(self._clock)
             if record.format is ImageFormat.RAW:

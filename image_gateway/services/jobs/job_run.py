@@ -11,9 +11,12 @@ from datetime import timedelta
 from typing import Any
 
 from image_gateway.catalog.jobs import JobRepository
+from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.domain.jobs import Job
 from image_gateway.errors import GatewayError
+from image_gateway.services.purging import Purger, Writer
 
 _log = logging.getLogger(__name__)
 # Renewals in the lifetime of a claim, when nothing else happens.
@@ -135,3 +138,19 @@ class JobRun:
             self._renewed_at = time.monotonic()
         if not kept:
             self._lost = True
+
+
+@contextmanager
+def processed_image(catalog: Catalog, purger: Purger, job: Job) -> Iterator[tuple[ImageRecord, Writer]]:
+    """Yield the image whose disk a job makes, and its registered writer.
+
+    Raises:
+        ClaimLost: The image is no longer being processed.
+    """
+    record = catalog.find(job.image_id)
+    if record is None or record.state is not ImageState.PROCESSING:
+        raise ClaimLost
+    with purger.writing(record) as writer:
+        if writer is None:
+            raise ClaimLost
+        yield record, writer
