@@ -251,3 +251,40 @@ class LeaseRow(Base):
     when_lapsed: Mapped[str] = mapped_column(String(16))
     chunks_from: Mapped[str] = mapped_column(String(16))
     record: Mapped[bool] = mapped_column(Boolean)
+
+
+class BrowserSessionRow(Base):
+    """A browser that signed in. Only the SHA-256 of the session id is stored; the cookie has the id."""
+
+    __tablename__ = "browser_sessions"
+    __table_args__ = (
+        Index("ix_browser_sessions_user", "user_id", "created_at"),
+        # For the sweeper.
+        Index("ix_browser_sessions_expiry", "expires_at", "session_sha256"),
+    )
+
+    session_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(256))
+    display_name: Mapped[str] = mapped_column(String(256))
+    admin: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AuditEntryRow(Base):
+    """An audit event of an image; `details` is a JSON object of ids and words, never of secrets."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_image", "image_id", "created_at", "entry_id"),
+        # For the sweeper.
+        Index("ix_audit_entries_created", "created_at", "entry_id"),
+    )
+
+    entry_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    image_id: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    event: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str | None] = mapped_column(String(256))
+    details: Mapped[str] = mapped_column(Text)
