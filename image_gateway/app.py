@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+from cachetools import TTLCache, cached
 from flask import Flask
 
 from image_gateway.catalog.repository import Catalog
@@ -19,13 +24,16 @@ from image_gateway.components import (
     open_store,
     upload_rules,
 )
-from image_gateway.errors import CatalogUnavailable, StoreUnavailable
+from image_gateway.errors import CatalogUnavailable, GatewayError, StoreUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
 from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
+from image_gateway.identity.oidc_keys import LIFETIME_SECONDS, Discovery, fetch_discovery
+from image_gateway.identity.oidc_sign_in import ClientRules, OidcSignIn, PendingSignIns
 from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
 from image_gateway.routes import image_bytes
+from image_gateway.routes.console import ConsoleRules, make_console_blueprint
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.http.authentication import Authenticator, install_identity
 from image_gateway.routes.http.cors import install_cors
@@ -39,6 +47,7 @@ from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.jobs import make_jobs_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
+from image_gateway.routes.sessions import OidcClient, make_sessions_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
@@ -55,12 +64,15 @@ from image_gateway.services.reading.cached_body import BlockCacheReader
 from image_gateway.services.reading.pieces import PieceReader
 from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.reader import Reader
+from image_gateway.services.sessions import SessionRules, Sessions
 from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.slots import Streams, make_compression_slots, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import Uploads
 from image_gateway.settings import Settings, SettingsError
 from image_gateway.storage.objects import ObjectStore
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -120,7 +132,12 @@ def create_app(
         app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
     limits = Limits(_limit_rules(settings), timer)
     verifier = _make_verifier(settings, clock)
-    install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal))
+    sessions = _make_sessions(settings, catalog, clock)
+    install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal, sessions))
+    oidc_client = _make_oidc_client(settings, clock, timer)
+    app.register_blueprint(make_sessions_blueprint(sessions, settings.auth_mode, oidc_client, limits))
+    if settings.console:
+        app.register_blueprint(make_console_blueprint(_console_rules(settings, store)))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
     app.register_blueprint(make_jobs_blueprint(jobs, limits))
@@ -183,6 +200,47 @@ def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifi
         raise SettingsError([f"AUTH_MODE=oidc {error}"]) from error
 
 
+def _make_sessions(settings: Settings, catalog: Catalog, clock: Callable[[], float]) -> Sessions:
+    rules = SessionRules(settings.session_idle_seconds, settings.session_max_seconds)
+    return Sessions(catalog.sessions, rules, clock)
+
+
+def _make_oidc_client(
+    settings: Settings, clock: Callable[[], float], timer: Callable[[], float]
+) -> OidcClient | None:
+    """Return the sign-in at the identity provider; None if it is not configured."""
+    issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
+    if settings.auth_mode != "oidc" or issuer is None or client_id is None:
+        return None
+    discovery: TTLCache[str, Discovery] = TTLCache(1, LIFETIME_SECONDS, timer)
+    discover = cached(discovery, key=lambda: issuer, lock=threading.Lock())(lambda: fetch_discovery(issuer))
+    verifier = _make_verifier(replace(settings, oidc_audience=(client_id,)), clock)
+    if verifier is None:
+        return None
+    rules = ClientRules(client_id, settings.oidc_scopes, settings.oidc_client_secret)
+    keys = [secret for _, secret in reversed(settings.lease_keys)]
+    return OidcClient(OidcSignIn(rules, verifier, discover), PendingSignIns(keys))
+
+
+def _console_rules(settings: Settings, store: ObjectStore) -> ConsoleRules:
+    can_sign_in = settings.auth_mode != "oidc" or settings.oidc_client_id is not None
+    cdn = [f"https://{settings.cloudfront_domain}"] if settings.cloudfront_domain is not None else []
+
+    def origins() -> list[str]:
+        try:
+            return [store.upload_origin(), *cdn]
+        except GatewayError as error:
+            # Uploads will fail with the same reason; everything else works.
+            _log.warning("the console's pages cannot upload: %s", error.message)
+            return cdn
+
+    return ConsoleRules(
+        settings.auth_mode if can_sign_in else "unavailable",
+        origins,
+        Path(settings.emulator_v86_path) if settings.emulator_v86_path else None,
+    )
+
+
 def _lease_tokens(settings: Settings) -> LeaseTokens:
     """Return the lease tokens; without LEASE_KEYS the key is random and lives as long as the process."""
     keys = settings.lease_keys or (("once", secrets.token_hex(32)),)
@@ -207,6 +265,7 @@ def _limit_rules(settings: Settings) -> LimitRules:
         create=settings.rate_limit_create,
         leases=settings.rate_limit_leases,
         redeem=settings.rate_limit_redeem,
+        sign_in=settings.rate_limit_sign_in,
         failed_auth=settings.rate_limit_failed_auth,
         part_urls=settings.rate_limit_part_urls,
         complete=settings.rate_limit_complete,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from image_gateway.errors import Unauthenticated
@@ -12,7 +12,8 @@ from image_gateway.identity.oidc_claims import (
     Identity,
     OidcRules,
     OidcUnusable,
-    read_identity,
+    identity_of,
+    read_claims,
 )
 from image_gateway.identity.oidc_keys import KeyCache, fetch_key_set
 
@@ -44,8 +45,13 @@ class OidcVerifier:
             Unauthenticated: The token is invalid.
             IdentityUnavailable: The issuer's keys have never been fetched successfully.
         """
+        return self.verify_claims(token)[0]
+
+    def verify_claims(self, token: str) -> tuple[Identity, Mapping[str, object]]:
+        """Return the identity that the token asserts, and all its claims. Raises the errors of `verify`."""
         header = self._tokens.read_header(token)
-        return read_identity(self._verified_payload(token, header), self._rules, self._clock())
+        claims = read_claims(self._verified_payload(token, header), self._rules, self._clock())
+        return identity_of(claims, self._rules), claims
 
     def _verified_payload(self, token: str, header: Header) -> bytes:
         keys = self._keys.get()

@@ -87,12 +87,22 @@ def read_identity(payload: bytes, rules: OidcRules, now: float) -> Identity:
     Raises:
         Unauthenticated: A claim is missing, malformed, expired or has the wrong value.
     """
+    return identity_of(read_claims(payload, rules, now), rules)
+
+
+def read_claims(payload: bytes, rules: OidcRules, now: float) -> Mapping[str, object]:
+    """Return the claims after validating times, issuer and audience. Raises the errors of `read_identity`."""
     claims = _parse(payload)
     _check_times(claims, now, rules.leeway)
     if claims.get("iss") != rules.issuer:
         raise refuse("the token has the wrong issuer")
     if not _audience_matches(claims.get("aud"), rules.audience):
         raise refuse("the token has the wrong audience")
+    return claims
+
+
+def identity_of(claims: Mapping[str, object], rules: OidcRules) -> Identity:
+    """Return whom validated claims name. Raises Unauthenticated if the user claim is missing or malformed."""
     return Identity(_read_user(claims, rules.user_claim), _is_admin(claims, rules.admin_claim))
 
 

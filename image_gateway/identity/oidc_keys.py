@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ RETRY_WAIT_SECONDS = 1
 # Poll interval of the background thread.
 POLL_SECONDS = 1
 _log = logging.getLogger(__name__)
+Discovery = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -150,18 +151,30 @@ def fetch_key_set(issuer: str, jwks_url: str | None) -> object:
     """
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     with urllib3.PoolManager(retries=False, timeout=timeout) as http:
-        return _get_json(http, jwks_url or _discover(http, issuer))
+        return _get_json(http, jwks_url or _discover_keys(http, issuer))
 
 
-def _discover(http: urllib3.PoolManager, issuer: str) -> str:
-    """Return the `jwks_uri` of the issuer.
+def fetch_discovery(issuer: str) -> Discovery:
+    """Return the issuer's discovery document. Raises KeysUnobtainable as `fetch_key_set`."""
+    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    with urllib3.PoolManager(retries=False, timeout=timeout) as http:
+        return _get_discovery(http, issuer)
+
+
+def _get_discovery(http: urllib3.PoolManager, issuer: str) -> Discovery:
+    """Return the document after checking that it is for this issuer.
 
     https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
     """
     document = _get_json(http, issuer.rstrip("/") + "/.well-known/openid-configuration")
     if not isinstance(document, dict) or document.get("issuer") != issuer:
         raise KeysUnobtainable(f"{_host(issuer)} has a discovery document for another issuer")
-    url = document.get("jwks_uri")
+    return document
+
+
+def _discover_keys(http: urllib3.PoolManager, issuer: str) -> str:
+    """Return the `jwks_uri` of the issuer."""
+    url = _get_discovery(http, issuer).get("jwks_uri")
     allowed = ("https://",) if issuer.lower().startswith("https:") else ("https://", "http://")
     if not isinstance(url, str) or not url.lower().startswith(allowed):
         raise KeysUnobtainable(f"{_host(issuer)} has no usable jwks_uri")

@@ -1,4 +1,4 @@
-"""Maps client addresses to the networks that limits count by."""
+"""Client addresses: the networks that limits count by, and this machine's own."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def network_of(address: str | None) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed.packed, IPV6_PREFIX), strict=False))
+
+
+def is_loopback_address(address: str | None) -> bool:
+    """Return whether a client's address is this machine's own."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback

@@ -85,6 +85,13 @@ class Settings:
     oidc_user_claim: str
     oidc_admin_claim: str | None
     oidc_leeway_seconds: int
+    oidc_client_id: str | None
+    oidc_client_secret: str | None
+    oidc_scopes: str
+    session_idle_seconds: int
+    session_max_seconds: int
+    console: bool
+    emulator_v86_path: str | None
     hide_foreign_images: bool
     gateway_auth_mode: str
     lease_keys: tuple[tuple[str, str], ...]
@@ -102,6 +109,7 @@ class Settings:
     rate_limit_complete: str
     rate_limit_leases: str
     rate_limit_redeem: str
+    rate_limit_sign_in: str
     rate_limit_failed_auth: str
     rate_limit_per_address: str
     send_timeout_seconds: int

@@ -15,6 +15,7 @@ from image_gateway.settings.fields import HOST_ADDRESS, boolean, check_endpoint,
 from image_gateway.settings.jobs_schema import JobsSchema
 from image_gateway.settings.origin_schema import OriginSchema
 from image_gateway.settings.quota_schema import QuotaSchema
+from image_gateway.settings.session_schema import SessionSchema
 from image_gateway.settings.streaming_schema import StreamingSchema
 
 SEVEN_DAYS = 604_800
@@ -285,6 +286,13 @@ class ServiceSchema(Schema):
 
 
 class SettingsSchema(
-    EdgeSchema, JobsSchema, StreamingSchema, AccessSchema, OriginSchema, QuotaSchema, ServiceSchema
+    EdgeSchema,
+    JobsSchema,
+    StreamingSchema,
+    SessionSchema,
+    AccessSchema,
+    OriginSchema,
+    QuotaSchema,
+    ServiceSchema,
 ):
     """All settings."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from image_gateway.errors import ObjectMissing, StoreError, StoreUnavailable, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart, newest_parts
@@ -90,6 +91,11 @@ class ObjectStore(ObjectReads):
         """
         with translate_errors("presign UploadPart"):
             return self._part_signer.sign(key, upload_id, number, lifetime=lifetime, length=length)
+
+    def upload_origin(self) -> str:
+        """Return `scheme://host[:port]` of the URLs that `sign_part` returns."""
+        parts = urlsplit(self.sign_part("origin", "origin", 1, lifetime=1))
+        return f"{parts.scheme}://{parts.netloc}"
 
     def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
         """Return all uploaded parts, ordered by number.

@@ -1,4 +1,4 @@
-"""Authenticates the caller of a request: by the configured mode or by a lease."""
+"""Authenticates the caller of a request: by the configured mode, by a lease, or by a browser's session."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import NoReturn, Protocol
 from flask import Flask, current_app, g, request
 
 from image_gateway.domain.callers import NOBODY, Caller
+from image_gateway.domain.sessions import BrowserSession
 from image_gateway.errors import BadRequest, Forbidden, GatewayError, LeaseExpired, Unauthenticated
 from image_gateway.identity.lease_tokens import looks_like_lease
 from image_gateway.identity.oidc import Identity
 from image_gateway.observability.request_log import note
+from image_gateway.routes.http.session_cookie import (
+    comes_from_own_page,
+    require_no_simple_request,
+    session_cookie,
+)
 from image_gateway.services.leases import Leases
+from image_gateway.services.sessions import Sessions
 from image_gateway.services.stream_urls import LEASE_COOKIE
 
 PUBLIC = "public"
@@ -39,6 +46,7 @@ class Authenticator:
     leases: Leases
     verifier: Verifier | None = None
     on_refused: Callable[[], None] = lambda: None
+    sessions: Sessions | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("dev", "oidc", "none"):
@@ -155,16 +163,33 @@ def _identify() -> Caller:
         return leased_caller(token)
     if authenticator.mode == "none":
         return _known(Caller(PUBLIC))
-    if authenticator.mode == "dev" or authenticator.verifier is None:
-        return _by_header(request.environ.get("HTTP_X_USER_ID"))
-    if token is None:
+    header = request.environ.get("HTTP_X_USER_ID")
+    if authenticator.mode == "dev" and header is not None:
+        return _known(Caller(_read_user_id(header)))
+    if authenticator.verifier is not None and token is not None:
+        identity = authenticator.verifier.verify(token)
+        return _known(Caller(identity.user, identity.admin))
+    return _by_session(authenticator.sessions)
+
+
+def _by_session(sessions: Sessions | None) -> Caller:
+    """Return the user of the browser's session, or NOBODY; Forbidden if the request may be forged."""
+    session_id = session_cookie()
+    if sessions is None or session_id is None or not comes_from_own_page():
         return NOBODY
-    identity = authenticator.verifier.verify(token)
-    return _known(Caller(identity.user, identity.admin))
+    session = sessions.find(session_id)
+    if session is None:
+        return NOBODY
+    require_no_simple_request(session_id)
+    g.browser_session = session
+    return _known(Caller(session.user, session.admin))
 
 
-def _by_header(header: str | None) -> Caller:
-    return NOBODY if header is None else _known(Caller(_read_user_id(header)))
+def current_session() -> BrowserSession | None:
+    """Return the session by which the caller was authenticated, or None."""
+    current_visitor()
+    session: BrowserSession | None = g.get("browser_session")
+    return session
 
 
 def _known(caller: Caller) -> Caller:
@@ -180,8 +205,10 @@ def _bearer() -> str | None:
 
 def _how_to_sign_in() -> str:
     if _authenticator().verifier is None:
-        return "authentication required: send your user ID in the X-User-Id header"
-    return "authentication required: send a token of the identity provider as Authorization: Bearer"
+        return "authentication required: sign in, or send your user ID in the X-User-Id header"
+    return (
+        "authentication required: sign in, or send a token of the identity provider as Authorization: Bearer"
+    )
 
 
 def _read_user_id(header: str) -> str:

@@ -43,6 +43,7 @@ class LimitRules:
     complete: str
     leases: str
     redeem: str
+    sign_in: str
     failed_auth: str
     per_address: str
 
@@ -89,6 +90,10 @@ class Limits:
     def redeem(self, view: _View) -> _View:
         """Limit a view that redeems share links."""
         return self._limited(view, self._per_address, _Limit(parse(self._rules.redeem), "redeem", _address))
+
+    def sign_in(self, view: _View) -> _View:
+        """Limit a view that begins or completes a browser's sign-in."""
+        return self._limited(view, _Limit(parse(self._rules.sign_in), "sign in", _address))
 
     def count_refusal(self) -> None:
         """Count a refused credential; raises TooManyRequests above the limit.

@@ -212,6 +212,10 @@ class MakeShareLink(RequestSchema):
     )
 
 
+class SignIn(RequestSchema):
+    user = fields.String(required=True, validate=[max_length(256), printable, not_blank])
+
+
 class RedeemShareLink(RequestSchema):
     token = fields.String(required=True, validate=[max_length(256), printable])
 

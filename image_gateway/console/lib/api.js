@@ -1,0 +1,78 @@
+/**
+ * Calls the gateway's HTTP API with the browser's session.
+ */
+
+/** An error answer of the gateway, or a request that got no answer (`status` 0). */
+export class ApiError extends Error {
+  /**
+   * @param {string} message The server's message.
+   * @param {number} status The HTTP status; 0 without an answer.
+   * @param {string} code The error code of the answer.
+   * @param {string | null} requestId The id under which the gateway's log has the request.
+   */
+  constructor(message, status, code, requestId) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+  }
+}
+
+/** Called when the session has ended; replaced by the page that can sign in again. */
+export const session = {
+  /** @type {() => void} */
+  onEnded: () => {},
+};
+
+/**
+ * Send a request and return the JSON of the answer.
+ *
+ * @param {string} method
+ * @param {string} path An absolute path of the gateway, like `/v1/images`.
+ * @param {object} [body] Sent as JSON.
+ * @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @returns {Promise<any>}
+ * @throws {ApiError}
+ */
+export async function send(method, path, body, options = {}) {
+  const headers = { Accept: "application/json", ...options.headers };
+  // Also without a body: the gateway takes it as the proof that no form of another page asks for a change.
+  if (method !== "GET") Object.assign(headers, { "Content-Type": "application/json" });
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: options.signal,
+      credentials: "same-origin",
+    });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new ApiError("The gateway cannot be reached. Check the network and try again.", 0, "NETWORK", null);
+  }
+  if (response.ok) return response.json();
+  throw await refusal(response);
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export function get(path, signal) {
+  return send("GET", path, undefined, { signal });
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function refusal(response) {
+  const requestId = response.headers.get("X-Request-Id");
+  const document = await response.json().catch(() => null);
+  const message = document?.error?.message ?? `The gateway answered with status ${response.status}.`;
+  if (response.status === 401) session.onEnded();
+  return new ApiError(message, response.status, document?.error?.code ?? "UNKNOWN", requestId);
+}
