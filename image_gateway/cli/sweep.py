@@ -136,6 +136,7 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}deleted: {report.forgotten_leases} expired leases\n"
+        f"{would}deleted: {report.forgotten_sessions} expired sessions\n"
         f"{would}ended: {report.ended_jobs} jobs of failed and deleted images\n"
         f"returned to the queue: {report.requeued_jobs} jobs of dead workers\n"
         f"{would}deleted: {report.forgotten_jobs} old jobs, {report.deleted_sources} converted sources\n"

@@ -14,15 +14,15 @@ from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import MakeLease, load_json
 from image_gateway.routes.stream_url import chunked_document, with_cookies
-from image_gateway.services.leases import IssuedLease, Leases
+from image_gateway.services.leases import READ_ONLY, IssuedLease, Leases
 from image_gateway.services.stream_urls import Delivery
 
 
 def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) -> Blueprint:
-    """Routes `POST /v1/leases`, `POST /v1/leases/{id}/renew` and `DELETE /v1/leases/{id}`."""
-    blueprint = Blueprint("leases", __name__, url_prefix="/v1/leases")
+    """Routes `POST /v1/leases`, `renew` and `DELETE /v1/leases/{id}`, `GET /v1/images/{id}/lease`."""
+    blueprint = Blueprint("leases", __name__, url_prefix="/v1")
 
-    @blueprint.post("")
+    @blueprint.post("/leases")
     @limits.leases
     def make() -> Response:
         caller = current_caller()
@@ -37,12 +37,17 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
         )
         return lease_response(issued, delivery)
 
-    @blueprint.post("/<lease_id>/renew")
+    @blueprint.get("/images/<image_id>/lease")
+    @limits.leases
+    def poll(image_id: str) -> Response:
+        return lease_response(leases.make(image_id, current_caller(), READ_ONLY, ttl=None), delivery)
+
+    @blueprint.post("/leases/<lease_id>/renew")
     @limits.leases
     def renew(lease_id: str) -> Response:
         return lease_response(leases.renew(lease_id, lease_holder()), delivery)
 
-    @blueprint.delete("/<lease_id>")
+    @blueprint.delete("/leases/<lease_id>")
     def revoke(lease_id: str) -> Response:
         leases.revoke(lease_id, lease_holder())
         return json_response({"ok": True})

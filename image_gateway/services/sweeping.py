@@ -42,6 +42,7 @@ class SweepReport:
     unknown: list[str] = field(default_factory=list)
     left_for_later: int = 0
     forgotten_leases: int = 0
+    forgotten_sessions: int = 0
     ended_jobs: int = 0
     requeued_jobs: int = 0
     forgotten_jobs: int = 0
@@ -104,6 +105,8 @@ class Sweeper:
         self._check_complete(report, dry_run)
         on_step("expired leases")
         self._forget_leases(report, dry_run)
+        on_step("expired sessions")
+        self._forget_sessions(report, dry_run)
         on_step("background jobs")
         self._end_jobs(report, dry_run)
         self.sweep_cache(report, dry_run=dry_run)
@@ -248,6 +251,14 @@ class Sweeper:
         self._catalog.writers.forget(over)
         while forgotten := self._catalog.leases.forget(over, limit=PAGE):
             report.forgotten_leases += forgotten
+
+    def _forget_sessions(self, report: SweepReport, dry_run: bool) -> None:
+        now, sessions = now_of(self._clock), self._catalog.sessions
+        if dry_run:
+            report.forgotten_sessions = sessions.count_expired(now)
+            return
+        while forgotten := sessions.forget(now, limit=PAGE):
+            report.forgotten_sessions += forgotten
 
     def _is_still_complete(self, record: ImageRecord) -> bool:
         current = self._catalog.find(record.image_id)

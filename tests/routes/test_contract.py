@@ -40,6 +40,9 @@ HEAD_ROUTES = {
 def routes_of(app: Flask) -> set[tuple[str, str]]:
     found = set()
     for rule in app.url_map.iter_rules():
+        # Pages for people are not part of the API.
+        if rule.endpoint.startswith("console."):
+            continue
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda name: "{" + _camel(name[1]) + "}", rule.rule)
         for method in (rule.methods or set()) - {"OPTIONS"}:
             if method != "HEAD" or path in HEAD_ROUTES:

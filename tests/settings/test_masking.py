@@ -27,7 +27,7 @@ def test_the_private_key_is_not_shown() -> None:
     settings = load(**CLOUDFRONT)
     assert settings.cloudfront_private_key_pem == KEY
     assert dict(settings.masked())["CLOUDFRONT_PRIVATE_KEY_PEM"] == MASK
-    assert "SECRET" not in shown_by(settings)
+    assert "HIDDEN" not in shown_by(settings)
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_the_database_password_is_not_shown(url: str) -> None:
 def test_mistakes_hold_no_secret_and_take_one_line_each(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         load(**environ)
-    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+    assert "HIDDEN" not in "".join(traceback.format_exception(caught.value))
     assert all(len(line.splitlines()) == 1 for line in caught.value.problems)

@@ -7,7 +7,7 @@ import pytest
 from image_gateway.settings import Settings, SettingsError, SettingsSchema, load_settings
 
 LEAST = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1"}
-KEY = "{0}BEGIN PRIVATE KEY{0}\nMIIEvSECRETSECRETSECRET\n{0}END PRIVATE KEY{0}".format("-" * 5)
+KEY = "{0}BEGIN PRIVATE KEY{0}\nMIIEvHIDDENHIDDENHIDDEN\n{0}END PRIVATE KEY{0}".format("-" * 5)
 CLOUDFRONT = {
     "CLOUDFRONT_DOMAIN": "d1.cloudfront.net",
     "CLOUDFRONT_KEY_PAIR_ID": "K2JCJMDEHXQW5F",

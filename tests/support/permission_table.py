@@ -13,6 +13,11 @@ ROUTES = """
     GET    /healthz                                          service
     GET    /readyz                                           service
     GET    /openapi.yaml                                     service
+    GET    /login                                            sign-in
+    POST   /login                                            forged
+    GET    /oauth/callback                                   absent
+    POST   /logout                                           no-session
+    GET    /v1/me                                            own
     GET    /v1/images                                        own
     POST   /v1/images                                        own
     POST   /v1/images/import                                 queue
@@ -52,6 +57,7 @@ ROUTES = """
     POST   /v1/share-links/redeem                            redeem
     POST   /v1/leases                                        lease
     POST   /v1/leases                                        write
+    GET    /v1/images/<image_id>/lease                       lease
     POST   /v1/leases/<lease_id>/renew                       renew
     DELETE /v1/leases/<lease_id>                             revoke !
     GET    /v1/l/<token>/disk.img                            by-token
@@ -133,6 +139,8 @@ SIGNED_IN = {
 BY_TOKEN = dict(zip(STATES, (409, 200, 200, 200, 409, 404), strict=True))
 BY_LINK_TOKEN = BY_TOKEN | {"private": 403}
 REDEEMED = dict(zip(STATES, (409, 403, 200, 200, 409, 404), strict=True))
+# What is the same for everybody who has no session: tests/routes/test_sessions.py has one.
+APART = {"service": 200, "sign-in": 303, "forged": 403, "absent": 404, "no-session": 401}
 RENEWED_BY = {"owner", "lease"}
 REVOKED_BY = {"owner", "lease", "admin"}
 
@@ -195,8 +203,8 @@ def expected(row: Row, role: str, state: str) -> int:
 
 
 def _expected_apart_from_the_image(action: str, role: str, state: str) -> int | None:
-    if action == "service":
-        return 200
+    if action in APART:
+        return APART[action]
     if action == "own":
         return {"nobody": 401, "lease": 403, "link": 403}.get(role, 200)
     if action == "queue":
