@@ -44,7 +44,9 @@ The same by hand, with `make run` in another terminal (README.md explains each s
   PARTS="[{\"partNumber\":1,\"etag\":\"$ETAG\"}]"
   post "/v1/images/$IMAGE/complete" "{\"uploadId\":\"$UPLOAD\",\"parts\":$PARTS}"
   curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' | sha256sum
-  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' -H 'Range: bytes=0-15' | od -c"""
+  curl -sS "$API/v1/images/$IMAGE/range" -H 'X-User-Id: me' -H 'Range: bytes=0-15' | od -c
+
+In a browser: `make run`, then open the console at http://127.0.0.1:3000/"""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def dev(data: Path, port: int, edge: bool) -> None:
             click.echo(f"worker: log in {one_line(data / 'worker.log')}")
             if stack.edge is not None:
                 click.echo(f"nginx: {stack.edge.url}, logs in {one_line(data / 'edge')}")
+            click.echo(f"console: {stack.url}/ (open it in a browser)")
             click.echo(
                 f"try: curl -X POST -H 'X-User-Id: me' {stack.url}/v1/images\n"
                 f"environment for other commands: . {one_line(data / 'env')}\npress Ctrl-C to stop"

@@ -24,6 +24,7 @@ from image_gateway.cli.jobs import empty_image, import_image, jobs
 from image_gateway.cli.publish import publish
 from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
 from image_gateway.cli.serve import serve
+from image_gateway.cli.sessions import sessions
 from image_gateway.cli.share import share
 from image_gateway.cli.sweep import sweep
 from image_gateway.cli.trace import trace
@@ -72,6 +73,7 @@ _COMMANDS = (
     bucket,
     publish,
     trace,
+    sessions,
     sweep,
     upload,
     download,
