@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.local.gateway import LocalGateway, start_gateway
@@ -15,6 +16,7 @@ from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore, start_local_store
 from image_gateway.storage.bucket import BucketSetup
 from image_gateway.storage.client import StoreClients
+from tests.support.chromium import require_chromium, running_chromium, skip_unless
 from tests.support.databases import Databases
 
 StartGateway = Callable[..., LocalGateway]
@@ -65,6 +67,14 @@ def gateway(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     yield running
     # At once, as everywhere here: a graceful end takes seconds, and test_shutdown.py tests it.
     running.process.kill()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one browser of this process; each test makes its own context in it."""
+    skip_unless(require_chromium)
+    with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -8,17 +8,18 @@ import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
 from tests.support.boot_disk import GREETING, SECTOR, WAITING, Read, make_boot_disk
-from tests.support.v86_browser import Guest, NotInstalled, booted, require_browser, serving_page
+from tests.support.chromium import skip_unless
+from tests.support.v86_browser import Guest, booted, require_v86, serving_page
 
 PART = 262_144
 PER_PART = PART // SECTOR
@@ -43,18 +44,13 @@ FIRST_LINES = [GREETING, *(read.line(DISK) for read in READS), WAITING]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def browser() -> None:
-    """Leaves the tests out, visibly, where there is no browser; CI may not."""
-    try:
-        require_browser()
-    except NotInstalled as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+def v86() -> None:
+    """Leaves the tests out, visibly, where v86 is missing; CI may not."""
+    skip_unless(require_v86)
 
 
 @pytest.fixture(scope="module")
-def page(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def page(v86: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving_page(tmp_path_factory.mktemp("page")) as origin:
         yield origin
 
@@ -84,8 +80,8 @@ def image_id(owner: GatewayClient, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def boot(page: str, gateway: LocalGateway, tmp_path: Path) -> Boot:
-    return lambda hda: booted(page, hda, gateway.url, tmp_path / "browser.log")
+def boot(chromium: Browser, page: str, gateway: LocalGateway) -> Boot:
+    return lambda hda: booted(chromium, page, hda, gateway.url)
 
 
 def name(part: int, extension: str = ".img") -> str:
