@@ -29,15 +29,16 @@ system: ## Install the system packages that the tests need, as far as that is al
 	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils
 	@sh requirements/system-packages.sh chromium=chromium node=nodejs npm=npm /usr/share/seabios/bios.bin=seabios
 
-browser: $(BROWSER) ## Install the packages of npm that the tests in a browser need, as far as npm is there
+browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there
 
-lint: $(READY) docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration and documentation
+lint: $(READY) browser docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration, JavaScript and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python deploy/check_edge.py
+	sh requirements/check-javascript.sh image_gateway/console
 
 docs: $(READY) ## Build the documentation site into docs/_build/html; warnings and broken internal links are errors
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the locked packages of npm that the tests in a browser need: browser-packages.sh FOLDER
-# Where npm is missing or reaches no registry, those tests are left out; CI may not.
+# Installs the locked packages of npm that lint and the tests in a browser need: browser-packages.sh FOLDER
+# Where npm is missing or reaches no registry, what needs them is left out; CI may not.
 set -eu
 cd "$1"
 if command -v npm >/dev/null 2>&1; then
@@ -10,5 +10,5 @@ if command -v npm >/dev/null 2>&1; then
         exit 0
     fi
 fi
-echo "the packages of npm in $1 are not installed, so the tests in a browser are left out" >&2
+echo "the packages of npm in $1 are not installed, so the check of JavaScript and most tests in a browser are left out" >&2
 [ -z "${CI:-}" ] || exit 1

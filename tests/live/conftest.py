@@ -16,7 +16,7 @@ from image_gateway.local.ports import find_free_ports
 from image_gateway.local.seaweed import LocalStore, start_local_store
 from image_gateway.storage.bucket import BucketSetup
 from image_gateway.storage.client import StoreClients
-from tests.support.chromium import require_chromium, running_chromium, skip_unless
+from tests.support.chromium import running_chromium
 from tests.support.databases import Databases
 
 StartGateway = Callable[..., LocalGateway]
@@ -72,7 +72,6 @@ def gateway(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The one browser of this process; each test makes its own context in it."""
-    skip_unless(require_chromium)
     with running_chromium() as browser:
         yield browser
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Error, Page, Response
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from tests.support.chromium import PACKAGES, require_chromium, require_installed
+from tests.support.chromium import PACKAGES
+from tests.support.installed import require_installed
 
 _V86 = PACKAGES / "v86/build"
 _PAGE = {
@@ -38,9 +39,8 @@ class Answer:
 
 
 def require_v86() -> None:
-    """Raise NotInstalled unless Chromium, the BIOS and v86 are there."""
-    require_chromium()
-    require_installed(files=list(_PAGE.values()))
+    """Leave the test out, visibly, where Chromium, the BIOS or v86 is missing; in CI it fails."""
+    require_installed("chromium", *_PAGE.values())
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
