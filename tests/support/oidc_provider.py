@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -21,6 +23,8 @@ DISCOVERY_PATH = "/.well-known/openid-configuration"
 JWKS_PATH = "/keys"
 AUDIENCE = "image-gateway"
 LIFETIME = 300
+# A held request is answered in the end, even if a test never releases it.
+HOLD_SECONDS = 60
 _CURVES: dict[str, ec.EllipticCurve] = {
     "ES256": ec.SECP256R1(),
     "ES384": ec.SECP384R1(),
@@ -46,8 +50,19 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A request to the issuer; parameters that come twice are refused before."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    form: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What a path answers instead of the truth."""
+    """What the issuer answers."""
 
     body: bytes = b""
     status: int = 200
@@ -57,7 +72,8 @@ class Answer:
 class OidcProvider:
     """`with OidcProvider.start() as provider`, or `stop()` in the end; times of tokens come from `clock`.
 
-    `answers` maps a path to what it answers instead; `published` is the list of JWKs, the tests' to change.
+    `answers` maps a path to what it answers instead of the truth; `published` is the list of JWKs, the tests'
+    to change. `endpoints` and `metadata` are what else the issuer offers: see `oidc_code_flow.py`.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -69,6 +85,9 @@ class OidcProvider:
         self.paths: list[str] = []
         self.answers: dict[str, Answer] = {}
         self.published: list[dict[str, Any]] = []
+        self.endpoints: dict[tuple[str, str], Callable[[Request], Answer]] = {}
+        self.metadata: dict[str, Any] = {}
+        self._held: dict[str, threading.Event] = {}
 
     @classmethod
     def start(cls, algorithm: str = "RS256", clock: Callable[[], float] = time.time) -> OidcProvider:
@@ -154,15 +173,31 @@ class OidcProvider:
         header = {name: value for name, value in header.items() if value is not ...}
         return make_token(header, self.claims(user, **claims), key.sign)
 
-    def answer(self, path: str) -> Answer:
-        self.paths.append(path)
+    @contextmanager
+    def holding(self, path: str) -> Iterator[None]:
+        """Answer requests for this path only when the block has ended."""
+        self._held[path] = released = threading.Event()
+        try:
+            yield
+        finally:
+            del self._held[path]
+            released.set()
+
+    def answer(self, request: Request) -> Answer:
+        self.paths.append(request.path)
+        if (held := self._held.get(request.path)) is not None:
+            held.wait(HOLD_SECONDS)
+        if request.path in self.answers:
+            return self.answers[request.path]
+        if (endpoint := self.endpoints.get((request.method, request.path))) is not None:
+            return endpoint(request)
         documents: dict[str, Any] = {
-            DISCOVERY_PATH: {"issuer": self.issuer, "jwks_uri": self.jwks_url},
+            DISCOVERY_PATH: {"issuer": self.issuer, "jwks_uri": self.jwks_url, **self.metadata},
             JWKS_PATH: {"keys": self.published},
         }
-        if path in self.answers or path not in documents:
-            return self.answers.get(path, Answer(status=404))
-        return Answer(json.dumps(documents[path]).encode())
+        if request.method != "GET" or request.path not in documents:
+            return Answer(status=404)
+        return Answer(json.dumps(documents[request.path]).encode())
 
 
 def make_token(header: object, payload: object, sign: Callable[[bytes], bytes]) -> str:
@@ -187,10 +222,33 @@ def make_private_key(algorithm: str, number: int) -> Any:
     return rsa.generate_private_key(65537, 2048)
 
 
+def _parameters(text: str) -> dict[str, str]:
+    """Parse a query or a form; a parameter that comes twice is an error (RFC 6749 §3.1)."""
+    pairs = parse_qsl(text, keep_blank_values=True)
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a parameter is repeated")
+    return dict(pairs)
+
+
 def _handler_of(provider: OidcProvider) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = provider.answer(self.path)
+            self._respond(form="")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            is_form = self.headers.get_content_type() == "application/x-www-form-urlencoded"
+            self._respond(form=body if is_form else "")
+
+        def _respond(self, form: str) -> None:
+            url = urlsplit(self.path)
+            try:
+                request = Request(
+                    self.command, url.path, _parameters(url.query), dict(self.headers), _parameters(form)
+                )
+                answer = provider.answer(request)
+            except ValueError:
+                answer = Answer(status=400)
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
