@@ -27,6 +27,24 @@ def warm(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         yield running
 
 
+def test_a_browsers_session_reads_through_nginx_and_leaves_no_permission_there(
+    warm: Pair, owner: str
+) -> None:
+    image_id = warm.make_image(owner)
+    page = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
+    signed_in = warm.ask("POST", "/login", page, body=json.dumps({"user": owner}).encode())
+    cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+    path = f"/v1/images/{image_id}/range"
+    answer = warm.ask("GET", path, {**page, **cookie, **READ})
+    assert (answer.status, answer.body) == (206, DATA[100:200])
+    assert warm.ask("GET", path, {**cookie, **READ, "Sec-Fetch-Site": "cross-site"}).status == 401
+    assert warm.ask("GET", path, {**page, **READ}).status == 401
+    assert warm.ask("POST", "/logout", {**page, **cookie}).status == 200
+    assert warm.ask("GET", path, {**page, **cookie, **READ}).status == 401
+    shown = warm.ask("GET", "/")
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'")
+
+
 @pytest.fixture(scope="module")
 def credentials(warm: Pair, owner: str) -> dict[str, tuple[Credential, int]]:
     """Each kind of credential as a path and headers, with the status that it deserves."""
