@@ -112,4 +112,4 @@ $(BROWSER): tests/browser/package-lock.json
 	@sh requirements/browser-packages.sh tests/browser
 
 clean: ## Remove the virtual environment, reports and all local data
-	rm -rf $(VENV) tests/browser/node_modules .image-gateway .coverage htmlcov
+	rm -rf $(VENV) tests/browser/node_modules test-results .image-gateway .coverage htmlcov

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from botocore.loaders import JSONFileLoader
 from moto.backends import get_backend
+from xdist.remote import Producer
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
@@ -18,6 +19,7 @@ from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker, load_contract
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases, database_folder
 from tests.support.moto_store import running_moto
+from tests.support.scheduling import FileScheduling
 from tests.support.world import World, make_world
 
 # What is remembered of images and leases has tests of its own.
@@ -35,6 +37,11 @@ def pytest_configure() -> None:
     """Let child processes be interrupted: a shell's background job inherits SIGINT as ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

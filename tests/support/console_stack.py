@@ -1,0 +1,102 @@
+"""The processes that the tests of the console run against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_gateway.local.gateway import LocalGateway, start_gateway
+from image_gateway.local.ports import find_free_ports
+from image_gateway.local.processes import ManagedProcess
+from image_gateway.local.worker import start_worker
+from tests.support.chromium import PACKAGES
+from tests.support.oidc_code_flow import CodeFlow
+from tests.support.oidc_provider import OidcProvider
+
+CLIENT_SECRET = "the secret of the console"
+# By the names that the gateway gives them.
+V86_FILES = {
+    "libv86.js": PACKAGES / "v86/build/libv86.js",
+    "v86.wasm": PACKAGES / "v86/build/v86.wasm",
+    "seabios.bin": Path("/usr/share/seabios/bios.bin"),
+    "vgabios.bin": Path("/usr/share/seabios/vgabios-stdvga.bin"),
+}
+
+
+@dataclass(frozen=True)
+class Console:
+    """A gateway with two processes of gunicorn that signs in by name, and a worker."""
+
+    gateway: LocalGateway
+    worker: ManagedProcess
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.gateway.url
+
+    @property
+    def logs(self) -> list[Path]:
+        return [self.gateway.process.log, self.worker.log]
+
+
+@dataclass(frozen=True)
+class OidcConsole:
+    """A gateway that signs in at `provider`, in the way that `flow` says."""
+
+    url: str
+    provider: OidcProvider
+    flow: CodeFlow
+
+
+def console_settings(folder: Path) -> dict[str, str]:
+    """The settings of the tests' gateways; v86's files are linked into `folder`, as far as they are there."""
+    for name, file in V86_FILES.items():
+        if file.exists():
+            (folder / name).symlink_to(file)
+    return {
+        "EMULATOR_V86_PATH": str(folder),
+        "IMPORT_ALLOW_HTTP": "true",
+        "IMPORT_ALLOW_PRIVATE": "true",
+        "LEASE_KEYS": f"k1:{'x' * 40}",
+        "MULTIPART_PART_SIZE_BYTES": str(5 * 1024 * 1024),
+        # All tests come from one address.
+        "RATE_LIMITS": "false",
+        "WEB_THREADS": "8",
+        "WEB_WORKERS": "2",
+    }
+
+
+@contextmanager
+def running_console(environment: Mapping[str, str], folder: Path) -> Iterator[Console]:
+    """Run a gateway and a worker, with their logs in the folder."""
+    gateway = start_gateway(environment, port=find_free_ports(1)[0], log=folder / "gateway.log")
+    try:
+        worker = start_worker(environment, log=folder / "worker.log")
+        try:
+            yield Console(gateway, worker, environment)
+        finally:
+            worker.kill()
+    finally:
+        gateway.process.kill()
+
+
+@contextmanager
+def running_oidc_console(environment: Mapping[str, str], folder: Path) -> Iterator[OidcConsole]:
+    """Run an issuer, and a gateway that is a confidential client of it."""
+    with OidcProvider.start() as provider:
+        flow = new_flow(provider)
+        port = find_free_ports(1)[0]
+        gateway = start_gateway({**environment, **flow.environment()}, port=port, log=folder / "gateway.log")
+        try:
+            yield OidcConsole(gateway.url, provider, flow)
+        finally:
+            gateway.process.kill()
+
+
+def new_flow(provider: OidcProvider) -> CodeFlow:
+    """Replace the code flow of the issuer by one in which nothing is wrong."""
+    provider.answers.clear()
+    return CodeFlow(provider, client_secret=CLIENT_SECRET)
