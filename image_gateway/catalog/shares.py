@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,13 @@ class ShareRepository:
         """Return the user's permission by a share, or None."""
         found = self._prepared.first(_FIND_PERMISSION, {"image_id": image_id, "user": user})
         return Permission(found[0]) if found else None
+
+    def find_writable(self, image_ids: Collection[str], user: str) -> frozenset[str]:
+        """Return the ids of those of these images that a share lets the user write."""
+        chosen = select(_SHARES.image_id).where(_SHARES.image_id.in_(image_ids), _SHARES.user_id == user)
+        statement = chosen.where(_SHARES.permission == Permission.WRITE.value)
+        with self._transactions.reading() as connection:
+            return frozenset(connection.execute(statement).scalars())
 
     def share(self, share: Share, *, most: int | None = None) -> None:
         """Create or update a share. A private image becomes shared.

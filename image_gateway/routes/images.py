@@ -8,12 +8,12 @@ from flask import Blueprint, Response, request
 from werkzeug.http import parse_etags
 
 from image_gateway.domain.callers import Caller
-from image_gateway.domain.images import ImageRecord, ListQuery, Quota, Usage
+from image_gateway.domain.images import ListQuery, Quota, Usage
 from image_gateway.routes.http.authentication import current_caller, current_user, current_visitor
 from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import DescribeImage, ListImages, load_json, load_query
-from image_gateway.services.images import Images, stale_revision
+from image_gateway.services.images import Images, VisibleImage, stale_revision
 
 
 def make_images_blueprint(images: Images) -> Blueprint:
@@ -26,8 +26,8 @@ def make_images_blueprint(images: Images) -> Blueprint:
         query = load_query(ListImages, request)
         after = decode_cursor(query["cursor"]) if query["cursor"] else None
         wanted = ListQuery(user, query["limit"], query["state"], query["name"], after, query["shared"])
-        page = images.list(wanted)
-        document: dict[str, Any] = {"images": [image_document(record) for record in page.images]}
+        page = images.list(wanted, admin=current_caller().admin)
+        document: dict[str, Any] = {"images": [image_document(image) for image in page.images]}
         if page.next:
             document["nextCursor"] = encode_cursor(page.next)
         return json_response(document)
@@ -62,7 +62,7 @@ def make_images_blueprint(images: Images) -> Blueprint:
         header = request.headers.get("If-Match")
         if header is None or header.strip() == "*":
             return None
-        record = images.find(image_id, caller)
+        record = images.find(image_id, caller).record
         if not parse_etags(header).contains(str(record.revision)):
             raise stale_revision(record)
         return record.revision
@@ -70,9 +70,9 @@ def make_images_blueprint(images: Images) -> Blueprint:
     return blueprint
 
 
-def image_document(record: ImageRecord) -> dict[str, Any]:
-    """Return an image's record as a JSON object."""
-    disk = record.disk
+def image_document(image: VisibleImage) -> dict[str, Any]:
+    """Return an image's record as a JSON object, with what the caller is to the image."""
+    record, disk = image.record, image.record.disk
     return {
         "imageId": record.image_id,
         "name": record.name,
@@ -80,6 +80,7 @@ def image_document(record: ImageRecord) -> dict[str, Any]:
         "format": record.format,
         "state": record.state,
         "visibility": record.visibility,
+        "access": image.role,
         "sizeBytes": record.plan.size,
         "size": disk.size if disk else None,
         "sha256": record.sha256,
@@ -92,9 +93,9 @@ def image_document(record: ImageRecord) -> dict[str, Any]:
     }
 
 
-def _answer(record: ImageRecord) -> Response:
-    response = json_response(image_document(record))
-    response.headers["ETag"] = f'"{record.revision}"'
+def _answer(image: VisibleImage) -> Response:
+    response = json_response(image_document(image))
+    response.headers["ETag"] = f'"{image.record.revision}"'
     return response
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
-from image_gateway.domain.permissions import Action
+from image_gateway.domain.permissions import Action, Role
 from image_gateway.errors import PreconditionFailed
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
@@ -20,10 +20,18 @@ PURGED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
+class VisibleImage:
+    """An image, and the role by which the caller sees it."""
+
+    record: ImageRecord
+    role: Role
+
+
+@dataclass(frozen=True)
 class Page:
     """One page of a list; `next` is the start of the following page, None on the last one."""
 
-    images: Sequence[ImageRecord]
+    images: Sequence[VisibleImage]
     next: tuple[datetime, str] | None
 
 
@@ -39,16 +47,18 @@ class Images:
         self._quota = quota
         self._clock = clock
 
-    def list(self, query: ListQuery) -> Page:
-        """Return a page of the owner's images, newest first."""
+    def list(self, query: ListQuery, *, admin: bool = False) -> Page:
+        """Return a page of the user's images, or of those shared with the user, newest first."""
         found = self._catalog.list(replace(query, limit=query.limit + 1))
-        images = found[: query.limit]
+        records = found[: query.limit]
         more = len(found) > query.limit
-        return Page(images, (images[-1].created_at, images[-1].image_id) if more else None)
+        roles = self._shared_roles(records, query.user, admin) if query.shared else {}
+        images = [VisibleImage(record, roles.get(record.image_id, Role.OWNER)) for record in records]
+        return Page(images, (records[-1].created_at, records[-1].image_id) if more else None)
 
-    def find(self, image_id: str, caller: Caller) -> ImageRecord:
+    def find(self, image_id: str, caller: Caller) -> VisibleImage:
         """Return an image that the caller may see, in any state but deleted."""
-        return self._access.find(image_id, caller, Action.SHOW)
+        return VisibleImage(*self._access.find_with_role(image_id, caller, Action.SHOW))
 
     def usage(self, owner: str) -> tuple[Usage, Quota]:
         """Return the owner's usage and quota."""
@@ -62,16 +72,16 @@ class Images:
         name: str | None,
         visibility: Visibility | None,
         revision: int | None,
-    ) -> ImageRecord:
+    ) -> VisibleImage:
         """Change name or visibility; PreconditionFailed when `revision` is given and not the current one."""
         found = self._access.find(image_id, caller, Action.DESCRIBE)
         changed = self._catalog.describe(
             found.image_id, name=name, visibility=visibility, revision=revision, now=now_of(self._clock)
         )
-        record = self._access.find(found.image_id, caller, Action.DESCRIBE)
+        record, role = self._access.find_with_role(found.image_id, caller, Action.DESCRIBE)
         if not changed:
             raise stale_revision(record)
-        return record
+        return VisibleImage(record, role)
 
     def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
         """Delete an image permanently; idempotent.
@@ -88,6 +98,14 @@ class Images:
         elif record.purged_at is not None:
             return
         self._purger.purge_or_leave(record, at_most=PURGED_AT_ONCE)
+
+    def _shared_roles(self, records: Sequence[ImageRecord], user: str, admin: bool) -> Mapping[str, Role]:
+        """Return the user's role for each of these images, which others share with the user."""
+        if admin:
+            return {record.image_id: Role.ADMIN for record in records}
+        image_ids = [record.image_id for record in records]
+        writable = self._catalog.shares.find_writable(image_ids, user)
+        return {name: Role.WRITER if name in writable else Role.READER for name in image_ids}
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:

@@ -54,6 +54,15 @@ def test_a_share_is_kept_and_removed(shares: ShareRepository) -> None:
     assert shares.find_permission(IMAGE_ID, "bob") is None
 
 
+def test_what_shares_let_a_user_write_is_found(shares: ShareRepository) -> None:
+    shares.share(replace(BOB, permission=Permission.WRITE))
+    shares.share(replace(BOB, image_id=OTHER))
+    assert shares.find_writable([IMAGE_ID, OTHER], "bob") == {IMAGE_ID}
+    assert shares.find_writable([OTHER], "bob") == frozenset()
+    assert shares.find_writable([IMAGE_ID], "carol") == frozenset()
+    assert shares.find_writable([], "bob") == frozenset()
+
+
 def test_sharing_again_changes_the_permission_alone(shares: ShareRepository) -> None:
     shares.share(BOB)
     shares.share(replace(BOB, permission=Permission.WRITE, created_at=LATER))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from image_gateway.errors import StoreUnavailable
 from tests.support.world import Image, World
@@ -257,3 +258,40 @@ def test_nobody_gets_around_a_byte_quota_by_declaring_nothing(world: World, quot
     assert list(limited.store.list_uploads("")) == []
     assert limited.request("GET", "/v1/usage").get_json()["images"]["used"] == 0
     assert limited.request("POST", "/v1/images", json={"sizeBytes": 1000}).status_code == 200
+
+
+def test_a_record_tells_what_the_caller_is_to_the_image(world: World, image: Image) -> None:
+    world.share_with(image, "bob")
+    world.share_with(image, "carol", "write")
+    path = f"/v1/images/{image.image_id}"
+
+    def access(user: str) -> str:
+        return str(world.request("GET", path, user=user).get_json()["access"])
+
+    assert [access(user) for user in ("alice", "bob", "carol")] == ["owner", "reader", "writer"]
+    world.show_to(image, "public")
+    assert access("bob") == "reader"
+    assert access("dave") == "anyone"
+    assert world.request("GET", path, user=None).get_json()["access"] == "anyone"
+    assert world.request("PATCH", path, json={"name": "a"}).get_json()["access"] == "owner"
+    signed_in = world.with_provider()
+    assert signed_in.bearing("admin", "GET", path).get_json()["access"] == "admin"
+    assert signed_in.bearing("user:alice", "GET", path).get_json()["access"] == "owner"
+
+
+def test_a_list_tells_what_the_caller_is_to_each_image(world: World) -> None:
+    readable, writable = world.make_image(bytes(512)), world.make_image(bytes(512))
+    world.share_with(readable, "bob")
+    world.share_with(writable, "bob", "write")
+    world.share_with(writable, "root", "write")
+
+    def listed(answer: TestResponse) -> dict[str, str]:
+        return {item["imageId"]: item["access"] for item in answer.get_json()["images"]}
+
+    assert set(listed(world.request("GET", "/v1/images")).values()) == {"owner"}
+    assert listed(world.request("GET", "/v1/images?shared=true", user="bob")) == {
+        readable.image_id: "reader",
+        writable.image_id: "writer",
+    }
+    shared = world.with_provider().bearing("admin", "GET", "/v1/images?shared=true")
+    assert listed(shared) == {writable.image_id: "admin"}

@@ -71,8 +71,12 @@ class Access:
             Unauthenticated: The caller sent no credentials.
             Forbidden: The caller may not do this, or the lease is for something else.
         """
+        return self.find_with_role(image_id, caller, action)[0]
+
+    def find_with_role(self, image_id: str, caller: Caller, action: Action) -> tuple[ImageRecord, Role]:
+        """Like `find`, with the role by which the caller may; the holder of a lease is a reader."""
         if caller.lease is not None:
-            return self._find_leased(image_id, caller.lease, action)
+            return self._find_leased(image_id, caller.lease, action), Role.READER
         record = self.look_up(image_id)
         if record is None or record.state is ImageState.DELETED:
             raise self._not_signed_in() if caller.is_nobody else NotFound("there is no such image")
@@ -81,7 +85,7 @@ class Access:
             raise self._refusal(caller, role)
         if role is Role.ADMIN:
             audit("admin action", user=caller.user, image=record.image_id, action=action.value)
-        return record
+        return record, role
 
     def find_even_deleted(self, image_id: str, caller: Caller, action: Action) -> ImageRecord:
         """Like `find`, but owners and admins find deleted images too."""
