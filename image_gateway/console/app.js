@@ -2,15 +2,23 @@
  * The console's shell: navigation, sign-in, and which page is shown. Pages are modules that are loaded when needed.
  *
  * A page module exports `title` and `show(main, parameters)`, which fills `main` and may return a function that is
- * called when the person leaves the page.
+ * called when the person leaves the page; `signal` is aborted then, too. The document is never loaded anew by a
+ * navigation, so uploads go on.
  */
 
 import { get, send, session } from "./lib/api.js";
 import { byId, element, errorBox, replace } from "./lib/dom.js";
 
 /** @typedef {{ user: string, name: string, admin: boolean, session: object | null }} Me */
-/** @typedef {{ me: Me | null, path: Record<string, string>, query: URLSearchParams }} Parameters */
-/** @typedef {{ title: string, show: (main: HTMLElement, parameters: Parameters) => any }} Page */
+/**
+ * @typedef {object} Parameters
+ * @property {Me | null} me Who is signed in.
+ * @property {Record<string, string>} path The named groups of the route's pattern.
+ * @property {URLSearchParams} query
+ * @property {AbortSignal} signal Aborted when the person leaves the page.
+ */
+/** @typedef {void | (() => void)} Leave */
+/** @typedef {{ title: string, show: (main: HTMLElement, parameters: Parameters) => Leave | Promise<Leave> }} Page */
 
 /** @type {{ pattern: RegExp, load: () => Promise<Page>, open?: boolean }[]} */
 const ROUTES = [
@@ -25,27 +33,65 @@ const ROUTES = [
 
 /** @type {Me | null} */
 let me = null;
-/** @type {(() => void) | undefined} */
+/** @type {Leave} */
 let leave;
+/** Aborted when the person leaves the page that is shown, even before it has loaded. */
+let staying = new AbortController();
 
-/**
- * Show the page of the address, and put the focus on it.
- */
+/** Show the page of the address. */
 async function show() {
   leave?.();
   leave = undefined;
-  const main = byId("main");
+  staying.abort();
+  staying = new AbortController();
+  const { signal } = staying;
+  showHeader();
   const route = ROUTES.find(({ pattern }) => pattern.test(location.pathname));
-  if (route === undefined) return replace(main, element("h1", {}, "There is no such page"));
-  if (me === null && !route.open) return goTo(`/sign-in?next=${encodeURIComponent(location.pathname)}`, true);
-  try {
-    const page = await route.load();
-    document.title = `${page.title} – image-gateway`;
-    const path = route.pattern.exec(location.pathname)?.groups ?? {};
-    leave = await page.show(main, { me, path, query: new URLSearchParams(location.search) });
-  } catch (error) {
-    replace(main, element("h1", {}, "This page could not be loaded"), errorBox(error));
+  if (route !== undefined && me === null && !route.open) {
+    return goTo(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`, true);
   }
+  const page = element("div");
+  replace(byId("main"), page);
+  const left = await fill(page, route, signal);
+  if (signal.aborted) left?.();
+  else leave = left;
+}
+
+/**
+ * @param {HTMLElement} page
+ * @param {(typeof ROUTES)[number] | undefined} route
+ * @param {AbortSignal} signal
+ * @returns {Promise<Leave>}
+ */
+async function fill(page, route, signal) {
+  if (route === undefined) {
+    document.title = "No such page – image-gateway";
+    return replace(page, element("h1", {}, "There is no such page"));
+  }
+  try {
+    const { title, show: showPage } = await route.load();
+    if (signal.aborted) return;
+    document.title = `${title} – image-gateway`;
+    const path = route.pattern.exec(location.pathname)?.groups ?? {};
+    return await showPage(page, { me, path, query: new URLSearchParams(location.search), signal });
+  } catch (error) {
+    const heading = element("h1", {}, "This page could not be loaded");
+    replace(
+      page,
+      element("div", { class: "head" }, heading),
+      errorBox(error, () => void move()),
+    );
+  }
+}
+
+/** Show the page of the address, and move the focus to its heading, which screen readers then read. */
+async function move() {
+  await show();
+  if (document.querySelector("dialog[open]")) return;
+  const heading = document.querySelector("#main h1");
+  if (!(heading instanceof HTMLElement)) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 
 /**
@@ -57,40 +103,75 @@ async function show() {
 export function goTo(path, instead = false) {
   if (instead) history.replaceState(null, "", path);
   else history.pushState(null, "", path);
-  return show();
+  scrollTo(0, 0);
+  return move();
+}
+
+/**
+ * How browsers sign in here: by name (`dev`), at the identity provider (`oidc`), not at all (`none`), or
+ * `unavailable` for want of a setting.
+ */
+export function signInMode() {
+  return document.querySelector('meta[name="sign-in"]')?.getAttribute("content") ?? "none";
 }
 
 function showHeader() {
-  const links = me && [element("a", { href: "/" }, "Images"), element("a", { href: "/upload" }, "Upload")];
-  const who = me && [
-    element("span", { class: "quiet" }, me.name),
-    me.session && element("button", { type: "button", class: "small", onclick: signOut }, "Sign out"),
-  ];
-  replace(byId("top"), element("nav", { "aria-label": "Pages" }, links), element("div", { class: "who" }, who));
+  /** @param {string} path @param {string} label */
+  const link = (path, label) =>
+    element("a", { href: path, "aria-current": location.pathname === path && "page" }, label);
+  replace(byId("pages"), ...(me ? [link("/", "Images"), link("/upload", "Upload")] : []));
+  const canSignIn = me === null && location.pathname !== "/sign-in" && signInMode() !== "none";
+  replace(
+    byId("who"),
+    me && element("span", { class: "quiet", title: me.user }, me.name),
+    me?.session && element("button", { type: "button", class: "small", onclick: signOut }, "Sign out"),
+    canSignIn && element("a", { href: "/sign-in" }, "Sign in"),
+  );
 }
 
 async function signOut() {
-  const { redirect } = await send("POST", "/logout");
-  location.assign(redirect ?? "/sign-in");
+  try {
+    const { redirect } = await send("POST", "/logout");
+    location.assign(redirect ?? "/sign-in");
+  } catch (error) {
+    const { tell } = await import("./lib/dialog.js");
+    await tell("Signing out failed", errorBox(error));
+  }
 }
 
 /** @param {MouseEvent} event */
 function followLink(event) {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
-  const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
-  if (!link || !isPlain || link.target || link.download || link.origin !== location.origin) return;
+  const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !isPlain || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
+  if (link.classList.contains("skip")) {
+    event.preventDefault();
+    return byId("main").focus();
+  }
   if (!ROUTES.some(({ pattern }) => pattern.test(link.pathname))) return;
   event.preventDefault();
   void goTo(link.pathname + link.search + link.hash);
 }
 
+/** Let the person sign in again where the session ended in the middle of something. */
+async function onSessionEnded() {
+  if (me === null) return;
+  const { askToSignIn } = await import("./session_ended.js");
+  await askToSignIn(me, signInMode());
+}
+
 async function start() {
-  session.onEnded = () => {};
   me = await get("/v1/me").catch((error) => (error.status === 401 ? null : Promise.reject(error)));
-  showHeader();
+  session.onEnded = () => void onSessionEnded();
   document.addEventListener("click", followLink);
-  window.addEventListener("popstate", () => void show());
+  window.addEventListener("popstate", () => void move());
   await show();
 }
 
-start().catch((error) => replace(byId("main"), element("h1", {}, "The console could not start"), errorBox(error)));
+start().catch((error) =>
+  replace(
+    byId("main"),
+    element("h1", {}, "The console could not start"),
+    errorBox(error, () => location.reload()),
+  ),
+);

@@ -36,6 +36,19 @@ export const session = {
  * @throws {ApiError}
  */
 export async function send(method, path, body, options = {}) {
+  return (await exchange(method, path, body, options)).document;
+}
+
+/**
+ * As `send`, with the ETag of the answer, which a later change can name in If-Match.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {object} [body]
+ * @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @returns {Promise<{ document: any, etag: string | null }>}
+ */
+export async function exchange(method, path, body, options = {}) {
   const headers = { Accept: "application/json", ...options.headers };
   // Also without a body: the gateway takes it as the proof that no form of another page asks for a change.
   if (method !== "GET") Object.assign(headers, { "Content-Type": "application/json" });
@@ -52,8 +65,8 @@ export async function send(method, path, body, options = {}) {
     if (options.signal?.aborted) throw error;
     throw new ApiError("The gateway cannot be reached. Check the network and try again.", 0, "NETWORK", null);
   }
-  if (response.ok) return response.json();
-  throw await refusal(response);
+  if (!response.ok) throw await refusal(response);
+  return { document: await response.json(), etag: response.headers.get("ETag") };
 }
 
 /**
@@ -73,6 +86,8 @@ async function refusal(response) {
   const requestId = response.headers.get("X-Request-Id");
   const document = await response.json().catch(() => null);
   const message = document?.error?.message ?? `The gateway answered with status ${response.status}.`;
-  if (response.status === 401) session.onEnded();
-  return new ApiError(message, response.status, document?.error?.code ?? "UNKNOWN", requestId);
+  const code = document?.error?.code ?? "UNKNOWN";
+  // An expired lease says nothing of the session.
+  if (response.status === 401 && code !== "LEASE_EXPIRED") session.onEnded();
+  return new ApiError(message, response.status, code, requestId);
 }

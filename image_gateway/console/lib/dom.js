@@ -2,6 +2,19 @@
  * Creates elements and shows messages. Text is always set as text, never parsed as HTML.
  */
 
+/** @type {Record<string, [label: string, kind: string]>} */
+const BADGES = {
+  uploading: ["Uploading", "busy"],
+  processing: ["Processing", "busy"],
+  complete: ["Ready", "good"],
+  failed: ["Failed", "bad"],
+  deleted: ["Deleted", ""],
+  queued: ["Waiting", "busy"],
+  running: ["Running", "busy"],
+  done: ["Done", "good"],
+  cancelled: ["Cancelled", ""],
+};
+
 /** @typedef {Node | string | null | undefined | false} Child */
 /** @typedef {Record<string, string | number | boolean | ((event: any) => void) | null | undefined>} Attributes */
 
@@ -96,9 +109,10 @@ export function say(text) {
  * Return a box that shows an error: the server's message and the request id, with a button that copies both.
  *
  * @param {unknown} error
+ * @param {() => void} [retry] What a button "Try again" does; without it there is none.
  * @returns {HTMLElement}
  */
-export function errorBox(error) {
+export function errorBox(error, retry) {
   const text = error instanceof Error ? error.message : String(error);
   const requestId = error instanceof Error && "requestId" in error ? String(error.requestId ?? "") : "";
   const whole = requestId ? `${text} (request ${requestId})` : text;
@@ -106,8 +120,13 @@ export function errorBox(error) {
     "div",
     { class: "error", role: "alert" },
     element("p", {}, text),
-    requestId && element("p", { class: "quiet" }, `Request ${requestId}`),
-    copyButton("Copy the message", () => whole),
+    requestId && element("p", { class: "quiet small-text" }, `Request ${requestId}`),
+    element(
+      "p",
+      { class: "row" },
+      retry && element("button", { type: "button", class: "small", onclick: retry }, "Try again"),
+      copyButton("Copy the message", () => whole),
+    ),
   );
 }
 
@@ -115,13 +134,89 @@ export function errorBox(error) {
  * Return a button that copies a text to the clipboard and says so.
  *
  * @param {string} label
- * @param {() => string} text
+ * @param {() => string | Promise<string>} text
  * @returns {HTMLButtonElement}
  */
 export function copyButton(label, text) {
   const copy = async () => {
-    await navigator.clipboard.writeText(text());
-    say("Copied");
+    try {
+      await navigator.clipboard.writeText(await text());
+      say("Copied");
+    } catch (error) {
+      say(`It could not be copied: ${error instanceof Error ? error.message : error}`);
+    }
   };
   return element("button", { type: "button", class: "small", onclick: copy }, label);
+}
+
+/**
+ * Return a box for a list that is empty: what is missing, and what to do first.
+ *
+ * @param {string} heading
+ * @param {string} text
+ * @param {HTMLElement} [action]
+ */
+export function emptyBox(heading, text, action) {
+  const words = [element("h2", {}, heading), element("p", { class: "quiet" }, text)];
+  return element("div", { class: "card empty" }, ...words, action);
+}
+
+/**
+ * Return the badge of an image's or a job's state.
+ *
+ * @param {string} state As the API names it.
+ */
+export function stateBadge(state) {
+  const [label, kind] = BADGES[state] ?? [state, ""];
+  return element("span", { class: `badge ${kind}` }, label);
+}
+
+/**
+ * @template Row
+ * @typedef {{ label: string, head?: Child, class?: string, cell: (row: Row) => Child | Child[] }} Column
+ */
+
+/**
+ * Create a table whose rows become cards on narrow screens. The first column names the row. The roles are said because
+ * browsers drop those of tables that are laid out otherwise.
+ *
+ * @template Row
+ * @param {string} caption Read by screen readers.
+ * @param {Column<Row>[]} columns A column without a label holds buttons.
+ * @param {Row[]} rows
+ * @returns {HTMLTableElement}
+ */
+export function table(caption, columns, rows) {
+  const heads = columns.map(({ label, head, class: name }) =>
+    element(
+      "th",
+      { role: "columnheader", scope: "col", class: name },
+      head ?? (label || element("span", { class: "visually-hidden" }, "Actions")),
+    ),
+  );
+  return element(
+    "table",
+    { role: "table" },
+    element("caption", { class: "visually-hidden" }, caption),
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...heads)),
+    element("tbody", { role: "rowgroup" }, ...rows.map((row) => tableRow(columns, row))),
+  );
+}
+
+/**
+ * Create one row of such a table.
+ *
+ * @template Row
+ * @param {Column<Row>[]} columns
+ * @param {Row} row
+ * @returns {HTMLTableRowElement}
+ */
+export function tableRow(columns, row) {
+  const cells = columns.map(({ label, class: name, cell }, index) => {
+    const content = [cell(row)].flat();
+    if (index === 0) return element("th", { role: "rowheader", scope: "row", class: name }, ...content);
+    const attributes = { role: "cell", "data-label": label, class: label ? name : "actions" };
+    return element("td", attributes, element("div", {}, ...content));
+  });
+  return element("tr", { role: "row" }, ...cells);
 }

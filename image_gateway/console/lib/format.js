@@ -1,6 +1,17 @@
 /**
- * Writes sizes, times and durations as people read them.
+ * Writes sizes, times, durations and the API's words as people read them.
  */
+
+export const STATES = { uploading: "Uploading", processing: "Processing", complete: "Ready", failed: "Failed" };
+export const READERS = { private: "Only you", shared: "People you chose", public: "Everyone" };
+/** What a person may do with an image, by the `access` of its record. */
+export const ACCESS = {
+  owner: "Everything",
+  admin: "Read and delete",
+  writer: "Read and write",
+  reader: "Read",
+  anyone: "Read",
+};
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -68,4 +79,16 @@ function join(seconds, large, largeName, small, smallName) {
 export function time(moment) {
   if (!moment) return "–";
   return new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/**
+ * Return a size with its exact number of bytes: `1.5 MiB (1,572,864 bytes)`.
+ *
+ * @param {number | null | undefined} bytes
+ * @returns {string}
+ */
+export function exactSize(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  const exact = `${bytes.toLocaleString()} bytes`;
+  return bytes < 1024 ? exact : `${size(bytes)} (${exact})`;
 }
