@@ -88,14 +88,15 @@ function put({ url, body, signal, onProgress, stallMilliseconds, clock }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const stalled = () => {
-      request.abort();
       end();
+      request.abort();
       resolve({ status: 0, text: "", retryAfter: null });
     };
     let timer = clock.setTimeout(stalled, stallMilliseconds);
     const onAbort = () => {
-      request.abort();
+      // First, as abort() would report an end of its own.
       end();
+      request.abort();
       reject(signal.reason);
     };
     const end = () => {
