@@ -27,6 +27,7 @@ V86_FILES = {
     "vgabios.bin": "application/octet-stream",
 }
 V86_NEEDED = ("libv86.js", "v86.wasm")
+V86_BIOSES = ("seabios.bin", "bios.bin")
 _CONTENT_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # Pages of the one document; `open` has its own, which ends with the emulator.
 _PAGES = (
@@ -119,12 +120,12 @@ def _is_served(path: Path) -> bool:
 
 def _fill(name: str, rules: ConsoleRules) -> str:
     """Return a page with the facts that it must know in its `meta` elements."""
-    has_v86 = rules.v86 is not None and all(
-        (rules.v86 / file).is_file() for file in ("libv86.js", "v86.wasm")
-    )
+    v86 = [file for file in V86_FILES if rules.v86 is not None and (rules.v86 / file).is_file()]
+    has_v86 = all(file in v86 for file in V86_NEEDED) and any(file in v86 for file in V86_BIOSES)
     facts: Mapping[str, str] = {
         "{{sign-in}}": rules.sign_in,
         "{{v86}}": "installed" if has_v86 else "missing",
+        "{{v86-files}}": " ".join(v86),
     }
     text = (FILES / name).read_text("utf-8")
     for mark, value in facts.items():

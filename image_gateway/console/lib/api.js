@@ -31,7 +31,12 @@ export const session = {
  * @param {string} method
  * @param {string} path An absolute path of the gateway, like `/v1/images`.
  * @param {object} [body] Sent as JSON.
- * @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @param {{
+ *   headers?: Record<string, string>,
+ *   signal?: AbortSignal,
+ *   keepalive?: boolean,
+ *   onResponse?: (response: Response) => void,
+ * }} [options] With `keepalive` the request goes on after the page is gone; `onResponse` gets the headers of the answer.
  * @returns {Promise<any>}
  * @throws {ApiError}
  */
@@ -60,11 +65,13 @@ export async function exchange(method, path, body, options = {}) {
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: options.signal,
       credentials: "same-origin",
+      keepalive: options.keepalive,
     });
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new ApiError("The gateway cannot be reached. Check the network and try again.", 0, "NETWORK", null);
   }
+  options.onResponse?.(response);
   if (!response.ok) throw await refusal(response);
   return { document: await response.json(), etag: response.headers.get("ETag") };
 }

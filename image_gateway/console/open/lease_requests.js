@@ -1,0 +1,95 @@
+/**
+ * The requests by which a lease is made, renewed and revoked: as a signed-in person, or by the lease of a share link.
+ */
+
+import { ApiError, send } from "../lib/api.js";
+
+const ANSWER_MS = 20_000;
+
+/** @typedef {import("./block_requests.js").LeaseDocument} LeaseDocument */
+
+/**
+ * A lease, and the gateway's clock when it was issued, in milliseconds: the lease's times are by that clock.
+ *
+ * @typedef {{ document: LeaseDocument, serverTime: number }} IssuedLease
+ */
+
+/**
+ * @typedef {object} LeaseRequests
+ * @property {(() => Promise<IssuedLease>) | null} make Makes a new lease; null where only a person can do that, with
+ *   the link.
+ * @property {(lease: LeaseDocument) => Promise<IssuedLease>} renew
+ * @property {(lease: LeaseDocument, options?: { isLeaving?: boolean }) => Promise<void>} revoke
+ */
+
+/**
+ * Requests with the browser's session.
+ *
+ * @param {string} imageId
+ * @returns {LeaseRequests}
+ */
+export function sessionLeases(imageId) {
+  return {
+    make: () => issue("/v1/leases", { imageId, whenLapsed: "wait" }),
+    renew: (lease) => issue(`/v1/leases/${lease.leaseId}/renew`),
+    revoke: (lease, { isLeaving = false } = {}) => revoke(lease, { keepalive: isLeaving }),
+  };
+}
+
+/**
+ * Requests with the lease of a share link, which permits them itself.
+ *
+ * @returns {LeaseRequests}
+ */
+export function linkLeases() {
+  return {
+    make: null,
+    renew: (lease) => issue(`/v1/leases/${lease.leaseId}/renew`, undefined, bearer(lease)),
+    revoke: (lease, { isLeaving = false } = {}) => revoke(lease, { keepalive: isLeaving, headers: bearer(lease) }),
+  };
+}
+
+/**
+ * Redeem a share link; the answer is a lease with the image's name and size.
+ *
+ * @param {string} token
+ * @returns {Promise<IssuedLease & { document: LeaseDocument & { name: string, size: number } }>}
+ */
+export async function redeem(token) {
+  const { document, serverTime } = await issue("/v1/share-links/redeem", { token });
+  return { document: /** @type {LeaseDocument & { name: string, size: number }} */ (document), serverTime };
+}
+
+/** @param {LeaseDocument} lease */
+function bearer(lease) {
+  return { Authorization: `Bearer ${lease.token}` };
+}
+
+/**
+ * @param {string} path
+ * @param {object} [body]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<IssuedLease>}
+ */
+async function issue(path, body, headers) {
+  let serverTime = Number.NaN;
+  const onResponse = (/** @type {Response} */ response) => {
+    serverTime = Date.parse(response.headers.get("Date") ?? "");
+  };
+  try {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const document = await send("POST", path, body, { headers, signal, onResponse });
+    return { document, serverTime: Number.isNaN(serverTime) ? Date.now() : serverTime };
+  } catch (error) {
+    // No answer in time, or one whose body was cut.
+    throw error instanceof ApiError ? error : new ApiError("The gateway does not answer.", 0, "NETWORK", null);
+  }
+}
+
+/**
+ * @param {LeaseDocument} lease
+ * @param {{ keepalive: boolean, headers?: Record<string, string> }} options
+ */
+async function revoke(lease, options) {
+  await send("DELETE", `/v1/leases/${lease.leaseId}`, undefined, options);
+}

@@ -1,0 +1,138 @@
+/**
+ * The page Open: `/open/{imageId}` for a signed-in person, `/open#TOKEN` for whoever has a share link.
+ */
+
+import { ApiError } from "../lib/api.js";
+import { byId, element, errorBox, replace } from "../lib/dom.js";
+import { size } from "../lib/format.js";
+import { findKeptImage, findLinkedImage, findOwnImage } from "./image.js";
+import { takeLinkToken } from "./link_lease.js";
+import { missingV86 } from "./missing.js";
+import { MemoryOverlay } from "./overlay.js";
+import { Run } from "./run.js";
+import { settingsForm } from "./settings.js";
+import { installedV86 } from "./v86_files.js";
+
+/** @typedef {import("./image.js").OpenedImage} OpenedImage */
+/** @typedef {import("./settings.js").Settings} Settings */
+
+const main = byId("main");
+// Kept from one run to the next: a machine that is started again finds what it has written.
+const overlay = new MemoryOverlay();
+/** @type {Run | null} */
+let run = null;
+
+async function open() {
+  const v86 = installedV86();
+  const imageId = /^\/open\/([^/]+)$/.exec(location.pathname)?.[1];
+  if (imageId !== undefined) showHeader();
+  // Before a link is redeemed: that would use it up for nothing.
+  if (!v86.isComplete) return replace(main, missingV86(v86.files));
+  if (imageId !== undefined) return showImage(() => findOwnImage(decodeURIComponent(imageId)));
+  const token = takeLinkToken();
+  return showImage(() => (token === null ? findKeptImage() : findLinkedImage(token)));
+}
+
+/** @param {() => Promise<OpenedImage>} find */
+async function showImage(find) {
+  try {
+    const image = await find();
+    document.title = `${image.name} – Open – image-gateway`;
+    showSettings(image, null);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return signIn();
+    const isLost = error instanceof ApiError && (error.status === 0 || error.status >= 429);
+    const again = element("button", { type: "button", onclick: () => void showImage(find) }, "Try again");
+    replace(main, element("h1", {}, "The image cannot be opened"), errorBox(error), isLost && again);
+  }
+}
+
+/**
+ * @param {OpenedImage} image
+ * @param {Settings | null} last
+ * @param {unknown} [error] Why the start before failed.
+ */
+function showSettings(image, last, error) {
+  run = null;
+  const form = settingsForm(image.kind, last, (settings) => void start(image, settings));
+  replace(main, ...heading(image), error !== undefined && errorBox(error), form, written(image, last));
+}
+
+/**
+ * @param {OpenedImage} image
+ * @param {Settings} settings
+ */
+async function start(image, settings) {
+  const place = element("div", { class: "run" });
+  replace(main, ...heading(image), place);
+  run = new Run({ image, settings, overlay, place, onStopped: () => showSettings(image, settings) });
+  try {
+    await run.start();
+  } catch (error) {
+    showSettings(image, settings, error);
+  }
+}
+
+/** @param {OpenedImage} image */
+function heading(image) {
+  const kind = image.kind === "iso" ? "CD image" : "disk image";
+  return [
+    element("h1", {}, image.name),
+    element("p", { class: "quiet" }, `${size(image.size)}, ${kind}. The image itself is only read.`),
+    element(
+      "p",
+      {},
+      "What the machine writes is kept in the memory of this page, and discarded when you close or reload it.",
+    ),
+  ];
+}
+
+/**
+ * What was written before, and a way to begin afresh.
+ *
+ * @param {OpenedImage} image
+ * @param {Settings | null} last
+ */
+function written(image, last) {
+  if (overlay.bytes === 0) return null;
+  const discard = () => {
+    overlay.clear();
+    showSettings(image, last);
+  };
+  return element(
+    "p",
+    {},
+    `The machine has written ${size(overlay.bytes)}, and finds it there when you start it again. `,
+    element("button", { type: "button", class: "small", onclick: discard }, "Discard what was written"),
+  );
+}
+
+function showHeader() {
+  replace(byId("top"), element("nav", { "aria-label": "Pages" }, element("a", { href: "/" }, "Images")));
+}
+
+function signIn() {
+  location.replace(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+}
+
+/** @param {unknown} reason */
+function showCrash(reason) {
+  const place = element("div", {}, element("p", {}, "Something in this page has failed."), errorBox(reason));
+  byId("messages").append(place);
+}
+
+const wake = () => {
+  if (document.visibilityState === "visible") run?.wake();
+};
+document.addEventListener("visibilitychange", wake);
+window.addEventListener("online", wake);
+window.addEventListener("focus", wake);
+window.addEventListener("pagehide", () => run?.leave());
+// A page that comes back from the browser's cache has given back its lease.
+window.addEventListener("pageshow", (event) => event.persisted && location.reload());
+// Another link in the same tab.
+window.addEventListener("hashchange", () => location.hash && location.reload());
+window.addEventListener("error", (event) => showCrash(event.error ?? event.message));
+window.addEventListener("unhandledrejection", (event) => showCrash(event.reason));
+
+open().catch(showCrash);

@@ -1,0 +1,248 @@
+/**
+ * One run of a machine: its lease, its disk, and what the person sees of them.
+ */
+
+import { element, errorBox, replace, say } from "../lib/dom.js";
+import { partRequests, rangeRequests } from "./block_requests.js";
+import { bootTrace, versionOf } from "./image.js";
+import { LeasedDisk } from "./leased_disk.js";
+import { Machine } from "./machine.js";
+import { DiskReport } from "./report.js";
+import { Screen } from "./screen.js";
+import { SerialConsole } from "./serial.js";
+import { loadV86 } from "./v86_files.js";
+
+/** After so long without its disk the machine is paused, before its drivers give up. */
+const PATIENCE_MS = 10_000;
+const OVERLAY_STEP = 256 * 1024 * 1024;
+
+/**
+ * @typedef {object} RunOptions
+ * @property {import("./image.js").OpenedImage} image
+ * @property {import("./settings.js").Settings} settings
+ * @property {import("./overlay.js").Overlay} overlay
+ * @property {HTMLElement} place The element that the run fills.
+ * @property {() => void} onStopped Called when the person has stopped the machine.
+ */
+
+export class Run {
+  #options;
+  #screen = new Screen((isCaptured) => this.#machine?.captureKeyboard(isCaptured));
+  #serial = new SerialConsole((bytes) => this.#machine?.sendSerial(bytes));
+  #status = element("p", { role: "status", class: "status" }, "Loading the emulator …");
+  #notice = element("div");
+  #toolbar = element("div", { class: "toolbar", role: "group", "aria-label": "Machine" });
+  #report;
+  /** @type {import("./lease.js").Lease | null} */
+  #lease = null;
+  /** @type {LeasedDisk | null} */
+  #disk = null;
+  /** @type {Machine | null} */
+  #machine = null;
+  #overlayLimit = OVERLAY_STEP;
+  #patience = 0;
+  /** @type {string | null} */
+  #waitsFor = null;
+  #isOver = false;
+
+  /** @param {RunOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.#report = new DiskReport(options.image, options.overlay);
+    replace(
+      options.place,
+      this.#status,
+      this.#notice,
+      this.#toolbar,
+      this.#screen.frame,
+      this.#serial.element,
+      this.#report.element,
+    );
+    this.#showToolbar();
+  }
+
+  /** Start the machine; rejects if that fails, and then leaves nothing behind. */
+  async start() {
+    const { image, settings, overlay } = this.#options;
+    try {
+      const loading = loadV86();
+      const lease = await image.lease({
+        onProblem: (problem) => this.#showLeaseProblem(problem),
+        onEnded: (error) => this.#fail(error),
+      });
+      this.#lease = lease;
+      const [files, etag] = await Promise.all([loading, versionOf(lease.current)]);
+      const view = settings.readBy === "parts" ? lease.current.views?.v86 : undefined;
+      this.#disk = new LeasedDisk({
+        size: image.size,
+        sectorSize: settings.isCd ? 2048 : 512,
+        requests: view === undefined ? rangeRequests(image.size) : partRequests(view.fixed_chunk_size),
+        lease,
+        etag,
+        overlay,
+        listener: {
+          ...this.#report.listener,
+          onWritten: (offset, length) => this.#noteWritten(offset, length),
+          onWaiting: (reason) => this.#noteWaiting(reason),
+          onStopped: (error) => this.#fail(error),
+        },
+      });
+      this.#machine = new Machine(files, {
+        disk: this.#disk,
+        isCd: settings.isCd,
+        memoryMib: settings.memoryMib,
+        screen: this.#screen.container,
+        onSerial: (byte) => this.#serial.receive(byte),
+      });
+      this.#report.start();
+      this.#showStatus();
+      if (files.vgaBios === null) say("vgabios.bin is not installed: the screen stays dark, only the serial port works.");
+      void bootTrace(lease.current).then((offsets) => this.#disk?.readAhead(offsets));
+    } catch (error) {
+      await this.#end();
+      throw error;
+    }
+  }
+
+  /** The page was woken up, or the network is back. */
+  wake() {
+    this.#lease?.check();
+    this.#disk?.wake();
+  }
+
+  /** The page goes away: what it holds at the gateway is given back. */
+  leave() {
+    this.#disk?.close();
+    void this.#giveBackLease(true);
+  }
+
+  async #stop() {
+    await this.#end();
+    this.#options.onStopped();
+  }
+
+  async #end() {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    window.clearTimeout(this.#patience);
+    this.#disk?.close();
+    this.#report.stop();
+    this.#screen.destroy();
+    await this.#machine?.destroy();
+    await this.#giveBackLease(false).catch(() => say("The lease could not be revoked. It ends by itself within minutes."));
+  }
+
+  /** @param {boolean} isLeaving */
+  async #giveBackLease(isLeaving) {
+    // The lease of a link is kept for a reload of the page: another one would be another use of the link.
+    if (this.#options.image.isByLink) this.#lease?.stop();
+    else await this.#lease?.release({ isLeaving });
+  }
+
+  #showToolbar() {
+    const isPaused = this.#machine?.isPaused("user") ?? false;
+    const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) =>
+      element("button", { type: "button", onclick }, text);
+    replace(
+      this.#toolbar,
+      ...this.#screen.buttons,
+      button("Ctrl+Alt+Del", () => this.#machine?.sendCtrlAltDel()),
+      button(isPaused ? "Continue" : "Pause", () => this.#pauseOrContinue()),
+      button("Reset", () => this.#machine?.reset()),
+      button("Stop", () => void this.#stop()),
+    );
+  }
+
+  #pauseOrContinue() {
+    if (this.#machine?.isPaused("user")) this.#machine.resume("user");
+    else this.#machine?.pause("user");
+    this.#showToolbar();
+    this.#showStatus();
+  }
+
+  #showStatus() {
+    const machine = this.#machine;
+    if (machine === null) return;
+    const waits = this.#waitsFor === null ? "" : `Waiting for the network. ${this.#waitsFor} `;
+    this.#status.classList.toggle("waiting", waits !== "");
+    if (machine.isPaused("stopped")) this.#status.textContent = "The machine is stopped.";
+    else if (machine.isPaused("network")) this.#status.textContent = `${waits}The machine is paused until then.`;
+    else if (waits) this.#status.textContent = `${waits}The machine goes on by itself.`;
+    else this.#status.textContent = machine.isPaused("user") || machine.isPaused("overlay") ? "Paused." : "Running.";
+  }
+
+  /** @param {string | null} reason */
+  #noteWaiting(reason) {
+    const hasBegun = this.#waitsFor === null && reason !== null;
+    this.#waitsFor = reason;
+    if (hasBegun) this.#patience = window.setTimeout(() => this.#hold(), PATIENCE_MS);
+    if (reason === null) {
+      window.clearTimeout(this.#patience);
+      this.#machine?.resume("network");
+    }
+    this.#showStatus();
+  }
+
+  #hold() {
+    this.#machine?.pause("network");
+    this.#showStatus();
+  }
+
+  /**
+   * @param {number} offset
+   * @param {number} length
+   */
+  #noteWritten(offset, length) {
+    this.#report.listener.onWritten(offset, length);
+    if (this.#options.overlay.bytes > this.#overlayLimit) this.#askForMemory();
+  }
+
+  /** The machine has written as much as this page may keep: it goes on when the person allows more. */
+  #askForMemory() {
+    if (this.#machine?.isPaused("overlay")) return;
+    this.#machine?.pause("overlay");
+    this.#showStatus();
+    const allow = () => {
+      this.#overlayLimit = this.#options.overlay.bytes + OVERLAY_STEP;
+      replace(this.#notice);
+      this.#machine?.resume("overlay");
+      this.#showStatus();
+    };
+    replace(
+      this.#notice,
+      element(
+        "div",
+        { class: "error", role: "alert" },
+        element("p", {}, "The machine has written so much that this page’s memory may not suffice. It is paused."),
+        element("button", { type: "button", onclick: allow }, "Allow 256 MiB more"),
+      ),
+    );
+  }
+
+  /** @param {import("./lease.js").Problem | null} problem */
+  #showLeaseProblem(problem) {
+    if (problem === null) return replace(this.#notice);
+    if (!problem.isSignedOut) return;
+    const next = encodeURIComponent(location.pathname);
+    replace(
+      this.#notice,
+      element(
+        "div",
+        { class: "error", role: "alert" },
+        element("p", {}, "You are signed out, so the image can be read no longer. The machine goes on when you have signed in again."),
+        element("p", {}, element("a", { href: `/sign-in?next=${next}`, target: "_blank" }, "Sign in in another tab")),
+      ),
+    );
+  }
+
+  /** @param {unknown} error Why the disk can be read no more. */
+  #fail(error) {
+    if (this.#isOver || this.#machine?.isPaused("stopped")) return;
+    this.#disk?.close();
+    this.#lease?.stop();
+    this.#machine?.pause("stopped");
+    this.#screen.leave();
+    replace(this.#notice, errorBox(error));
+    this.#showStatus();
+  }
+}

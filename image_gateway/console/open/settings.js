@@ -1,0 +1,66 @@
+/**
+ * What a person can choose before the machine starts.
+ */
+
+import { element } from "../lib/dom.js";
+
+const MEMORY_MIB = [16, 32, 64, 128, 256, 512, 1024];
+const DEFAULT_MIB = 128;
+
+/** @typedef {{ memoryMib: number, isCd: boolean, readBy: "ranges" | "parts" }} Settings */
+
+/**
+ * Return the form.
+ *
+ * @param {"disk" | "iso"} kind What the image is.
+ * @param {Settings | null} last What was chosen for the start before.
+ * @param {(settings: Settings) => void} onStart
+ * @returns {HTMLFormElement}
+ */
+export function settingsForm(kind, last, onStart) {
+  const memory = select("memory", MEMORY_MIB.map((mib) => [String(mib), `${mib} MiB`]), `${last?.memoryMib ?? DEFAULT_MIB}`);
+  const drive = select("drive", [["disk", "hard disk"], ["cd", "CD"]], (last?.isCd ?? kind === "iso") ? "cd" : "disk");
+  const readBy = select(
+    "read-by",
+    [["ranges", "byte ranges (one URL)"], ["parts", "parts (many files, which caches can keep)"]],
+    last?.readBy ?? "ranges",
+  );
+  const start = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    onStart({
+      memoryMib: Number(memory.value),
+      isCd: drive.value === "cd",
+      readBy: readBy.value === "parts" ? "parts" : "ranges",
+    });
+  };
+  return element(
+    "form",
+    { class: "settings", onsubmit: start },
+    field("Memory", memory),
+    field("Boot from", drive),
+    field("Read by", readBy),
+    element("p", { class: "quiet" }, "The machine has no network and no sound."),
+    element("button", { type: "submit", class: "primary" }, "Start"),
+  );
+}
+
+/**
+ * @param {string} id
+ * @param {string[][]} options Values and texts.
+ * @param {string} value
+ */
+function select(id, options, value) {
+  return element(
+    "select",
+    { id },
+    options.map(([name, text]) => element("option", { value: name, selected: name === value }, text)),
+  );
+}
+
+/**
+ * @param {string} text
+ * @param {HTMLElement} control
+ */
+function field(text, control) {
+  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
+}
