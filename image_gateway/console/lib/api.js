@@ -26,17 +26,23 @@ export const session = {
 };
 
 /**
+ * `keepalive` lets the request go on after the page is gone; `onResponse` gets the headers of the answer.
+ *
+ * @typedef {{
+ *   headers?: Record<string, string>,
+ *   signal?: AbortSignal,
+ *   keepalive?: boolean,
+ *   onResponse?: (response: Response) => void,
+ * }} RequestOptions
+ */
+
+/**
  * Send a request and return the JSON of the answer.
  *
  * @param {string} method
  * @param {string} path An absolute path of the gateway, like `/v1/images`.
  * @param {object} [body] Sent as JSON.
- * @param {{
- *   headers?: Record<string, string>,
- *   signal?: AbortSignal,
- *   keepalive?: boolean,
- *   onResponse?: (response: Response) => void,
- * }} [options] With `keepalive` the request goes on after the page is gone; `onResponse` gets the headers of the answer.
+ * @param {RequestOptions} [options]
  * @returns {Promise<any>}
  * @throws {ApiError}
  */
@@ -50,7 +56,7 @@ export async function send(method, path, body, options = {}) {
  * @param {string} method
  * @param {string} path
  * @param {object} [body]
- * @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @param {RequestOptions} [options]
  * @returns {Promise<{ document: any, etag: string | null }>}
  */
 export async function exchange(method, path, body, options = {}) {
