@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Update, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Engine, and_, delete, func, insert, select, update
 
-from image_gateway.catalog import image_rows
-from image_gateway.catalog.job_rows import done, ended, job_of, json_or_none, row_of
+from image_gateway.catalog import image_rows, job_steps
+from image_gateway.catalog.job_rows import done, job_of, json_or_none, row_of
+from image_gateway.catalog.job_steps import ACTIVE, is_held, of_claim
 from image_gateway.catalog.mapping import columns_of
 from image_gateway.catalog.mapping import row_of as image_row_of
 from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import reserve
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
-from image_gateway.domain.jobs import MAKES_DISK, MAX_CLAIMS, Job, JobCount, JobKind, JobState
+from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobCount, JobKind, JobState
 
 _COLUMNS = JobRow.__table__.columns
-_ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
-MAX_ERROR = 1024
 
 
 class JobRepository:
@@ -42,7 +39,7 @@ class JobRepository:
             # The lock on the image lets one of two requests see the other's job.
             image_rows.find_and_lock(connection, job.image_id)
             statement = select(*_COLUMNS).where(
-                JobRow.image_id == job.image_id, JobRow.kind == job.kind.value, JobRow.state.in_(_ACTIVE)
+                JobRow.image_id == job.image_id, JobRow.kind == job.kind.value, JobRow.state.in_(ACTIVE)
             )
             row = connection.execute(statement.limit(1)).first()
             if row is not None:
@@ -90,10 +87,10 @@ class JobRepository:
         while True:
             # One image in a transaction: the locks of two, and of their owner's usage, have no order.
             with self._transactions.writing() as connection:
-                job = _next_job(connection, now)
+                job = job_steps.next_job(connection, now)
                 if job is None or job.attempt < MAX_CLAIMS:
-                    return _claim(connection, job, worker, now, lifetime) if job else None
-                _end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
+                    return job_steps.claim(connection, job, worker, now, lifetime) if job else None
+                job_steps.end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
 
     def renew(
         self,
@@ -139,7 +136,7 @@ class JobRepository:
     def finish_disk(self, job: Job, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
         """End a job that made the image's disk, which is readable then."""
         with self._transactions.writing() as connection:
-            if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
+            if connection.execute(of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
             before = ImageState.PROCESSING
             if image_rows.complete(connection, job.image_id, before, upload_id, disk, now):
@@ -153,7 +150,7 @@ class JobRepository:
         is_processing = ImageRow.state == ImageState.PROCESSING.value
         statement = image_rows.update_image(job.image_id, now).where(is_processing)
         with self._transactions.writing() as connection:
-            if connection.execute(_of_claim(job).values(**done(job, now))).rowcount != 1:
+            if connection.execute(of_claim(job).values(**done(job, now))).rowcount != 1:
                 return False
             if connection.execute(statement.values(**columns_of(source))).rowcount != 1:
                 connection.rollback()
@@ -166,10 +163,10 @@ class JobRepository:
     ) -> bool:
         """End a claimed job as failed; the image has failed too if the job was to make its disk."""
         with self._transactions.writing() as connection:
-            held = connection.execute(select(JobRow.job_id).where(*_is_held(job)).with_for_update()).first()
+            held = connection.execute(select(JobRow.job_id).where(*is_held(job)).with_for_update()).first()
             if held is None:
                 return False
-            _end(connection, job, JobState.FAILED, now, code, message, result)
+            job_steps.end(connection, job, JobState.FAILED, now, code, message, result)
             return True
 
     def cancel(self, job_id: str, now: datetime) -> Job | None:
@@ -182,17 +179,17 @@ class JobRepository:
             row = connection.execute(statement).first()
             job = job_of(row) if row is not None else None
             if job is not None and job.is_active:
-                _end(connection, job, JobState.CANCELLED, now, None, None)
+                job_steps.end(connection, job, JobState.CANCELLED, now, None, None)
         return self.find(job_id)
 
     def cancel_of_image(self, image_id: str, now: datetime) -> int:
         """Cancel the active jobs of an image that was deleted, and return their number."""
-        statement = select(*_COLUMNS).where(JobRow.image_id == image_id, JobRow.state.in_(_ACTIVE))
+        statement = select(*_COLUMNS).where(JobRow.image_id == image_id, JobRow.state.in_(ACTIVE))
         statement = statement.order_by(JobRow.job_id).with_for_update()
         with self._transactions.writing() as connection:
             jobs = [job_of(row) for row in connection.execute(statement)]
             for job in jobs:
-                _end(connection, job, JobState.CANCELLED, now, None, None)
+                job_steps.end(connection, job, JobState.CANCELLED, now, None, None)
         return len(jobs)
 
     def count(self) -> Sequence[JobCount]:
@@ -210,7 +207,7 @@ class JobRepository:
         ended = ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value))
         statement = select(JobRow.image_id).distinct().join(ImageRow, ImageRow.image_id == JobRow.image_id)
         with self._transactions.reading() as connection:
-            found = connection.execute(statement.where(JobRow.state.in_(_ACTIVE), ended).limit(limit))
+            found = connection.execute(statement.where(JobRow.state.in_(ACTIVE), ended).limit(limit))
             return list(found.scalars())
 
     def requeue_lost(self, now: datetime) -> int:
@@ -222,76 +219,14 @@ class JobRepository:
 
     def forget(self, finished_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""
-        old = select(JobRow.job_id).where(JobRow.finished_at < finished_before, JobRow.state.not_in(_ACTIVE))
+        old = select(JobRow.job_id).where(JobRow.finished_at < finished_before, JobRow.state.not_in(ACTIVE))
         chosen = old.order_by(JobRow.finished_at, JobRow.job_id).limit(limit)
         with self._transactions.writing() as connection:
             return connection.execute(delete(JobRow).where(JobRow.job_id.in_(chosen))).rowcount
 
     def _update(self, job: Job, **values: Any) -> bool:
         with self._transactions.writing() as connection:
-            return connection.execute(_of_claim(job).values(**values)).rowcount == 1
-
-
-def _next_job(connection: Connection, now: datetime) -> Job | None:
-    """Return the next job to run, locked; rows that other workers have locked are skipped."""
-    waits = and_(JobRow.state == JobState.QUEUED.value, JobRow.run_after <= now)
-    lost = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
-    statement = select(*_COLUMNS).where(JobRow.state.in_(_ACTIVE), or_(waits, lost))
-    statement = statement.order_by(JobRow.run_after, JobRow.job_id).limit(1)
-    row = connection.execute(statement.with_for_update(skip_locked=True)).first()
-    return job_of(row) if row is not None else None
-
-
-def _claim(connection: Connection, job: Job, worker: str, now: datetime, lifetime: timedelta) -> Job:
-    claimed = replace(
-        job,
-        state=JobState.RUNNING,
-        attempt=job.attempt + 1,
-        worker=worker,
-        claim_id=str(uuid.uuid4()),
-        claim_expires_at=now + lifetime,
-        started_at=job.started_at or now,
-    )
-    names = ("attempt", "worker", "claim_id", "claim_expires_at", "started_at")
-    changes = {name: getattr(claimed, name) for name in names}
-    statement = update(JobRow).where(JobRow.job_id == job.job_id)
-    connection.execute(statement.values(state=claimed.state.value, **changes))
-    return claimed
-
-
-def _is_held(job: Job) -> tuple[Any, ...]:
-    return (
-        JobRow.job_id == job.job_id,
-        JobRow.state == JobState.RUNNING.value,
-        JobRow.claim_id == job.claim_id,
-    )
-
-
-def _of_claim(job: Job) -> Update:
-    return update(JobRow).where(*_is_held(job))
-
-
-def _end(
-    connection: Connection,
-    job: Job,
-    state: JobState,
-    now: datetime,
-    code: str | None,
-    message: str | None,
-    result: Mapping[str, Any] | None = None,
-) -> None:
-    """End a job without success, and its image if that has no disk now."""
-    values = {
-        **ended(job, state, now),
-        "error_code": code,
-        "error_message": (message or "")[:MAX_ERROR] or None,
-    }
-    statement = update(JobRow).where(JobRow.job_id == job.job_id, JobRow.state.in_(_ACTIVE))
-    connection.execute(statement.values(**values))
-    if job.kind in MAKES_DISK:
-        failed = image_rows.change_state(job.image_id, ImageState.FAILED, now)
-        is_processing = ImageRow.state == ImageState.PROCESSING.value
-        image_rows.end_and_release(connection, job.image_id, failed.where(is_processing))
+            return connection.execute(of_claim(job).values(**values)).rowcount == 1
 
 
 def _lost(job: Job) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from image_gateway.catalog import image_rows, jobs
+from image_gateway.catalog import image_rows, job_steps
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState, Usage
 from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobKind, JobState, new_job
@@ -54,7 +54,7 @@ def test_failing_lost_jobs_holds_one_image_at_a_time(
     for attempt in range(MAX_CLAIMS):
         for _ in range(2):
             assert catalog.jobs.claim("one", NOW + attempt * LIFETIME, LIFETIME) is not None
-    end, resize = jobs._end, image_rows.resize
+    end, resize = job_steps.end, image_rows.resize
     has_lock, ended = threading.Event(), []
     settling: list[Future[bool]] = []
     with ThreadPoolExecutor(1) as pool:
@@ -73,7 +73,7 @@ def test_failing_lost_jobs_holds_one_image_at_a_time(
             end(connection, job, *arguments)
 
         monkeypatch.setattr(image_rows, "resize", resize_later)
-        monkeypatch.setattr(jobs, "_end", end_later)
+        monkeypatch.setattr(job_steps, "end", end_later)
         assert catalog.jobs.claim("one", NOW + MAX_CLAIMS * LIFETIME, LIFETIME) is None
         settling[0].result(10)
     assert len(ended) == 2
