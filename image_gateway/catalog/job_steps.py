@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Update, and_, or_, select, update
 
 from image_gateway.catalog import image_rows
-from image_gateway.catalog.job_rows import ended, job_of
+from image_gateway.catalog.job_rows import ended, job_of, json_or_none
 from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.domain.images import ImageState
 from image_gateway.domain.jobs import MAKES_DISK, Job, JobState
@@ -77,6 +77,7 @@ def end(
         **ended(job, state, now),
         "error_code": code,
         "error_message": (message or "")[:MAX_ERROR] or None,
+        "result": json_or_none(result),
     }
     statement = update(JobRow).where(JobRow.job_id == job.job_id, JobRow.state.in_(ACTIVE))
     connection.execute(statement.values(**values))

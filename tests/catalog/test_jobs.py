@@ -199,6 +199,14 @@ def test_a_failed_job_tells_why(catalog: Catalog) -> None:
     assert image(catalog).state is ImageState.FAILED
 
 
+def test_a_failed_job_keeps_what_it_found_out(catalog: Catalog) -> None:
+    add_processing(catalog, kind=JobKind.VERIFY)
+    result = {"chunks": 4, "problems": ["chunk 2: wrong SHA-256"]}
+    assert catalog.jobs.fail(held := claim(catalog), NOW, "VERIFICATION_FAILED", "1 problem", result)
+    failed = found(catalog, held)
+    assert (failed.state, failed.result) == (JobState.FAILED, result)
+
+
 def test_an_image_has_one_active_job_of_a_kind(catalog: Catalog) -> None:
     catalog.add(make_record(), FREE)
     jobs = [new_job(IMAGE_ID, JobKind.PUBLISH, NOW) for _ in range(16)]
