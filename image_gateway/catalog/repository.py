@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from image_gateway.catalog import image_rows
+from image_gateway.catalog.audit_entries import AuditRepository
 from image_gateway.catalog.boot_traces import BootTraceRepository
 from image_gateway.catalog.image_rows import change_state, update_image
 from image_gateway.catalog.jobs import JobRepository
@@ -57,7 +58,8 @@ class Catalog:
 
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
     store who else has access; `writers` stores who may currently write an image's objects, `jobs` the
-    background jobs, `boot_traces` what a boot of an image reads, `sessions` the browsers that signed in.
+    background jobs, `boot_traces` what a boot of an image reads, `sessions` the browsers that signed in,
+    `audit_entries` what happened to images.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -69,6 +71,7 @@ class Catalog:
         self.jobs = JobRepository(engine)
         self.boot_traces = BootTraceRepository(engine)
         self.sessions = SessionRepository(engine)
+        self.audit_entries = AuditRepository(engine)
 
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""
