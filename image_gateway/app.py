@@ -52,6 +52,7 @@ from image_gateway.routes.shares import make_share_links_blueprint, make_shares_
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
 from image_gateway.routes.views import make_view_blueprints
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
@@ -99,7 +100,10 @@ def create_app(
         clock=clock,
         timer=timer,
     )
-    leases = Leases(catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), clock, timer)
+    trail = AuditTrail(catalog.audit_entries, clock)
+    leases = Leases(
+        catalog.leases, access, _lease_tokens(settings), _lease_rules(settings), trail, clock, timer
+    )
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
     traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
     reader = _make_reader(settings, store, catalog)
@@ -111,13 +115,13 @@ def create_app(
         settings.cross_origin_resource_policy,
     )
     sharing_limits = SharingLimits(settings.quota_shares_per_image, settings.quota_links_per_image)
-    sharing = Sharing(catalog.shares, access, leases, sharing_limits, clock)
+    sharing = Sharing(catalog.shares, access, leases, sharing_limits, trail, clock)
     rules = upload_rules(settings)
-    completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, clock)
+    completion = Completion(catalog, store, rules.quota, settings.sha256_check_max_bytes, trail, clock)
     purger = Purger(catalog, store, clock)
-    uploads = Uploads(catalog, store, access, rules, completion, purger, clock)
-    images = Images(catalog, purger, access, rules.quota, clock)
-    jobs = JobRequests(catalog, access, purger, rules, fetch_rules(settings), clock)
+    uploads = Uploads(catalog, store, access, rules, completion, purger, trail, clock)
+    images = Images(catalog, purger, access, rules.quota, trail, clock)
+    jobs = JobRequests(catalog, access, purger, rules, fetch_rules(settings), trail, clock)
 
     app = SyncFlask("image_gateway", static_folder=None)
     install_request_log(app)

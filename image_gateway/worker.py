@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
 from image_gateway.domain.jobs import JobKind
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.jobs.converting import Converting, DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.published import PublishingJobs, VerifyingJobs
@@ -37,5 +38,10 @@ def make_worker(settings: Settings) -> Worker:
     lifetime = timedelta(seconds=settings.worker_claim_seconds)
     purger = Purger(catalog, store, clock)
     return Worker(
-        catalog.jobs, handlers, clock, lifetime, clean_up=lambda job: purger.purge_if_ended(job.image_id)
+        catalog.jobs,
+        handlers,
+        clock,
+        lifetime,
+        clean_up=lambda job: purger.purge_if_ended(job.image_id),
+        on_end=AuditTrail(catalog.audit_entries, clock).note_end,
     )

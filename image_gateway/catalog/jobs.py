@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,10 +79,17 @@ class JobRepository:
         with self._transactions.reading() as connection:
             return [job_of(row) for row in connection.execute(newest_first)]
 
-    def claim(self, worker: str, now: datetime, lifetime: timedelta) -> Job | None:
+    def claim(
+        self,
+        worker: str,
+        now: datetime,
+        lifetime: timedelta,
+        on_failed: Callable[[Job], None] = lambda _: None,
+    ) -> Job | None:
         """Claim the job that waits longest, or one whose worker has stopped renewing its claim.
 
-        A job that was claimed MAX_CLAIMS times without progress is failed instead, and the next is tried.
+        A job that was claimed MAX_CLAIMS times without progress is failed instead, which `on_failed` is told,
+        and the next is tried.
         """
         while True:
             # One image in a transaction: the locks of two, and of their owner's usage, have no order.
@@ -91,6 +98,7 @@ class JobRepository:
                 if job is None or job.attempt < MAX_CLAIMS:
                     return job_steps.claim(connection, job, worker, now, lifetime) if job else None
                 job_steps.end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
+            on_failed(job)
 
     def renew(
         self,

@@ -22,7 +22,8 @@ class Action(StrEnum):
 
     SHOW reads its record; READ its bytes and metadata; LEASE creates a URL or lease for reading; WRITE writes
     deltas on top of it; UPLOAD covers everything until it is complete; PROCESS queues, shows and cancels its
-    jobs; DESCRIBE changes its name and visibility; SHARE gives others access.
+    jobs; DESCRIBE changes its name and visibility; SHARE gives others access; AUDIT reads its audit entries,
+    which name the users and links that have access.
     """
 
     SHOW = "show"
@@ -34,6 +35,7 @@ class Action(StrEnum):
     DESCRIBE = "describe"
     DELETE = "delete"
     SHARE = "share"
+    AUDIT = "audit"
 
 
 _READING = frozenset({Action.SHOW, Action.READ, Action.LEASE})

@@ -7,17 +7,18 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.http import parse_etags
 
+from image_gateway.domain.audit import AuditEntry
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ListQuery, Quota, Usage
 from image_gateway.routes.http.authentication import current_caller, current_user, current_visitor
 from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
 from image_gateway.routes.http.responses import json_response, timestamp
-from image_gateway.routes.http.schemas import DescribeImage, ListImages, load_json, load_query
+from image_gateway.routes.http.schemas import DescribeImage, ListImages, ListPage, load_json, load_query
 from image_gateway.services.images import Images, VisibleImage, stale_revision
 
 
 def make_images_blueprint(images: Images) -> Blueprint:
-    """Routes `GET /v1/images`, `GET`, `PATCH` and `DELETE /v1/images/{id}`, `GET /v1/usage`."""
+    """Routes `GET /v1/images`, `GET`, `PATCH` and `DELETE /v1/images/{id}`, `activity`, `GET /v1/usage`."""
     blueprint = Blueprint("images", __name__, url_prefix="/v1")
 
     @blueprint.get("/images")
@@ -52,6 +53,18 @@ def make_images_blueprint(images: Images) -> Blueprint:
         caller = current_caller()
         images.delete(image_id, caller, revision=_required_revision(image_id, caller))
         return json_response({"ok": True})
+
+    @blueprint.get("/images/<image_id>/activity")
+    def list_activity(image_id: str) -> Response:
+        caller = current_caller()
+        query = load_query(ListPage, request)
+        limit, after = query["limit"], decode_cursor(query["cursor"]) if query["cursor"] else None
+        found = images.activity(image_id, caller, after=after, limit=limit + 1)
+        document: dict[str, Any] = {"entries": [_entry_document(entry) for entry in found[:limit]]}
+        if len(found) > limit:
+            last = found[limit - 1]
+            document["nextCursor"] = encode_cursor((last.created_at, last.entry_id))
+        return json_response(document)
 
     @blueprint.get("/usage")
     def show_usage() -> Response:
@@ -97,6 +110,16 @@ def _answer(image: VisibleImage) -> Response:
     response = json_response(image_document(image))
     response.headers["ETag"] = f'"{image.record.revision}"'
     return response
+
+
+def _entry_document(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "entryId": entry.entry_id,
+        "event": entry.event,
+        "user": entry.user,
+        "created": timestamp(entry.created_at),
+        "details": dict(entry.details),
+    }
 
 
 def _usage_document(usage: Usage, quota: Quota) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
 from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import (
-    ListGrants,
+    ListPage,
     MakeShare,
     MakeShareLink,
     RedeemShareLink,
@@ -39,7 +39,7 @@ def make_shares_blueprint(sharing: Sharing) -> Blueprint:
     @blueprint.get("")
     def list_shares(image_id: str) -> Response:
         caller = current_caller()
-        query = load_query(ListGrants, request)
+        query = load_query(ListPage, request)
         limit = query["limit"]
         found = sharing.shares(image_id, caller, after=query["cursor"] or "", limit=limit + 1)
         document: dict[str, Any] = {"shares": [_share_document(share) for share in found[:limit]]}
@@ -70,7 +70,7 @@ def make_share_links_blueprint(sharing: Sharing, delivery: Delivery, limits: Lim
     @blueprint.get("/images/<image_id>/share-links")
     def list_links(image_id: str) -> Response:
         caller = current_caller()
-        query = load_query(ListGrants, request)
+        query = load_query(ListPage, request)
         limit, after = query["limit"], decode_cursor(query["cursor"]) if query["cursor"] else None
         found = sharing.links(image_id, caller, after=after, limit=limit + 1)
         document: dict[str, Any] = {"shareLinks": [_link_document(link) for link in found[:limit]]}

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota
 from image_gateway.errors import (
@@ -30,6 +31,7 @@ from image_gateway.protocol.parts import (
     find_store_problem,
     resolve_rivals,
 )
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.slots import FairSlots
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.object_reads import Pin
@@ -52,12 +54,14 @@ class Completion:
         store: ObjectStore,
         quota: Quota,
         hash_limit: int,
+        trail: AuditTrail,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._quota = quota
         self._hash_limit = hash_limit
+        self._trail = trail
         self._clock = clock
         self._hashes = FairSlots(
             HASHES_AT_ONCE, per_holder=1, room=HASHES_AT_ONCE + HASHES_WAITING, seconds=HASH_WAIT_SECONDS
@@ -148,14 +152,13 @@ class Completion:
         """Compare the object with the declared size and SHA-256; a mismatch fails the upload."""
         plan = record.plan
         if plan.size is not None and disk.size != plan.size:
-            self._refuse(record, f"the object has {disk.size} bytes, but sizeBytes was {plan.size}")
+            self._refuse(record, "size", f"the object has {disk.size} bytes, but sizeBytes was {plan.size}")
         if plan.sha256 is not None and disk.size <= self._hash_limit:
             with self._hashes.acquire(record.image_id):
                 found = self._known_hash(record) or self._hash(record, disk)
             if found != plan.sha256:
-                self._refuse(
-                    record, f"the object's SHA-256 is {found}, which does not match the declared sha256"
-                )
+                text = f"the object's SHA-256 is {found}, which does not match the declared sha256"
+                self._refuse(record, "sha256", text)
 
     def _known_hash(self, record: ImageRecord) -> str | None:
         """Return the hash that another request verified while this one waited."""
@@ -179,7 +182,7 @@ class Completion:
             ) from error
         return digest.hexdigest()
 
-    def _refuse(self, record: ImageRecord, reason: str) -> None:
-        now = now_of(self._clock)
-        self._catalog.fail(record.image_id, record.plan.upload_id, now)
+    def _refuse(self, record: ImageRecord, mismatch: str, reason: str) -> None:
+        if self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
+            self._trail.note(AuditEvent.UPLOAD_FAILED, record.image_id, mismatch=mismatch)
         raise InvalidState(f"{reason}; the upload failed: create the image again")

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.audit import AuditEntry, AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
 from image_gateway.domain.permissions import Action, Role
 from image_gateway.errors import PreconditionFailed
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 
@@ -39,12 +41,19 @@ class Images:
     """Manages complete and incomplete images."""
 
     def __init__(
-        self, catalog: Catalog, purger: Purger, access: Access, quota: Quota, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        purger: Purger,
+        access: Access,
+        quota: Quota,
+        trail: AuditTrail,
+        clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._purger = purger
         self._access = access
         self._quota = quota
+        self._trail = trail
         self._clock = clock
 
     def list(self, query: ListQuery, *, admin: bool = False) -> Page:
@@ -78,10 +87,19 @@ class Images:
         changed = self._catalog.describe(
             found.image_id, name=name, visibility=visibility, revision=revision, now=now_of(self._clock)
         )
+        if changed:
+            self._note_changes(found, name, visibility, caller)
         record, role = self._access.find_with_role(found.image_id, caller, Action.DESCRIBE)
         if not changed:
             raise stale_revision(record)
         return VisibleImage(record, role)
+
+    def activity(
+        self, image_id: str, caller: Caller, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Return up to `limit` audit entries of an image, also of a deleted one, newest first."""
+        record = self._access.find_even_deleted(image_id, caller, Action.AUDIT)
+        return self._catalog.audit_entries.list(record.image_id, after=after, limit=limit)
 
     def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
         """Delete an image permanently; idempotent.
@@ -92,7 +110,10 @@ class Images:
         record = self._access.find_even_deleted(image_id, caller, Action.DELETE)
         if record.state is not ImageState.DELETED:
             deleted = self._catalog.delete(record.image_id, now_of(self._clock), revision=revision)
-            if not deleted and revision is not None:
+            if deleted:
+                role = self._access.role_of(caller, record)
+                self._trail.note(AuditEvent.IMAGE_DELETED, record.image_id, user=caller.user, role=role)
+            elif revision is not None:
                 raise stale_revision(record)
             self._catalog.jobs.cancel_of_image(record.image_id, now_of(self._clock))
         elif record.purged_at is not None:
@@ -106,6 +127,17 @@ class Images:
         image_ids = [record.image_id for record in records]
         writable = self._catalog.shares.find_writable(image_ids, user)
         return {name: Role.WRITER if name in writable else Role.READER for name in image_ids}
+
+    def _note_changes(
+        self, before: ImageRecord, name: str | None, visibility: Visibility | None, caller: Caller
+    ) -> None:
+        changes = (
+            (AuditEvent.IMAGE_RENAMED, before.name, name),
+            (AuditEvent.VISIBILITY_CHANGED, before.visibility.value, visibility and visibility.value),
+        )
+        for event, old, new in changes:
+            if new not in (None, old):
+                self._trail.note(event, before.image_id, user=caller.user, before=old, after=new)
 
 
 def stale_revision(record: ImageRecord) -> PreconditionFailed:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from image_gateway.catalog.leases import LeaseRepository
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.domain.leases import ChunksFrom, Holder, HolderKind, Lease, Scope, WhenLapsed
-from image_gateway.domain.permissions import PERMISSIONS, Action
+from image_gateway.domain.permissions import PERMISSIONS, Action, Role
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
 from image_gateway.observability.audit import audit
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.reading.access import (
     Access,
     TtlCache,
@@ -69,6 +71,7 @@ class Leases:
         access: Access,
         tokens: LeaseTokens,
         rules: LeaseRules,
+        trail: AuditTrail,
         clock: Callable[[], float],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,6 +79,7 @@ class Leases:
         self._access = access
         self._tokens = tokens
         self._rules = rules
+        self._trail = trail
         self._clock = clock
         self._admitted: TtlCache[str, Lease] = TtlCache(rules.remember, timer)
 
@@ -98,9 +102,7 @@ class Leases:
             self._access.find(image_id, caller, Action.WRITE)
         holder = holder_of(caller, self._access.role_of(caller, record))
         draft = self._draft(record, holder, scopes, min(ttl or self._rules.ttl, self._rules.max_ttl))
-        issued = self._add(replace(draft, when_lapsed=when_lapsed, record=record_reads), record)
-        audit("lease created", user=caller.user, image=record.image_id, lease=issued.lease.lease_id)
-        return issued
+        return self._add(replace(draft, when_lapsed=when_lapsed, record=record_reads), record)
 
     def make_for_session(
         self, record: ImageRecord, caller: Caller, chunks_from: ChunksFrom = ChunksFrom.GATEWAY
@@ -113,14 +115,12 @@ class Leases:
         alike = self._book.find_alike(draft, made_after=new_enough)
         if alike is not None:
             return self._issue(alike, record)
-        audit("lease created", user=caller.user, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
     def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> IssuedLease:
         """Create a lease for a redeemed share link; it expires with the link at the latest."""
         disk_of(record)
         draft = self._draft(record, Holder(HolderKind.LINK, link_id), READ_ONLY, self._rules.ttl, until)
-        audit("lease created", link=link_id, image=record.image_id, lease=draft.lease_id)
         return self._add(draft, record)
 
     def identify(self, token: str) -> Lease:
@@ -186,14 +186,16 @@ class Leases:
     def revoke(self, lease_id: str, caller: Caller) -> None:
         """Revoke a lease, as its holder, the image's owner or an admin; idempotent."""
         lease = self._find(lease_id)
-        if lease is None or not (_is_holder(lease, caller) or self._may_take_back(lease, caller)):
+        if lease is None:
             raise NotFound("there is no such lease")
+        role = None if _is_holder(lease, caller) else self._role_in_revoking(lease, caller)
         if caller.user is None and lease.holder.kind is HolderKind.ANYONE:
             raise Forbidden(
                 "all visitors of the public image share this lease: only the owner or an admin can revoke it"
             )
         if self._book.revoke(lease.lease_id, now_of(self._clock)):
-            audit("lease revoked", user=caller.user, image=lease.image_id, lease=lease.lease_id)
+            event, image_id = AuditEvent.LEASE_REVOKED, lease.image_id
+            self._trail.note(event, image_id, user=caller.user, role=role, lease=lease.lease_id)
 
     def _grace_end(self, lease: Lease) -> datetime:
         return lease.expires_at + timedelta(seconds=self._rules.grace)
@@ -230,6 +232,15 @@ class Leases:
 
     def _add(self, draft: Lease, record: ImageRecord) -> IssuedLease:
         self._book.add(draft)
+        holder = draft.holder
+        self._trail.note(
+            AuditEvent.LEASE_CREATED,
+            record.image_id,
+            user=holder.name if holder.kind in (HolderKind.USER, HolderKind.ADMIN) else None,
+            role=Role.ADMIN if holder.kind is HolderKind.ADMIN else None,
+            link=holder.name if holder.kind is HolderKind.LINK else None,
+            lease=draft.lease_id,
+        )
         return self._issue(draft, record)
 
     def _issue(self, lease: Lease, record: ImageRecord) -> IssuedLease:
@@ -244,13 +255,15 @@ class Leases:
             raise LeaseRevoked("the permission behind this lease was revoked")
         return record
 
-    def _may_take_back(self, lease: Lease, caller: Caller) -> bool:
+    def _role_in_revoking(self, lease: Lease, caller: Caller) -> Role:
+        """Return the role of a caller who may revoke the leases of others; raises NotFound."""
         record = self._access.look_up(lease.image_id)
-        if record is None or caller.user is None:
-            return False
-        if caller.admin and caller.user != record.owner:
-            audit("admin action", user=caller.user, image=record.image_id, action="revoke lease")
-        return caller.admin or caller.user == record.owner
+        role = self._access.role_of(caller, record) if record and caller.user is not None else Role.STRANGER
+        if role not in (Role.OWNER, Role.ADMIN):
+            raise NotFound("there is no such lease")
+        if role is Role.ADMIN:
+            audit("admin action", user=caller.user, image=lease.image_id, action="revoke lease")
+        return role
 
 
 def _claims_of(lease: Lease) -> LeaseClaims:

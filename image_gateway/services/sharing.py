@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from image_gateway.catalog.shares import ShareRepository
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import ImageState, Visibility
+from image_gateway.domain.images import ImageRecord, ImageState, Visibility
 from image_gateway.domain.permissions import Action
 from image_gateway.domain.shares import Permission, Share, ShareLink
 from image_gateway.errors import BadRequest, Forbidden, NotFound
-from image_gateway.observability.audit import audit
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.leases import IssuedLease, Leases
 from image_gateway.services.reading.access import Access, canonical_id, disk_of
 
@@ -49,12 +50,14 @@ class Sharing:
         access: Access,
         leases: Leases,
         limits: SharingLimits,
+        trail: AuditTrail,
         clock: Callable[[], float],
     ) -> None:
         self._shares = shares
         self._access = access
         self._leases = leases
         self._limits = limits
+        self._trail = trail
         self._clock = clock
 
     def share(self, image_id: str, caller: Caller, user: str, permission: Permission) -> Share:
@@ -64,7 +67,14 @@ class Sharing:
             raise BadRequest("user: an image cannot be shared with its owner")
         share = Share(record.image_id, user, permission, now_of(self._clock))
         self._shares.share(share, most=self._limits.shares)
-        audit("shared", user=caller.user, image=record.image_id, with_user=user, permission=permission.value)
+        self._trail.note(
+            AuditEvent.SHARED,
+            record.image_id,
+            user=caller.user,
+            with_user=user,
+            permission=permission.value,
+        )
+        self._note_made_shared(record, caller)
         return share
 
     def shares(self, image_id: str, caller: Caller, *, after: str, limit: int) -> Sequence[Share]:
@@ -76,7 +86,8 @@ class Sharing:
         """Revoke a user's share and the leases that depend on it; idempotent."""
         record = self._access.find(image_id, caller, Action.SHARE)
         if self._shares.unshare(record.image_id, user):
-            audit("share revoked", user=caller.user, image=record.image_id, with_user=user)
+            event = AuditEvent.SHARE_REVOKED
+            self._trail.note(event, record.image_id, user=caller.user, with_user=user)
 
     def make_link(self, image_id: str, caller: Caller, *, ttl: int | None, max_uses: int | None) -> NewLink:
         """Create a link by which anyone may read the image; `ttl` in seconds, None for no limit."""
@@ -86,7 +97,9 @@ class Sharing:
         expires_at = now + timedelta(seconds=ttl) if ttl else None
         link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses)
         self._shares.add_link(link, _sha256(token), most=self._limits.links)
-        audit("share link created", user=caller.user, image=record.image_id, link=link.link_id)
+        event = AuditEvent.SHARE_LINK_CREATED
+        self._trail.note(event, record.image_id, user=caller.user, link=link.link_id)
+        self._note_made_shared(record, caller)
         return NewLink(link, token)
 
     def links(
@@ -103,7 +116,8 @@ class Sharing:
         if link is None or link.image_id != record.image_id:
             raise NotFound("there is no such share link")
         if self._shares.revoke_link(link.link_id, now_of(self._clock)):
-            audit("share link revoked", user=caller.user, image=record.image_id, link=link.link_id)
+            event = AuditEvent.SHARE_LINK_REVOKED
+            self._trail.note(event, record.image_id, user=caller.user, link=link.link_id)
 
     def redeem(self, token: str) -> IssuedLease:
         """Create a lease for the holder of a link's token.
@@ -121,8 +135,15 @@ class Sharing:
         disk_of(record)
         if not self._shares.use_link(link.link_id, now):
             raise Forbidden("the share link is no longer valid: ask the owner for a new one")
-        audit("share link redeemed", image=record.image_id, link=link.link_id)
+        self._trail.note(AuditEvent.SHARE_LINK_REDEEMED, record.image_id, link=link.link_id)
         return self._leases.make_for_link(record, link.link_id, link.expires_at)
+
+    def _note_made_shared(self, record: ImageRecord, caller: Caller) -> None:
+        """Note that an image which was private is shared now."""
+        if record.visibility is Visibility.PRIVATE:
+            event, after = AuditEvent.VISIBILITY_CHANGED, Visibility.SHARED.value
+            before = record.visibility.value
+            self._trail.note(event, record.image_id, user=caller.user, before=before, after=after)
 
 
 def _sha256(token: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import (
@@ -28,6 +29,7 @@ from image_gateway.protocol.parts import (
     length_of_part,
     name_parts,
 )
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.completion import Completion
 from image_gateway.services.new_images import NewImage, UploadRules, draft_image
 from image_gateway.services.purging import Purger, Writer
@@ -71,6 +73,7 @@ class Uploads:
         rules: UploadRules,
         completion: Completion,
         purger: Purger,
+        trail: AuditTrail,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
@@ -79,6 +82,7 @@ class Uploads:
         self._rules = rules
         self._completion = completion
         self._purger = purger
+        self._trail = trail
         self._clock = clock
         self._signing = FairSlots(
             SIGNERS_AT_ONCE, per_holder=1, room=SIGNERS_AT_ONCE + SIGNERS_WAITING, seconds=SIGN_WAIT_SECONDS
@@ -100,6 +104,8 @@ class Uploads:
         except BaseException:
             self._abandon(record.upload_key, upload_id)
             raise
+        event, image_format = AuditEvent.IMAGE_CREATED, record.format.value
+        self._trail.note(event, record.image_id, user=owner, image_name=record.name, format=image_format)
         return record
 
     def sign_parts(
@@ -141,7 +147,9 @@ class Uploads:
         Parts that the store does not delete are left to the sweeper. InvalidState when the image is complete.
         """
         record = self._access.find(image_id, caller, Action.UPLOAD)
-        if not self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
+        if self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
+            self._trail.note(AuditEvent.UPLOAD_ABORTED, record.image_id, user=caller.user)
+        else:
             record = self._access.find(record.image_id, caller, Action.UPLOAD)
         if record.state in (ImageState.PROCESSING, ImageState.COMPLETE):
             raise InvalidState(f"the upload is already {record.state.value}: delete the image instead")
@@ -161,11 +169,11 @@ class Uploads:
             return ended
         _require_open(record)
         with self._purger.writing(record) as writer:
-            facts = self._join(record, parts, writer) if writer is not None else None
+            facts = self._join(record, caller, parts, writer) if writer is not None else None
         return facts or self._settled(record, caller)
 
     def _join(
-        self, record: ImageRecord, parts: Sequence[ClaimedPart] | None, writer: Writer
+        self, record: ImageRecord, caller: Caller, parts: Sequence[ClaimedPart] | None, writer: Writer
     ) -> DiskFacts | SourceFacts | None:
         """Join the parts and record it; returns None when another request ended the upload meanwhile."""
         try:
@@ -180,18 +188,30 @@ class Uploads:
             if ended is None:
                 raise
             return ended
-        return self._record_joined(record, disk)
+        return self._record_joined(record, caller, disk)
 
-    def _record_joined(self, record: ImageRecord, joined: DiskFacts) -> DiskFacts | SourceFacts | None:
+    def _record_joined(
+        self, record: ImageRecord, caller: Caller, joined: DiskFacts
+    ) -> DiskFacts | SourceFacts | None:
         now, upload_id = now_of(self._clock), record.plan.upload_id
         if record.format is ImageFormat.RAW:
             if not self._catalog.complete(record.image_id, upload_id, joined, now):
                 return None
             _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
+            self._note_completed(record, caller, joined)
             return joined
         source = SourceFacts(joined.size, joined.etag, joined.last_modified)
         job = new_job(record.image_id, JobKind.CONVERT, now)
-        return source if self._catalog.jobs.begin_processing(upload_id, source, job, now) else None
+        if not self._catalog.jobs.begin_processing(upload_id, source, job, now):
+            return None
+        self._note_completed(record, caller, joined, job.job_id)
+        return source
+
+    def _note_completed(
+        self, record: ImageRecord, caller: Caller, joined: DiskFacts, job_id: str | None = None
+    ) -> None:
+        event, size = AuditEvent.UPLOAD_COMPLETED, joined.size
+        self._trail.note(event, record.image_id, user=caller.user, size=size, job=job_id)
 
     def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts | SourceFacts:
         """Return the result of the request that ended the upload first."""

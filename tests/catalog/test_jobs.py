@@ -202,7 +202,8 @@ def test_a_failed_job_tells_why(catalog: Catalog) -> None:
 def test_a_failed_job_keeps_what_it_found_out(catalog: Catalog) -> None:
     add_processing(catalog, kind=JobKind.VERIFY)
     result = {"chunks": 4, "problems": ["chunk 2: wrong SHA-256"]}
-    assert catalog.jobs.fail(held := claim(catalog), NOW, "VERIFICATION_FAILED", "1 problem", result)
+    held = claim(catalog)
+    assert catalog.jobs.fail(held, NOW, "VERIFICATION_FAILED", "1 problem", result)
     failed = found(catalog, held)
     assert (failed.state, failed.result) == (JobState.FAILED, result)
 

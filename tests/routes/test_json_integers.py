@@ -23,7 +23,7 @@ OTHERS = {
 }
 # Where 7 is out of bounds.
 VALID = {"chunkSize": "512"}
-QUERIES = {schemas.ListImages, schemas.ListGrants}
+QUERIES = {schemas.ListImages, schemas.ListPage}
 APP = Flask(__name__)
 
 

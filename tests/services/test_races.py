@@ -18,6 +18,7 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ImageRecord, ImageState, Quota, Usage
 from image_gateway.errors import GatewayError
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.new_images import NewImage, UploadRules
@@ -47,12 +48,13 @@ class Gateway:
         clock = time.time
         self.catalog, self.store = catalog, MemoryStore(seed)
         quota = Quota(bytes=10**9)
+        trail = AuditTrail(catalog.audit_entries, clock)
         access = Access(catalog, catalog.shares, hide_foreign=False, remember=0, clock=clock)
         rules = UploadRules("/images", 5 * 2**20, 10**12, "no-store", 3600, 86_400, 30 * 86_400, quota)
         purger = Purger(catalog, self.store, clock)  # type: ignore[arg-type]
-        completion = Completion(catalog, self.store, quota, 10**9, clock)  # type: ignore[arg-type]
-        self.uploads = Uploads(catalog, self.store, access, rules, completion, purger, clock)  # type: ignore[arg-type]
-        self.images = Images(catalog, purger, access, quota, clock)
+        completion = Completion(catalog, self.store, quota, 10**9, trail, clock)  # type: ignore[arg-type]
+        self.uploads = Uploads(catalog, self.store, access, rules, completion, purger, trail, clock)  # type: ignore[arg-type]
+        self.images = Images(catalog, purger, access, quota, trail, clock)
         self.publishing = Publishing(catalog, self.store, "no-store", clock)  # type: ignore[arg-type]
         self.sweeper = Sweeper(catalog, self.store, "/images", clock)  # type: ignore[arg-type]
 

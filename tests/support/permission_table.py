@@ -34,6 +34,7 @@ ROUTES = """
     POST   /v1/images/<image_id>/publish                     process !
     POST   /v1/images/<image_id>/verify                      process !
     GET    /v1/images/<image_id>/jobs                        job
+    GET    /v1/images/<image_id>/activity                    log
     GET    /v1/jobs/<job_id>                                 job
     DELETE /v1/jobs/<job_id>                                 job !
     GET    /v1/images/<image_id>/metadata                    read
@@ -97,33 +98,34 @@ ANSWERS = """
     abort             200      409     409     409     200      404
     process           409      202     202     202     409      404
     job               200      200     200     200     200      200
+    log               200      200     200     200     200      200
 """
 # What a role may do with an image, by the image's visibility.
 MAY = """
-    owner     private  show describe share delete read stream lease write upload complete abort process job
-    owner     shared   show describe share delete read stream lease write upload complete abort process job
-    owner     public   show describe share delete read stream lease write upload complete abort process job
-    admin     private  show delete read stream lease
-    admin     shared   show delete read stream lease
-    admin     public   show delete read stream lease
-    writer    private
-    writer    shared   show read stream lease write
-    writer    public   show read stream lease write
-    reader    private
-    reader    shared   show read stream lease
-    reader    public   show read stream lease
-    stranger  private
-    stranger  shared
-    stranger  public   show read stream lease
-    nobody    private
-    nobody    shared
-    nobody    public   show read stream
-    lease     private  read
-    lease     shared   read
-    lease     public   read
-    link      private
-    link      shared   read
-    link      public   read
+    owner    private show describe share delete read stream lease write upload complete abort process job log
+    owner    shared  show describe share delete read stream lease write upload complete abort process job log
+    owner    public  show describe share delete read stream lease write upload complete abort process job log
+    admin    private show delete read stream lease
+    admin    shared  show delete read stream lease
+    admin    public  show delete read stream lease
+    writer   private
+    writer   shared  show read stream lease write
+    writer   public  show read stream lease write
+    reader   private
+    reader   shared  show read stream lease
+    reader   public  show read stream lease
+    stranger private
+    stranger shared
+    stranger public  show read stream lease
+    nobody   private
+    nobody   shared
+    nobody   public  show read stream
+    lease    private read
+    lease    shared  read
+    lease    public  read
+    link     private
+    link     shared  read
+    link     public  read
 """
 # A hidden stranger is one where HIDE_FOREIGN_IMAGES is set; `lease` is the owner's, `link` a share link's.
 ROLES = ("owner", "admin", "writer", "reader", "stranger", "hidden", "nobody", "lease", "link")

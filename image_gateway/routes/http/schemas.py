@@ -197,7 +197,9 @@ class RemoveShare(RequestSchema):
     user = fields.String(required=True, validate=[max_length(256), printable])
 
 
-class ListGrants(RequestSchema):
+class ListPage(RequestSchema):
+    """The query of a list in pages."""
+
     limit = QueryInteger(load_default=100, validate=validate.Range(1, 1000, error="must be 1 to 1000"))
     cursor = fields.String(load_default=None, validate=[max_length(512), printable])
 

@@ -35,6 +35,7 @@ class Worker:
         handlers: What runs a job of each kind. A GatewayError that one raises is shown to the image's owner.
         clock: Seconds since the epoch.
         clean_up: Called after a job has failed for good, and after its claim was lost.
+        on_end: Called with each job that this worker has ended, as it is then.
         lifetime: How long a claim lasts without renewal; another worker takes over from a dead one then.
     """
 
@@ -45,9 +46,11 @@ class Worker:
         clock: Callable[[], float] = time.time,
         lifetime: timedelta = CLAIM_LIFETIME,
         clean_up: Callable[[Job], None] = lambda _: None,
+        on_end: Callable[[Job], None] = lambda _: None,
     ) -> None:
         self._lifetime = lifetime
         self._clean_up = clean_up
+        self._on_end = on_end
         self._jobs = jobs
         self._handlers = handlers
         self._clock = clock
@@ -70,7 +73,7 @@ class Worker:
 
     def run_one(self) -> bool:
         """Run the next job, if any. Return whether there was one."""
-        job = self._jobs.claim(self._name, now_of(self._clock), self._lifetime)
+        job = self._jobs.claim(self._name, now_of(self._clock), self._lifetime, on_failed=self._tell_end)
         if job is None:
             return False
         self._run_job(job)
@@ -114,8 +117,20 @@ class Worker:
             _log.exception("job crashed", extra=names)
             ended = self._end_failed(run, GatewayError("the worker failed; its log has the cause"))
         _log.info("job %s", ended, extra={**names, "seconds": round(time.monotonic() - began, 3)})
+        if ended in ("done", "failed"):
+            self._tell_end(job)
         if ended in ("failed", "lost"):
             self._clean_up(job)
+
+    def _tell_end(self, job: Job) -> None:
+        """Call `on_end`. What a handler ended may have failed: a verification that found something has."""
+        try:
+            ended = self._jobs.find(job.job_id)
+        except GatewayError as error:
+            _log.error("how job %s has ended cannot be looked up: %s", job.job_id, error.code)
+            return
+        if ended is not None and not ended.is_active:
+            self._on_end(ended)
 
     def _end_failed(self, run: JobRun, error: GatewayError) -> str:
         """Return the job to the queue if another attempt may help, else fail it."""

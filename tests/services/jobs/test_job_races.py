@@ -17,6 +17,7 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ImageFormat, ImageRecord, ImageState, Quota, Usage
 from image_gateway.domain.jobs import JobKind, JobState
 from image_gateway.errors import GatewayError
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.jobs import object_upload
@@ -56,12 +57,13 @@ class Gateway:
         self.catalog, self.store = catalog, MemoryStore(seed)
         store: Any = self.store
         quota = Quota(bytes=10**9)
+        trail = AuditTrail(catalog.audit_entries, clock)
         access = Access(catalog, catalog.shares, hide_foreign=False, remember=0, clock=clock)
         rules = UploadRules("/images", 5 * 2**20, 10**12, "no-store", 3600, 86_400, 30 * 86_400, quota)
         self.purger = Purger(catalog, store, clock)
-        completion = Completion(catalog, store, quota, 10**9, clock)
-        self.uploads = Uploads(catalog, store, access, rules, completion, self.purger, clock)
-        self.images = Images(catalog, self.purger, access, quota, clock)
+        completion = Completion(catalog, store, quota, 10**9, trail, clock)
+        self.uploads = Uploads(catalog, store, access, rules, completion, self.purger, trail, clock)
+        self.images = Images(catalog, self.purger, access, quota, trail, clock)
         self.sweeper = Sweeper(catalog, store, "/images", clock)
 
     def worker(self, ahead: float = 0) -> Worker:

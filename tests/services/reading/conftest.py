@@ -15,6 +15,7 @@ from image_gateway.domain.images import Visibility
 from image_gateway.domain.leases import Scope
 from image_gateway.domain.shares import Permission, Share
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.leases import READ_ONLY, IssuedLease, LeaseRules, Leases
 from image_gateway.services.reading.access import Access
 from tests.support.clock import Clock
@@ -59,7 +60,8 @@ class Scene:
         )
         rules = LeaseRules(ttl=TTL, max_ttl=MOST, session=SESSION, grace=GRACE, remember=remember)
         tokens = LeaseTokens([LeaseKey("k1", "1" * 40)])
-        return access, Leases(self.catalog.leases, access, tokens, rules, self.clock, self.timer)
+        trail = AuditTrail(self.catalog.audit_entries, self.clock)
+        return access, Leases(self.catalog.leases, access, tokens, rules, trail, self.clock, self.timer)
 
     def _count(self, *_: Any) -> None:
         self.calls += 1
