@@ -86,6 +86,7 @@ def sweep(
         time.time,
         make_block_cache(settings),
         keep_sources=settings.keep_source_objects,
+        audit_kept=timedelta(days=settings.audit_days),
     )
     show = _show_json if as_json else _show_text
 
@@ -137,6 +138,7 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}deleted: {report.forgotten_leases} expired leases\n"
         f"{would}deleted: {report.forgotten_sessions} expired sessions\n"
+        f"{would}deleted: {report.forgotten_audit_entries} old audit entries\n"
         f"{would}ended: {report.ended_jobs} jobs of failed and deleted images\n"
         f"returned to the queue: {report.requeued_jobs} jobs of dead workers\n"
         f"{would}deleted: {report.forgotten_jobs} old jobs, {report.deleted_sources} converted sources\n"

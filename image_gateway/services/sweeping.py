@@ -10,10 +10,12 @@ from itertools import islice
 
 from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of, image_of_prefix
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.purging import Purger
 from image_gateway.storage.objects import ObjectStore, OpenUpload
 
@@ -25,6 +27,7 @@ YOUNGEST_ORPHAN = timedelta(hours=1)
 LEASES_KEPT = timedelta(days=1)
 # How long ended jobs are shown.
 JOBS_KEPT = timedelta(days=30)
+AUDIT_KEPT = timedelta(days=90)
 
 
 @dataclass
@@ -46,6 +49,7 @@ class SweepReport:
     ended_jobs: int = 0
     requeued_jobs: int = 0
     forgotten_jobs: int = 0
+    forgotten_audit_entries: int = 0
     deleted_sources: int = 0
     uncached_images: int = 0
 
@@ -71,8 +75,11 @@ class Sweeper:
         cache: BlockCache | None = None,
         *,
         keep_sources: bool = False,
+        audit_kept: timedelta = AUDIT_KEPT,
     ) -> None:
         self._keep_sources = keep_sources
+        self._audit_kept = audit_kept
+        self._trail = AuditTrail(catalog.audit_entries, clock)
         self._cache = cache
         self._catalog = catalog
         self._store = store
@@ -107,6 +114,8 @@ class Sweeper:
         self._forget_leases(report, dry_run)
         on_step("expired sessions")
         self._forget_sessions(report, dry_run)
+        on_step("old audit entries")
+        self._forget_audit_entries(report, dry_run)
         on_step("background jobs")
         self._end_jobs(report, dry_run)
         self.sweep_cache(report, dry_run=dry_run)
@@ -135,6 +144,8 @@ class Sweeper:
                     record.image_id, record.plan.upload_id, now_of(self._clock), expired_by=now
                 )
                 report.expired_uploads += ended
+                if ended and not dry_run:
+                    self._trail.note(AuditEvent.UPLOAD_EXPIRED, record.image_id)
             after = (page[-1].plan.expires_at, page[-1].image_id)
 
     def _abort_orphans(self, report: SweepReport, age: timedelta, dry_run: bool) -> None:
@@ -259,6 +270,14 @@ class Sweeper:
             return
         while forgotten := sessions.forget(now, limit=PAGE):
             report.forgotten_sessions += forgotten
+
+    def _forget_audit_entries(self, report: SweepReport, dry_run: bool) -> None:
+        entries, oldest = self._catalog.audit_entries, now_of(self._clock) - self._audit_kept
+        if dry_run:
+            report.forgotten_audit_entries = entries.count_old(oldest)
+            return
+        while forgotten := entries.forget(oldest, limit=PAGE):
+            report.forgotten_audit_entries += forgotten
 
     def _is_still_complete(self, record: ImageRecord) -> bool:
         current = self._catalog.find(record.image_id)

@@ -1,4 +1,4 @@
-"""Settings for authentication, leases and rate limits."""
+"""Settings for authentication, leases, audit entries and rate limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADMIN_CLAIM = re.compile(_CLAIM.pattern + r"(=[!-~]{1,128})?", re.ASCII)
 
 
 class AccessSchema(Schema):
-    """Authentication, leases and rate limits."""
+    """Authentication, leases, audit entries and rate limits."""
 
     auth_mode = choice(
         "dev",
@@ -149,6 +149,13 @@ class AccessSchema(Schema):
         data_key="LEASE_COOKIE_PARTITIONED",
         load_default=False,
         metadata=doc("Partitioned attribute (CHIPS) of lease cookies; requires LEASE_COOKIE_SAMESITE=None"),
+    )
+    audit_days = number(
+        1,
+        3650,
+        data_key="AUDIT_DAYS",
+        load_default=90,
+        metadata=doc("Days after which the sweeper removes the audit entries of images"),
     )
     rate_limits = boolean(
         data_key="RATE_LIMITS", load_default=True, metadata=doc("Enable the rate limits below")

@@ -102,6 +102,7 @@ class Settings:
     lease_admin_seconds: int
     lease_cookie_samesite: str
     lease_cookie_partitioned: bool
+    audit_days: int
     rate_limits: bool
     rate_limit_storage_url: str
     rate_limit_create: str

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from image_gateway.domain.audit import AuditEvent
 from image_gateway.errors import StoreUnavailable
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.sweeping import Sweeper, SweepReport
 from tests.support.world import Image, World
 
@@ -145,6 +147,40 @@ def test_a_vanished_object_is_reported_and_nothing_changed(world: World, sweeper
     for _ in range(2):
         assert sweeper.sweep().vanished == [image.image_id]
     assert world.request("GET", f"/v1/images/{image.image_id}").get_json()["state"] == "complete"
+
+
+def test_old_audit_entries_are_forgotten(world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_gateway.services.sweeping.PAGE", 3)
+    kept = timedelta(days=2)
+    sweeper = Sweeper(world.catalog, world.store, world.settings.image_base_path, clock, audit_kept=kept)
+    image = world.make_image(b"x")
+    for number in range(5):
+        world.request("PATCH", f"/v1/images/{image.image_id}", json={"name": f"name {number}"})
+    clock.now += 47 * HOUR
+    assert sweeper.sweep().forgotten_audit_entries == 0
+    AuditTrail(world.catalog.audit_entries, clock).note(AuditEvent.JOB_DONE, image.image_id)
+    clock.now += 2 * HOUR
+    assert sweeper.sweep(dry_run=True).forgotten_audit_entries == 7
+    assert sweeper.sweep().forgotten_audit_entries == 7
+    assert [event for event, _ in events(world, image.image_id)] == ["job done"]
+    assert sweeper.sweep().forgotten_audit_entries == 0
+
+
+def test_the_end_of_an_idle_upload_is_noted_for_its_owner(
+    world: World, sweeper: Sweeper, clock: Clock
+) -> None:
+    image_id, _ = world.begin()
+    clock.now += WEEK.total_seconds() + 1
+    sweeper.sweep(dry_run=True)
+    assert events(world, image_id) == [("image created", "alice")]
+    for _ in range(2):
+        sweeper.sweep()
+    assert events(world, image_id) == [("upload expired", None), ("image created", "alice")]
+
+
+def events(world: World, image_id: str) -> list[tuple[str, str | None]]:
+    found = world.catalog.audit_entries.list(image_id, after=None, limit=100)
+    return [(entry.event, entry.user) for entry in found]
 
 
 def test_what_the_store_refuses_is_left_for_the_next_sweep(

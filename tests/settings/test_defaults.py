@@ -69,6 +69,7 @@ DEFAULTS = {
     "lease_session_seconds": 43_200,
     "lease_grace_seconds": 300,
     "lease_admin_seconds": 3600,
+    "audit_days": 90,
     "lease_cookie_samesite": "None",
     "lease_cookie_partitioned": False,
     "rate_limits": True,
