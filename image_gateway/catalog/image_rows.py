@@ -36,6 +36,23 @@ def change_state(image_id: str, state: ImageState, now: datetime) -> Update:
     return update_image(image_id, now).where(ImageRow.state.in_(legal)).values(state=state.value)
 
 
+def declare_sha256(image_id: str, upload_id: str, sha256: str, now: datetime) -> Update:
+    """Return an UPDATE that records the SHA-256 of an open upload which has none."""
+    is_open = ImageRow.state == ImageState.UPLOADING.value
+    statement = update_image(image_id, now).where(is_open, ImageRow.upload_id == upload_id)
+    return statement.where(ImageRow.declared_sha256.is_(None)).values(declared_sha256=sha256)
+
+
+def complete_upload(
+    connection: Connection, image_id: str, upload_id: str, sha256: str | None, disk: DiskFacts, now: datetime
+) -> bool:
+    """Like `complete`, for an open upload. Return False also if its declared SHA-256 is not `sha256`."""
+    row = find_and_lock(connection, image_id)
+    if row is None or row.declared_sha256 != sha256:
+        return False
+    return complete(connection, image_id, ImageState.UPLOADING, upload_id, disk, now)
+
+
 def complete(
     connection: Connection, image_id: str, before: ImageState, upload_id: str, disk: DiskFacts, now: datetime
 ) -> bool:

@@ -54,11 +54,17 @@ class JobRepository:
             connection.execute(insert(ImageRow).values(**image_row_of(record)))
             connection.execute(insert(JobRow).values(**row_of(job)))
 
-    def begin_processing(self, upload_id: str, source: SourceFacts, job: Job, now: datetime) -> bool:
-        """Move an image with this open upload to `processing`, with its source and the job to convert it."""
+    def begin_processing(
+        self, upload_id: str, source: SourceFacts, job: Job, now: datetime, *, sha256: str | None = None
+    ) -> bool:
+        """Move an image with this open upload to `processing`, with its source and the job to convert it.
+
+        Return False if the upload is not open, or its declared SHA-256 is not `sha256`.
+        """
         statement = image_rows.change_state(job.image_id, ImageState.PROCESSING, now)
         is_open = ImageRow.state == ImageState.UPLOADING.value
         statement = statement.where(is_open, ImageRow.upload_id == upload_id).values(**columns_of(source))
+        statement = statement.where(ImageRow.declared_sha256.is_not_distinct_from(sha256))
         with self._transactions.writing() as connection:
             if connection.execute(statement).rowcount != 1:
                 return False

@@ -150,11 +150,19 @@ class Catalog:
         with self._transactions.writing() as connection:
             return image_rows.settle(connection, image_id, state, size, quota)
 
-    def complete(self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
-        """Move to `complete` and count the disk's size. Return False if no upload with this id is open."""
+    def declare_sha256(self, image_id: str, upload_id: str, sha256: str, now: datetime) -> bool:
+        """Record the SHA-256 of an open upload. Return False if it is not open, or has one."""
+        return self._updates_one_row(image_rows.declare_sha256(image_id, upload_id, sha256, now))
+
+    def complete(
+        self, image_id: str, upload_id: str, disk: DiskFacts, now: datetime, *, sha256: str | None = None
+    ) -> bool:
+        """Move to `complete` and count the disk's size.
+
+        Return False if no upload with this id is open, or its declared SHA-256 is not `sha256`.
+        """
         with self._transactions.writing() as connection:
-            before = ImageState.UPLOADING
-            return image_rows.complete(connection, image_id, before, upload_id, disk, now)
+            return image_rows.complete_upload(connection, image_id, upload_id, sha256, disk, now)
 
     def fail(
         self, image_id: str, upload_id: str, now: datetime, *, expired_by: datetime | None = None

@@ -72,7 +72,7 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True)
 class UploadPlan:
-    """How an image is uploaded; fixed at creation.
+    """How an image is uploaded; fixed at creation, but for a SHA-256 that is declared at completion.
 
     `part_size` is in bytes. `size` and `sha256` are the client's declaration, or None. The upload expires at
     `expires_at`.

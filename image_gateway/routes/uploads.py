@@ -77,7 +77,7 @@ def make_uploads_blueprint(uploads: Uploads, limits: Limits) -> Blueprint:
     def complete(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(CompleteUpload, request)
-        facts = uploads.complete(image_id, caller, body["upload_id"], body["parts"])
+        facts = uploads.complete(image_id, caller, body["upload_id"], body["parts"], body["sha256"])
         modified = timestamp(facts.last_modified)
         document = {"ok": True, "size": facts.size, "etag": facts.etag, "lastModified": modified}
         if isinstance(facts, SourceFacts):

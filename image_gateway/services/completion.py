@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota
+from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
 from image_gateway.errors import (
     BadRequest,
     GatewayError,
@@ -67,16 +68,22 @@ class Completion:
             HASHES_AT_ONCE, per_holder=1, room=HASHES_AT_ONCE + HASHES_WAITING, seconds=HASH_WAIT_SECONDS
         )
 
-    def join(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> DiskFacts:
-        """Complete the upload in the store and return the object's facts; updates only the record's usage.
+    def join(
+        self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None, sha256: str | None = None
+    ) -> DiskFacts:
+        """Complete the upload in the store and return the object's facts.
 
-        BadRequest or InvalidState describe the problem with the list, QuotaExceeded the exceeded limit; the
-        upload stays usable. If the upload no longer exists, or the store did not respond, the result depends
-        on whether the object exists.
+        Updates the record's usage only, and its declared SHA-256 if `sha256` is the first. BadRequest or
+        InvalidState describe the problem with the list, QuotaExceeded the exceeded limit; the upload stays
+        usable. If the upload no longer exists, or the store did not respond, the result depends on whether
+        the object exists.
         """
         key = record.upload_key
         try:
-            self._ask_store(record, claimed)
+            chosen = self._choose(record, claimed)
+            # Before the parts are joined: whoever completes the upload after a crash checks it, too.
+            record = self._declare(record, sha256)
+            self._join_parts(record, chosen)
         except UploadMissing:
             _log.info(
                 "the multipart upload of image %s no longer exists: checking for its object", record.image_id
@@ -86,11 +93,25 @@ class Completion:
             if not self._exists(key):
                 raise
         disk = self._look_at(key)
-        self._check_declared(record, disk)
+        self._check_declared(self._declare(record, sha256), disk)
         return disk
 
-    def _ask_store(self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None) -> None:
-        chosen = self._choose(record, claimed)
+    def _declare(self, record: ImageRecord, sha256: str | None) -> ImageRecord:
+        """Record the SHA-256 of an upload that has none, and return the image's record with it.
+
+        Raises:
+            InvalidState: The upload has ended meanwhile, or another SHA-256 was declared.
+        """
+        plan = record.plan
+        if sha256 is None or plan.sha256 == sha256:
+            return record
+        if not self._catalog.declare_sha256(record.image_id, plan.upload_id, sha256, now_of(self._clock)):
+            current = self._catalog.find(record.image_id)
+            if current is None or current.plan.sha256 != sha256:
+                raise InvalidState("sha256: the upload has ended, or another SHA-256 was declared for it")
+        return replace(record, plan=replace(plan, sha256=sha256))
+
+    def _join_parts(self, record: ImageRecord, chosen: Sequence[ClaimedPart]) -> None:
         try:
             self._store.complete_upload(record.upload_key, record.plan.upload_id, chosen)
         except PartsRejected as error:
@@ -186,3 +207,20 @@ class Completion:
         if self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
             self._trail.note(AuditEvent.UPLOAD_FAILED, record.image_id, mismatch=mismatch)
         raise InvalidState(f"{reason}; the upload failed: create the image again")
+
+
+def completed_facts(record: ImageRecord, sha256: str | None) -> DiskFacts | SourceFacts | None:
+    """Return what became of a completed upload: the disk, or the source while it is being converted.
+
+    Raises:
+        BadRequest: Another SHA-256 than `sha256` was declared.
+        InvalidState: The upload was completed without one, so that `sha256` was not compared.
+    """
+    declared = record.plan.sha256
+    if sha256 is not None and declared not in (None, sha256):
+        raise BadRequest("sha256: another SHA-256 was declared for this upload")
+    processing = record.state is ImageState.PROCESSING
+    facts = record.source if processing else record.disk if record.state is ImageState.COMPLETE else None
+    if facts is not None and sha256 is not None and declared is None:
+        raise InvalidState("sha256: the upload was completed without one, so it was not compared")
+    return facts

@@ -30,7 +30,7 @@ from image_gateway.protocol.parts import (
     name_parts,
 )
 from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.completion import Completion
+from image_gateway.services.completion import Completion, completed_facts
 from image_gateway.services.new_images import NewImage, UploadRules, draft_image
 from image_gateway.services.purging import Purger, Writer
 from image_gateway.services.reading.access import Access
@@ -156,53 +156,66 @@ class Uploads:
         self._purger.purge_or_leave(record)
 
     def complete(
-        self, image_id: str, caller: Caller, upload_id: str, parts: Sequence[ClaimedPart] | None
+        self,
+        image_id: str,
+        caller: Caller,
+        upload_id: str,
+        parts: Sequence[ClaimedPart] | None,
+        sha256: str | None = None,
     ) -> DiskFacts | SourceFacts:
         """Complete the upload; idempotent. A raw image is readable then, of any other the source is returned.
 
         A job converts the source. Without `parts` the parts that the store lists are used. An invalid list is
-        BadRequest or InvalidState and changes nothing: the upload stays open.
+        BadRequest or InvalidState and changes nothing: the upload stays open. `sha256`, in hex, is that of
+        what was uploaded; BadRequest if another one was declared, InvalidState if the upload was completed
+        without one.
         """
+        sha256 = sha256.lower() if sha256 else None
         record = self._find(image_id, caller, upload_id)
-        ended = _facts_of(record)
+        ended = completed_facts(record, sha256)
         if ended is not None:
             return ended
         _require_open(record)
         with self._purger.writing(record) as writer:
-            facts = self._join(record, caller, parts, writer) if writer is not None else None
-        return facts or self._settled(record, caller)
+            facts = self._join(record, caller, parts, sha256, writer) if writer is not None else None
+        return facts or self._settled(record, caller, sha256)
 
     def _join(
-        self, record: ImageRecord, caller: Caller, parts: Sequence[ClaimedPart] | None, writer: Writer
+        self,
+        record: ImageRecord,
+        caller: Caller,
+        parts: Sequence[ClaimedPart] | None,
+        sha256: str | None,
+        writer: Writer,
     ) -> DiskFacts | SourceFacts | None:
-        """Join the parts and record it; returns None when another request ended the upload meanwhile."""
+        """Join the parts and record it; returns None when another request changed the image meanwhile."""
         try:
-            disk = self._completion.join(record, parts)
+            joined = self._completion.join(record, parts, sha256)
         except GatewayError:
             # While another request joins the parts, the store may list none and not have the object yet.
             # Unregister first, so that failed requests do not wait for each other.
             writer.end()
             writer.wait_for_others(COMPLETION_WAIT_SECONDS)
             current = self._catalog.find(record.image_id)
-            ended = _facts_of(current) if current is not None else None
+            ended = completed_facts(current, sha256) if current is not None else None
             if ended is None:
                 raise
             return ended
-        return self._record_joined(record, caller, disk)
+        return self._record_joined(record, caller, joined, record.plan.sha256 or sha256)
 
     def _record_joined(
-        self, record: ImageRecord, caller: Caller, joined: DiskFacts
+        self, record: ImageRecord, caller: Caller, joined: DiskFacts, sha256: str | None
     ) -> DiskFacts | SourceFacts | None:
         now, upload_id = now_of(self._clock), record.plan.upload_id
         if record.format is ImageFormat.RAW:
-            if not self._catalog.complete(record.image_id, upload_id, joined, now):
+            if not self._catalog.complete(record.image_id, upload_id, joined, now, sha256=sha256):
                 return None
             _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
             self._note_completed(record, caller, joined)
             return joined
         source = SourceFacts(joined.size, joined.etag, joined.last_modified)
         job = new_job(record.image_id, JobKind.CONVERT, now)
-        if not self._catalog.jobs.begin_processing(upload_id, source, job, now):
+        if not self._catalog.jobs.begin_processing(upload_id, source, job, now, sha256=sha256):
             return None
         self._note_completed(record, caller, joined, job.job_id)
         return source
@@ -213,12 +226,15 @@ class Uploads:
         event, size = AuditEvent.UPLOAD_COMPLETED, joined.size
         self._trail.note(event, record.image_id, user=caller.user, size=size, job=job_id)
 
-    def _settled(self, record: ImageRecord, caller: Caller) -> DiskFacts | SourceFacts:
+    def _settled(self, record: ImageRecord, caller: Caller, sha256: str | None) -> DiskFacts | SourceFacts:
         """Return the result of the request that ended the upload first."""
         current = self._access.find_even_deleted(record.image_id, caller, Action.UPLOAD)
-        ended = _facts_of(current)
+        ended = completed_facts(current, sha256)
         if ended is not None:
             return ended
+        if current.state is ImageState.UPLOADING:
+            # Another request declared a SHA-256 while this one joined the parts without checking one.
+            return self.complete(current.image_id, caller, current.plan.upload_id, None, sha256)
         # No record refers to the object that this request may have created.
         self._purger.purge_or_leave(current)
         raise InvalidState(f"the upload is not open: the image is {current.state.value}")
@@ -268,13 +284,6 @@ class Uploads:
             self._store.abort_upload(key, upload_id)
         except GatewayError as error:
             _log.error("aborting an upload without a record failed: %s (%s)", key, error.code)
-
-
-def _facts_of(record: ImageRecord) -> DiskFacts | SourceFacts | None:
-    """Return what became of a completed upload: the disk, or the source while it is being converted."""
-    if record.state is ImageState.COMPLETE:
-        return record.disk
-    return record.source if record.state is ImageState.PROCESSING else None
 
 
 def _require_open(record: ImageRecord) -> None:

@@ -24,6 +24,7 @@ from image_gateway.domain.jobs import JobKind, new_job
 from tests.support.records import CHUNKED, DISK, FREE, IMAGE_ID, NOW, SOURCE, make_record
 
 LATER = NOW + timedelta(hours=1)
+FIRST, SECOND = "1" * 64, "2" * 64
 
 
 def found(catalog: Catalog, image_id: str = IMAGE_ID) -> ImageRecord:
@@ -69,13 +70,48 @@ def test_complete_happens_once_among_many(catalog: Catalog) -> None:
     assert found(catalog).disk == facts[won.index(True)]
 
 
-def move(catalog: Catalog, state: ImageState) -> bool:
+def test_a_hash_is_declared_once_while_the_upload_is_open(catalog: Catalog) -> None:
+    catalog.add(make_record(), FREE)
+    assert not catalog.declare_sha256(IMAGE_ID, "u2", FIRST, LATER)
+    assert not catalog.declare_sha256("b" * 36, "u1", FIRST, LATER)
+    assert found(catalog) == make_record()
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda _: catalog.declare_sha256(IMAGE_ID, "u1", FIRST, LATER), range(8)))
+    assert won.count(True) == 1
+    assert not catalog.declare_sha256(IMAGE_ID, "u1", SECOND, LATER)
+    declared = replace(make_record().plan, sha256=FIRST)
+    assert found(catalog) == make_record(plan=declared, revision=2, updated_at=LATER)
+
+
+@pytest.mark.parametrize("state", [ImageState.COMPLETE, ImageState.PROCESSING, ImageState.FAILED])
+def test_no_hash_is_declared_of_an_upload_that_has_ended(catalog: Catalog, state: ImageState) -> None:
+    catalog.add(make_record(), FREE)
+    assert move(catalog, state)
+    assert not catalog.declare_sha256(IMAGE_ID, "u1", FIRST, LATER)
+    assert found(catalog).plan.sha256 is None
+
+
+@pytest.mark.parametrize("state", [ImageState.COMPLETE, ImageState.PROCESSING])
+@pytest.mark.parametrize("declared", [None, FIRST])
+def test_an_upload_ends_with_the_hash_that_was_checked(
+    catalog: Catalog, state: ImageState, declared: str | None
+) -> None:
+    record = make_record()
+    catalog.add(replace(record, plan=replace(record.plan, sha256=declared)), FREE)
+    for checked in {None, FIRST, SECOND} - {declared}:
+        assert not move(catalog, state, checked)
+    assert found(catalog).state is ImageState.UPLOADING
+    assert catalog.jobs.list(IMAGE_ID, limit=9) == []
+    assert move(catalog, state, declared)
+
+
+def move(catalog: Catalog, state: ImageState, sha256: str | None = None) -> bool:
     """Try to bring the image into a state."""
     if state is ImageState.COMPLETE:
-        return catalog.complete(IMAGE_ID, "u1", DISK, LATER)
+        return catalog.complete(IMAGE_ID, "u1", DISK, LATER, sha256=sha256)
     if state is ImageState.PROCESSING:
         job = new_job(IMAGE_ID, JobKind.CONVERT, LATER)
-        return catalog.jobs.begin_processing("u1", SOURCE, job, LATER)
+        return catalog.jobs.begin_processing("u1", SOURCE, job, LATER, sha256=sha256)
     if state is ImageState.FAILED:
         return catalog.fail(IMAGE_ID, "u1", LATER)
     return catalog.delete(IMAGE_ID, LATER)

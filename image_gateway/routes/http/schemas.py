@@ -163,6 +163,7 @@ class Part(RequestSchema):
 class CompleteUpload(RequestSchema):
     upload_id = _upload_id()
     parts = ShortList(fields.Nested(Part), MAX_PARTS, load_default=None, allow_none=True)
+    sha256 = fields.String(load_default=None, allow_none=True, validate=_IS_SHA256)
 
 
 class MakeLease(RequestSchema):
