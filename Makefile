@@ -49,7 +49,7 @@ unit: $(READY) ## Tests that need no store
 live: $(READY) browser ## Tests with real gunicorn processes and a real store
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile tests/live -m "not thorough"
 
-thorough: system $(READY) ## The tests that take long and that few changes break
+thorough: system $(READY) browser ## The tests that take long and that few changes break
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile -m thorough
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them

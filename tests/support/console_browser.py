@@ -124,10 +124,15 @@ class ConsoleBrowser:
         if self._closed:
             return
         self._closed = True
+        try:
+            self._keep(artifacts)
+        finally:
+            self.context.close()
+
+    def _keep(self, artifacts: Path | None) -> None:
         if artifacts is None:
             self.context.tracing.stop()
-        else:
-            for number, page in enumerate(self.context.pages):
-                page.screenshot(path=artifacts / f"page-{number}.png", full_page=True)
-            self.context.tracing.stop(path=artifacts / "trace.zip")
-        self.context.close()
+            return
+        self.context.tracing.stop(path=artifacts / "trace.zip")
+        for number, page in enumerate(self.context.pages):
+            page.screenshot(path=artifacts / f"page-{number}.png", full_page=True)
