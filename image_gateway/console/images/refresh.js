@@ -4,6 +4,7 @@
 
 import { get } from "../lib/api.js";
 import { errorBox } from "../lib/dom.js";
+import { pause } from "../lib/pause.js";
 
 /** @typedef {import("./types.js").Image} Image */
 /** @typedef {import("./types.js").Job} Job */
@@ -40,7 +41,7 @@ export async function keepCurrent(list, signal) {
       const { images } = list;
       quietRounds = changed || images.some(({ state }) => state === "processing") ? 0 : quietRounds + 1;
       if (!images.some(isMoving)) return void (await list.showUsage());
-      await pause(signal);
+      await pause(EVERY_MS, signal);
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -114,31 +115,4 @@ async function progressOf(images, signal) {
       ]);
     }),
   );
-}
-
-/**
- * Wait some seconds, and until the page is visible.
- *
- * @param {AbortSignal} signal
- * @returns {Promise<void>}
- */
-function pause(signal) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", check);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    let isOver = false;
-    const check = () => {
-      if (isOver && document.visibilityState === "visible") done();
-    };
-    const timer = setTimeout(() => {
-      isOver = true;
-      check();
-    }, EVERY_MS);
-    document.addEventListener("visibilitychange", check);
-    signal.addEventListener("abort", done);
-  });
 }

@@ -1,0 +1,153 @@
+/**
+ * The section of the page Image that changes the name and who may read, and the one that deletes.
+ */
+
+import { goTo } from "../app.js";
+import { exchange, send } from "../lib/api.js";
+import { confirmed } from "../lib/dialog.js";
+import { element, errorBox, replace, say } from "../lib/dom.js";
+import { READERS } from "../lib/format.js";
+import { section } from "./head.js";
+
+/** @typedef {import("../images/types.js").Image} Image */
+/** @typedef {{ image: Image, etag: string | null }} Versioned An image's record and the version that it has. */
+
+const EXPLANATIONS = {
+  private: "Nobody else reads it. What you have shared is suspended, and holds again when you switch back.",
+  shared: "The people and links of the page Share.",
+  public: "Everybody who knows its address, without signing in. Caches may keep its bytes for some minutes.",
+};
+
+/**
+ * Return the section with the image's name and visibility.
+ *
+ * @param {Versioned} current
+ * @param {(changed: Versioned) => void} onChanged
+ * @returns {HTMLElement}
+ */
+export function settingsSection(current, onChanged) {
+  const { image } = current;
+  const path = `/v1/images/${image.imageId}`;
+  const name = element("input", { value: image.name, required: true, maxlength: 255 });
+  const problem = element("div");
+  const choices = /** @type {Image["visibility"][]} */ (["private", "shared", "public"]).map((value) =>
+    visibilityChoice(value, value === image.visibility),
+  );
+  const save = element("button", { type: "submit" }, "Save");
+
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    const chosen = new FormData(form).get("visibility");
+    const change = {
+      ...(name.value !== current.image.name && { name: name.value }),
+      ...(chosen !== current.image.visibility && { visibility: chosen }),
+    };
+    if (Object.keys(change).length === 0) return say("Nothing was changed");
+    save.disabled = true;
+    try {
+      const { document: saved, etag } = await exchange("PATCH", path, change, { headers: ifMatch(current) });
+      replace(problem);
+      onChanged({ image: saved, etag });
+      say("Saved");
+    } catch (error) {
+      replace(problem, errorBox(error));
+      if (isConflict(error)) await explainConflict(path, problem, onChanged);
+    } finally {
+      save.disabled = false;
+    }
+  };
+  const form = element(
+    "form",
+    { onsubmit: submit },
+    element("label", { class: "field" }, "Name", name),
+    element("fieldset", {}, element("legend", { class: "label" }, "Who may read it"), ...choices),
+    problem,
+    save,
+  );
+  return section("Name and visibility", form);
+}
+
+/**
+ * @param {Image["visibility"]} value
+ * @param {boolean} checked
+ */
+function visibilityChoice(value, checked) {
+  const id = `visibility-${value}`;
+  return element(
+    "div",
+    { class: "choice" },
+    element("input", { type: "radio", name: "visibility", id, value, checked, "aria-describedby": `${id}-hint` }),
+    element("label", { for: id }, READERS[value]),
+    element("span", { class: "hint", id: `${id}-hint` }, EXPLANATIONS[value]),
+  );
+}
+
+/**
+ * Return the header by which only the version that was shown is changed.
+ *
+ * @param {Versioned} current
+ * @returns {Record<string, string>}
+ */
+function ifMatch({ etag }) {
+  return etag === null ? {} : { "If-Match": etag };
+}
+
+/** @param {unknown} error */
+function isConflict(error) {
+  return error instanceof Error && "status" in error && error.status === 412;
+}
+
+/**
+ * Say what has been changed meanwhile; what was typed stays, and the next attempt changes the new version.
+ *
+ * @param {string} path
+ * @param {HTMLElement} problem
+ * @param {(changed: Versioned) => void} onChanged
+ */
+async function explainConflict(path, problem, onChanged) {
+  try {
+    const { document: now, etag } = await exchange("GET", path);
+    const text =
+      "The image was changed meanwhile, by you in another window or by somebody else. " +
+      `Now its name is “${now.name}”, and it may be read by: ${READERS[/** @type {Image} */ (now).visibility]}. ` +
+      "Save again to put your change on top of that.";
+    replace(problem, element("div", { class: "notice", role: "alert" }, element("p", {}, text)));
+    onChanged({ image: now, etag });
+  } catch (error) {
+    replace(problem, errorBox(error));
+  }
+}
+
+/**
+ * Return the section that deletes the image after its name was typed.
+ *
+ * @param {Versioned} current
+ * @returns {HTMLElement}
+ */
+export function deleteSection(current) {
+  const problem = element("div");
+  const ask = async () => {
+    const { image } = current;
+    const isSure = await confirmed({
+      title: "Delete the image?",
+      body: [
+        element("p", {}, "Its bytes and chunks are deleted from the store, and its shares and links end. "),
+        element("p", {}, "There is no way back. The name is: ", element("strong", { class: "name" }, image.name)),
+      ],
+      confirm: "Delete for ever",
+      danger: true,
+      typed: image.name,
+    });
+    if (!isSure) return;
+    try {
+      await send("DELETE", `/v1/images/${image.imageId}`, undefined, { headers: ifMatch(current) });
+      say(`“${image.name}” was deleted`);
+      await goTo("/");
+    } catch (error) {
+      replace(problem, errorBox(error));
+    }
+  };
+  const button = element("button", { type: "button", class: "danger", onclick: () => void ask() }, "Delete …");
+  return section("Delete", problem, element("p", { class: "quiet" }, "Deletes the image for everybody."), button);
+}
