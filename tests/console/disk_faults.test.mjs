@@ -106,6 +106,20 @@ test("when the network is back, the next attempt comes at once", async () => {
   assert.deepEqual(await reading, IMAGE.slice(0, 512));
 });
 
+test("after the network is back the waits are short again, should the first attempt come too early", async () => {
+  const { gateway, clock, disk, waiting } = world();
+  gateway.faults = Array(9).fill(lost);
+  const reading = read(disk, 0, 512);
+  for (let attempt = 1; attempt <= 8; attempt += 1) {
+    await until(() => waiting.length === attempt);
+    if (attempt < 8) clock.advance(30_000);
+  }
+  disk.wake();
+  await until(() => waiting.length === 9);
+  clock.advance(500);
+  assert.deepEqual(await reading, IMAGE.slice(0, 512));
+});
+
 test("an answer that stalls is given up after 20 seconds without a byte", async () => {
   const { gateway, clock, disk, waiting } = world();
   gateway.gate = new Promise(() => {});

@@ -125,6 +125,22 @@ test("after signing in again the lease is renewed at the next check", async () =
   assert.deepEqual(calls, ["renew lease-1", "renew lease-1"]);
 });
 
+test("when the network is back a renewal that waits comes at once, and waits are short again", async () => {
+  const { clock, calls, faults, events, start } = world();
+  const lease = await start();
+  faults.push(...Array.from({ length: 9 }, () => apiError(0, "NETWORK")));
+  clock.advance(5 * MINUTE);
+  for (let failures = 1; failures <= 8; failures += 1) {
+    await until(() => events.problems.length === failures);
+    if (failures < 8) clock.advance(30_000);
+  }
+  lease.check();
+  await until(() => events.problems.length === 9);
+  clock.advance(500);
+  await until(() => events.problems.at(-1) === null);
+  assert.equal(calls.length, 10);
+});
+
 for (const [status, code] of [[401, "LEASE_EXPIRED"], [404, "NOT_FOUND"]]) {
   test(`a lease that cannot be renewed (${code}) is replaced by another one`, async () => {
     const { clock, calls, faults, events, start } = world();
@@ -170,7 +186,7 @@ test("an image that is gone ends the lease: another one cannot be made", async (
   faults.push(apiError(404, "NOT_FOUND"), apiError(404, "NOT_FOUND"));
   clock.advance(5 * MINUTE);
   await until(() => events.ended.length === 1);
-  assert.equal(events.ended[0].message, "server: NOT_FOUND");
+  assert.equal(events.ended[0].message, "The access to this image has ended: server: NOT_FOUND.");
 });
 
 test("a reader's refresh renews once for all readers", async () => {

@@ -67,7 +67,8 @@ export class BlockFetcher {
         } catch (error) {
           this.#closing.signal.throwIfAborted();
           if (!(error instanceof PassingFault)) throw error;
-          await this.#recover(run, error, lease, attempt);
+          const wasWoken = await this.#recover(run, error, lease, attempt);
+          if (wasWoken) attempt = 0;
         }
       }
     } finally {
@@ -91,6 +92,7 @@ export class BlockFetcher {
    * @param {PassingFault} fault
    * @param {import("./block_requests.js").LeaseDocument} lease
    * @param {number} attempt
+   * @returns {Promise<boolean>} Whether there was a reason to try again before the time.
    */
   async #recover(run, fault, lease, attempt) {
     this.#waiting.add(run);
@@ -98,10 +100,10 @@ export class BlockFetcher {
     if (fault.needsCheck) this.#verifiedLease = "";
     if (fault.needsLease) await this.#options.lease.refresh(lease);
     // With a renewed lease the first attempt comes at once.
-    if (!fault.needsLease || attempt > 1) {
-      await this.#waits.wait(delayBefore(attempt, fault.afterSeconds, this.#options.random));
-    }
+    const delay = delayBefore(attempt, fault.afterSeconds, this.#options.random);
+    const wasWoken = (!fault.needsLease || attempt > 1) && (await this.#waits.wait(delay));
     this.#closing.signal.throwIfAborted();
+    return wasWoken;
   }
 
   /** @param {object} run */

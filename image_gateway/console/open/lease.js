@@ -124,11 +124,12 @@ export class Lease {
 
   async #refreshUntilDone() {
     this.#clock.clearTimeout(this.#timer);
+    let hasProblem = false;
     for (let attempt = 1; this.#ended === null; attempt += 1) {
       try {
         const issued = await this.#renewOrMake();
         if (this.#ended === null) this.#accept(issued);
-        if (attempt > 1) this.#listener.onProblem?.(null);
+        if (hasProblem) this.#listener.onProblem?.(null);
         return;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
@@ -136,7 +137,8 @@ export class Lease {
         const problem = this.#problemOf(error);
         if (problem === null) return this.#end(error);
         this.#listener.onProblem?.(problem);
-        await this.#waits.wait(delayBefore(attempt, null, this.#random));
+        hasProblem = true;
+        if (await this.#waits.wait(delayBefore(attempt, null, this.#random))) attempt = 0;
       }
     }
   }
@@ -189,7 +191,9 @@ export class Lease {
   #end(error) {
     const isLink = this.#requests.make === null;
     const isOver = isLink && error.code === "LEASE_EXPIRED";
-    const message = isOver ? "The access by this link has ended. Open the link again." : error.message;
+    const message = isOver
+      ? "The access by this link has ended. Open the link again."
+      : `The access to this image has ended: ${error.message}.`;
     this.#ended = new LeaseEnded(message, error.code, error.requestId);
     this.#listener.onEnded?.(this.#ended);
   }

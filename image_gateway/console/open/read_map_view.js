@@ -12,6 +12,8 @@ const WORDS_MS = 2000;
 /** For so long a cell in which something happened stands out. */
 const FRESH_MS = 1500;
 const GAP = 1;
+/** The saved picture, in CSS pixels. */
+const PICTURE = { width: 1000, margin: 16, ratio: 2 };
 
 /** @typedef {import("./read_map.js").CellKind} CellKind */
 
@@ -77,12 +79,12 @@ export class ReadMapView {
    * @param {HTMLCanvasElement} canvas
    * @param {number} width CSS pixels.
    * @param {number} ratio Device pixels of a CSS pixel.
-   * @param {number} margin CSS pixels around the map, and twice as many below it.
+   * @param {number} margin CSS pixels around the map, and three times as many more below it.
    * @param {number} now
    */
   #drawOn(canvas, width, ratio, margin, now) {
     const { columns, rows, pitch } = gridOf(this.#map.cellCount, width - 2 * margin, MOST_HEIGHT);
-    const height = rows * pitch + 4 * margin;
+    const height = rows * pitch + 5 * margin;
     resize(canvas, Math.round(width * ratio), Math.round(height * ratio));
     const context = canvas.getContext("2d");
     if (context === null) return;
@@ -116,18 +118,12 @@ export class ReadMapView {
 
   /** Save the map as PNG, with the same in words below it. */
   async #save() {
-    const margin = 16;
-    const width = 1000;
+    const { margin, width } = PICTURE;
     const canvas = element("canvas");
     const now = Date.now();
-    this.#drawOn(canvas, width, 2, margin, now);
-    const context = canvas.getContext("2d");
-    if (context !== null) {
-      context.fillStyle = coloursOf(this.element).text;
-      context.font = "13px system-ui, sans-serif";
-      const words = `${this.#name}: ${describe(this.#map, now, { size, duration })}`;
-      context.fillText(words, margin, canvas.height / 2 - margin, width - 2 * margin);
-    }
+    this.#drawOn(canvas, width, PICTURE.ratio, margin, now);
+    const words = `${this.#name}: ${describe(this.#map, now, { size, duration })}`;
+    drawWords(canvas, words, coloursOf(this.element));
     const blob = await new Promise((/** @type {BlobCallback} */ resolve) => canvas.toBlob(resolve, "image/png"));
     if (blob === null) return;
     const url = URL.createObjectURL(blob);
@@ -135,6 +131,30 @@ export class ReadMapView {
     // The download has its own reference to the picture by then.
     window.setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
+}
+
+/**
+ * Draw the legend and the map's words at the lower end of a picture.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {string} words
+ * @param {Record<CellKind | "fresh" | "page" | "text", string>} colours
+ */
+function drawWords(canvas, words, colours) {
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  const { width, margin, ratio } = PICTURE;
+  const bottom = canvas.height / ratio;
+  context.font = "13px system-ui, sans-serif";
+  let x = margin;
+  for (const [kind, text] of LEGEND) {
+    context.fillStyle = colours[kind];
+    context.fillRect(x, bottom - 3.4 * margin, 11, 11);
+    context.fillStyle = colours.text;
+    context.fillText(text, x + 17, bottom - 2.8 * margin);
+    x += context.measureText(text).width + 40;
+  }
+  context.fillText(words, margin, bottom - margin, width - 2 * margin);
 }
 
 function legend() {

@@ -31,6 +31,7 @@ export class Run {
   #serial = new SerialConsole((bytes) => this.#machine?.sendSerial(bytes));
   #status = element("p", { role: "status", class: "status" }, "Loading the emulator …");
   #notice = element("div");
+  #leaseNotice = element("div");
   #toolbar = element("div", { class: "toolbar", role: "group", "aria-label": "Machine" });
   #report;
   /** @type {import("./lease.js").Lease | null} */
@@ -53,6 +54,7 @@ export class Run {
       options.place,
       this.#status,
       this.#notice,
+      this.#leaseNotice,
       this.#toolbar,
       this.#screen.frame,
       this.#serial.element,
@@ -221,11 +223,11 @@ export class Run {
 
   /** @param {import("./lease.js").Problem | null} problem */
   #showLeaseProblem(problem) {
-    if (problem === null) return replace(this.#notice);
+    if (problem === null) return replace(this.#leaseNotice);
     if (!problem.isSignedOut) return;
     const next = encodeURIComponent(location.pathname);
     replace(
-      this.#notice,
+      this.#leaseNotice,
       element(
         "div",
         { class: "error", role: "alert" },
@@ -242,6 +244,7 @@ export class Run {
     this.#lease?.stop();
     this.#machine?.pause("stopped");
     this.#screen.leave();
+    replace(this.#leaseNotice);
     replace(this.#notice, errorBox(error));
     this.#showStatus();
   }

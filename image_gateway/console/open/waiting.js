@@ -38,7 +38,7 @@ export function delayBefore(attempt, atLeastSeconds = null, random = Math.random
 
 /** Waits that end when their time is over, or together when there is a reason to try again at once. */
 export class Waits {
-  /** @type {Set<() => void>} */
+  /** @type {Set<(wasWoken: boolean) => void>} */
   #pending = new Set();
   #clock;
 
@@ -49,22 +49,22 @@ export class Waits {
 
   /**
    * @param {number} milliseconds
-   * @returns {Promise<void>}
+   * @returns {Promise<boolean>} Whether the wait was ended by `wake`: then there is hope, and the next waits can be short.
    */
   wait(milliseconds) {
     return new Promise((resolve) => {
-      const end = () => {
+      const end = (/** @type {boolean} */ wasWoken) => {
         this.#clock.clearTimeout(timer);
         this.#pending.delete(end);
-        resolve();
+        resolve(wasWoken);
       };
-      const timer = this.#clock.setTimeout(end, milliseconds);
+      const timer = this.#clock.setTimeout(() => end(false), milliseconds);
       this.#pending.add(end);
     });
   }
 
   /** End all waits now. */
   wake() {
-    for (const end of [...this.#pending]) end();
+    for (const end of [...this.#pending]) end(true);
   }
 }
