@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import click
 
@@ -24,11 +25,9 @@ def list_sessions(user: str) -> None:
     found = open_catalog(read_settings()).sessions.of_user(user)
     now = now_of(time.time)
     for session in found:
-        state = "expired" if session.expires_at <= now else f"ends {session.expires_at:%Y-%m-%d %H:%M} UTC"
-        click.echo(
-            f"signed in {session.created_at:%Y-%m-%d %H:%M} UTC, "
-            f"last used {session.last_used_at:%Y-%m-%d %H:%M} UTC, {state}{', admin' if session.admin else ''}"
-        )
+        facts = [f"signed in {_minute(session.created_at)}", f"last used {_minute(session.last_used_at)}"]
+        facts.append("expired" if session.expires_at <= now else f"ends {_minute(session.expires_at)}")
+        click.echo(", ".join([*facts, *(["admin"] if session.admin else [])]))
     if not found:
         click.echo(f"{one_line(user)} has no sessions")
 
@@ -42,3 +41,7 @@ def end_sessions(user: str) -> None:
     """
     ended = open_catalog(read_settings()).sessions.end_of_user(user)
     click.echo(f"ended {ended} sessions of {one_line(user)}")
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
