@@ -109,6 +109,8 @@ class _File:
     def response(self) -> Response:
         response = Response(self._data, content_type=self._content_type)
         response.set_etag(self._etag)
+        # A worker has the policy of its own script, not of its page.
+        response.headers["Content-Security-Policy"] = "default-src 'none'; script-src 'self'"
         response.headers["Cache-Control"] = "no-cache"
         _isolated(response).make_conditional(request)
         return response

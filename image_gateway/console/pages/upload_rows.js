@@ -137,7 +137,7 @@ class UploadRow {
   #extras() {
     const { state, imageId, error, name } = this.#upload;
     if (state === "done" && imageId !== null) {
-      const label = `Open ${name}`;
+      const label = `Open the image: ${name}`;
       const href = `/images/${imageId}`;
       return [element("a", { class: "button small primary", href, "aria-label": label }, "Open the image")];
     }
