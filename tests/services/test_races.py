@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import threading
@@ -33,12 +34,23 @@ from tests.support.memory_store import MemoryStore
 OWNER = "alice"
 ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
+SHA256 = hashlib.sha256(DATA).hexdigest()
 # `make races` plays more.
 ROUNDS = depths(5, int(os.environ.get("RACE_ROUNDS", "30")))
 # Before these an image must have been completed.
 ON_COMPLETE = {"publish"}
 ACTS = ("complete", "abort", "delete", "publish", "sweep", "describe")
-PAIRS = list(combinations_with_replacement(ACTS, 2))
+PAIRS = [
+    *combinations_with_replacement(ACTS, 2),
+    # Completions that declare the SHA-256 of the bytes, or another one.
+    ("complete", "hashed"),
+    ("complete", "mistaken"),
+    ("hashed", "hashed"),
+    ("hashed", "mistaken"),
+    ("hashed", "delete"),
+    ("mistaken", "abort"),
+]
+COMPLETIONS = {"complete", "hashed", "mistaken"}
 
 
 class Gateway:
@@ -69,6 +81,8 @@ class Gateway:
         image_id = random.choice([record.image_id, record.image_id.upper()])
         acts: dict[str, Callable[[], Any]] = {
             "complete": lambda: self.uploads.complete(image_id, ME, record.plan.upload_id, None),
+            "hashed": lambda: self.uploads.complete(image_id, ME, record.plan.upload_id, None, SHA256),
+            "mistaken": lambda: self.uploads.complete(image_id, ME, record.plan.upload_id, None, "0" * 64),
             "abort": lambda: self.uploads.abort(image_id, ME),
             "delete": lambda: self.images.delete(image_id, ME, revision=None),
             "publish": lambda: self.publishing.publish(image_id, chunk_size=512, parallel=2),
@@ -104,12 +118,16 @@ class Gateway:
         good = {name for name, answer in answers if not isinstance(answer, Exception)}
         for _, answer in answers:
             assert not isinstance(answer, Exception) or isinstance(answer, GatewayError), answer
-        states = {"complete": ImageState.COMPLETE, "abort": ImageState.FAILED, "delete": ImageState.DELETED}
+        states = {"abort": ImageState.FAILED, "delete": ImageState.DELETED}
+        states |= dict.fromkeys(COMPLETIONS, ImageState.COMPLETE)
         claimed = {states[name] for name in good if name in states}
         if ImageState.DELETED in claimed:
             assert now.state is ImageState.DELETED
         elif claimed:
             assert claimed == {now.state}, f"{now.state} after {answers}"
+        assert "mistaken" not in good
+        if "hashed" in good:
+            assert now.plan.sha256 == SHA256
         if "publish" in good and now.state is ImageState.COMPLETE:
             assert now.chunked is not None
         if "describe" in good:
@@ -128,7 +146,7 @@ def meet(gateway: Gateway, record: ImageRecord, name: str, start: threading.Barr
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda name: name)
 def test_record_usage_and_bucket_agree(catalog: Catalog, one: str, other: str, rounds: int) -> None:
-    complete_first = bool({one, other} & ON_COMPLETE) and "complete" not in (one, other)
+    complete_first = bool({one, other} & ON_COMPLETE) and not {one, other} & COMPLETIONS
     with ThreadPoolExecutor(2) as pool:
         for number in range(rounds):
             gateway = Gateway(catalog, seed=number)
