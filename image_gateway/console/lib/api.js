@@ -9,13 +9,15 @@ export class ApiError extends Error {
    * @param {number} status The HTTP status; 0 without an answer.
    * @param {string} code The error code of the answer.
    * @param {string | null} requestId The id under which the gateway's log has the request.
+   * @param {number} [retryAfter] Seconds that the gateway wants to be left alone.
    */
-  constructor(message, status, code, requestId) {
+  constructor(message, status, code, requestId, retryAfter = 0) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.requestId = requestId;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -102,5 +104,6 @@ async function refusal(response) {
   const code = document?.error?.code ?? "UNKNOWN";
   // An expired lease says nothing of the session.
   if (response.status === 401 && code !== "LEASE_EXPIRED") session.onEnded();
-  return new ApiError(message, response.status, code, requestId);
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  return new ApiError(message, response.status, code, requestId, retryAfter);
 }

@@ -22,6 +22,7 @@ export class UploadRows {
   #list = element("ul", { class: "uploads" });
   #progress = element("progress", { max: 1, "aria-label": "All files" });
   #facts = element("p", { class: "quiet" });
+  #totals;
   #pause = button("Pause all", () => this.#engine.pauseAll());
   #resume = button("Resume all", () => this.#engine.resumeAll());
   #cancel = button("Cancel all", () => void this.#cancelAll());
@@ -31,9 +32,9 @@ export class UploadRows {
   constructor(engine) {
     this.#engine = engine;
     const actions = element("div", { class: "row" }, this.#pause, this.#resume, this.#cancel, this.#clear);
-    const totals = element("div", { class: "upload-totals" }, this.#progress, this.#facts, actions);
+    this.#totals = element("div", { class: "upload-totals" }, this.#progress, this.#facts, actions);
     const heading = element("h2", { id: "uploads-heading", tabindex: -1 }, "Files");
-    this.element = element("section", { class: "card", "aria-labelledby": heading.id }, heading, totals, this.#list);
+    this.element = element("section", { class: "card", "aria-labelledby": heading.id }, heading, this.#totals, this.#list);
     this.update();
   }
 
@@ -41,6 +42,7 @@ export class UploadRows {
   update() {
     const { uploads, totals } = this.#engine;
     this.element.hidden = uploads.length === 0;
+    this.#totals.hidden = uploads.length < 2;
     for (const upload of this.#rows.keys()) if (!uploads.includes(upload)) this.#drop(upload);
     for (const upload of uploads) this.#rowOf(upload).update();
     this.#progress.value = totals.bytes > 0 ? totals.sentBytes / totals.bytes : 0;
@@ -109,7 +111,7 @@ class UploadRow {
     this.#name.textContent = upload.name;
     this.#progress.setAttribute("aria-label", upload.name);
     const head = element("div", { class: "upload-head" }, this.#name, this.#badge);
-    const actions = element("div", { class: "row center" }, this.#go, this.#end, this.#more);
+    const actions = element("div", { class: "row center" }, this.#more, this.#go, this.#end);
     this.element = element("li", {}, head, this.#progress, this.#facts, this.#detail, actions);
   }
 

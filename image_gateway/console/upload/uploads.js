@@ -2,8 +2,9 @@
  * The console's one upload engine. It lives as long as the document, so that uploads go on while the person visits
  * other pages of the console.
  *
- * It dispatches `image-gateway:uploads` on the window, with a `UploadsSummary` as detail, whenever that changes. It
- * listens there for `image-gateway:signed-in`, and looks itself, too, whether the person has signed in again.
+ * It dispatches `image-gateway:uploads` on the window, with a `UploadsSummary` as detail, whenever that changes. After
+ * the session has ended, it goes on when `document` gets `session-renewed`, or when it finds itself that the person has
+ * signed in again.
  */
 
 import { send } from "../lib/api.js";
@@ -19,7 +20,6 @@ import { UploadEngine } from "./engine.js";
  */
 
 export const SUMMARY_EVENT = "image-gateway:uploads";
-export const SIGNED_IN_EVENT = "image-gateway:signed-in";
 const SIGN_IN_CHECK_MILLISECONDS = 20_000;
 
 /** @type {UploadEngine | null} */
@@ -80,7 +80,7 @@ function watchSignIn(uploads, account) {
   const check = async () => {
     if (uploads.isSignedOut && (await currentUser()) === account) uploads.signedIn();
   };
-  window.addEventListener(SIGNED_IN_EVENT, check);
+  document.addEventListener("session-renewed", check);
   window.addEventListener("focus", check);
   document.addEventListener("visibilitychange", check);
   uploads.addEventListener("signed-out", () => {
