@@ -5,7 +5,7 @@
 
 import { get, send } from "./lib/api.js";
 import { openDialog } from "./lib/dialog.js";
-import { element, errorBox, replace, say } from "./lib/dom.js";
+import { element, errorBox, field, replace, say } from "./lib/dom.js";
 
 /** @typedef {import("./app.js").Me} Me */
 
@@ -84,7 +84,7 @@ function nameForm(me, signIn) {
   return element(
     "form",
     { class: "row", onsubmit: submit },
-    element("label", { class: "field grow" }, "Name", input),
+    field("Name", input, "grow"),
     element("button", { type: "submit", class: "primary" }, "Sign in"),
   );
 }

@@ -3,7 +3,7 @@
  */
 
 import { get, send } from "../lib/api.js";
-import { element, errorBox, replace } from "../lib/dom.js";
+import { element, errorBox, field, replace } from "../lib/dom.js";
 import { size as sizeText, time } from "../lib/format.js";
 import { section } from "./head.js";
 import { JobView, followJob, isActive } from "./jobs.js";
@@ -148,12 +148,7 @@ function form(label, select, action, act) {
     await act();
     button.disabled = false;
   };
-  return element(
-    "form",
-    { class: "row", onsubmit: submit },
-    element("label", { class: "field" }, label, select),
-    button,
-  );
+  return element("form", { class: "row", onsubmit: submit }, field(label, select), button);
 }
 
 /**

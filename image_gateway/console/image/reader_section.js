@@ -3,7 +3,7 @@
  * button is pressed, and is hidden again after a minute.
  */
 
-import { copyButton, element, errorBox, replace } from "../lib/dom.js";
+import { copyButton, element, errorBox, field, replace } from "../lib/dom.js";
 import { duration, time } from "../lib/format.js";
 import { section } from "./head.js";
 import { hasSecrets, makeSnippets, maskSecrets } from "./snippets.js";
@@ -66,7 +66,7 @@ class SnippetView {
     stream.signal.addEventListener("abort", () => this.hide());
     this.hide();
     this.elements = [
-      element("label", { class: "field reader" }, "Reader", this.select),
+      field("Reader", this.select, "reader"),
       this.code,
       element(
         "div",

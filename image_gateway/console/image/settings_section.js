@@ -5,7 +5,7 @@
 import { goTo } from "../app.js";
 import { exchange, send } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
-import { element, errorBox, replace, say } from "../lib/dom.js";
+import { element, errorBox, field, replace, say } from "../lib/dom.js";
 import { READERS } from "../lib/format.js";
 import { section } from "./head.js";
 
@@ -60,7 +60,7 @@ export function settingsSection(current, onChanged) {
   const form = element(
     "form",
     { onsubmit: submit },
-    element("label", { class: "field" }, "Name", name),
+    field("Name", name),
     element("fieldset", {}, element("legend", { class: "label" }, "Who may read it"), ...choices),
     problem,
     save,

@@ -2,7 +2,7 @@
  * Modal dialogs: questions before something is lost, and messages that must be read.
  */
 
-import { element } from "./dom.js";
+import { element, field } from "./dom.js";
 
 /** @typedef {import("./dom.js").Child} Child */
 
@@ -52,7 +52,7 @@ export async function confirmed({ title, body, confirm, danger = false, typed })
     event.preventDefault();
     close("yes");
   };
-  const label = element("label", { class: "field" }, "Type the name to confirm", input);
+  const label = field("Type the name to confirm", input);
   const form = element(
     "form",
     { onsubmit: onSubmit },

@@ -95,14 +95,14 @@ export function byId(id) {
 }
 
 /**
- * Tell the person something, also through a screen reader. The message goes away by itself.
+ * Tell the person something, also through a screen reader. The message goes away by itself, or with the next one.
  *
  * @param {string} text
  */
 export function say(text) {
   const message = element("p", { class: "message" }, text);
-  byId("messages").append(message);
-  setTimeout(() => message.remove(), 8000);
+  replace(byId("messages"), message);
+  setTimeout(() => message.remove(), 6000);
 }
 
 /**
@@ -147,6 +147,20 @@ export function copyButton(label, text) {
     }
   };
   return element("button", { type: "button", class: "small", onclick: copy }, label);
+}
+
+let fields = 0;
+
+/**
+ * Return a form control with its label above it.
+ *
+ * @param {string} label
+ * @param {HTMLInputElement | HTMLSelectElement} control Gets an id.
+ * @param {string} [kind] Further classes of the field: `grow` takes the room that is left in a row.
+ */
+export function field(label, control, kind = "") {
+  control.id ||= `field-${++fields}`;
+  return element("div", { class: `field ${kind}`.trim() }, element("label", { for: control.id }, label), control);
 }
 
 /**

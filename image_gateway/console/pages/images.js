@@ -4,7 +4,7 @@
  */
 
 import { get } from "../lib/api.js";
-import { element, emptyBox, errorBox, replace, stateBadge, table, tableRow } from "../lib/dom.js";
+import { element, emptyBox, errorBox, field, replace, stateBadge, table, tableRow } from "../lib/dom.js";
 import { ACCESS, READERS, STATES, size, time } from "../lib/format.js";
 
 /** @typedef {import("../images/types.js").Image} Image */
@@ -103,8 +103,8 @@ class ImageList {
     return element(
       "div",
       { class: "row filters", role: "search" },
-      element("label", { class: "field grow" }, "Search by name", search),
-      element("label", { class: "field" }, "State", state),
+      field("Search by name", search, "grow"),
+      field("State", state),
     );
   }
 

@@ -4,7 +4,7 @@
 
 import { goTo, signInMode } from "../app.js";
 import { send } from "../lib/api.js";
-import { element, errorBox, replace } from "../lib/dom.js";
+import { element, errorBox, field, replace } from "../lib/dom.js";
 
 export const title = "Sign in";
 
@@ -75,7 +75,7 @@ function nameForm(next) {
     element(
       "form",
       { onsubmit: submit },
-      element("label", { class: "field" }, "Name", input),
+      field("Name", input),
       element("button", { type: "submit", class: "primary" }, "Sign in"),
     ),
   ];
