@@ -17,6 +17,7 @@ function world({ parts = false, ...options } = {}) {
   const lease = new FakeLease();
   const waiting = [];
   const stopped = [];
+  const slow = [];
   const disk = new LeasedDisk({
     size: SIZE,
     sectorSize: 512,
@@ -24,13 +25,17 @@ function world({ parts = false, ...options } = {}) {
     lease,
     etag: ETAG,
     overlay: new MemoryOverlay(),
-    listener: { onWaiting: (reason) => waiting.push(reason), onStopped: (error) => stopped.push(error) },
+    listener: {
+      onWaiting: (reason) => waiting.push(reason),
+      onSlow: (isSlow) => slow.push(isSlow),
+      onStopped: (error) => stopped.push(error),
+    },
     fetch: gateway.fetch,
     clock,
     random: () => 1,
     ...options,
   });
-  return { gateway, clock, lease, disk, waiting, stopped };
+  return { gateway, clock, lease, disk, waiting, slow, stopped };
 }
 
 const lost = () => {
@@ -75,13 +80,13 @@ for (const [name, fault] of [
   }
 }
 
-test("it is tried again for as long as it takes, at most every 30 seconds", async () => {
+test("it is tried again for as long as it takes, at least every 15 seconds", async () => {
   const { gateway, clock, disk, waiting } = world();
   gateway.faults = Array(200).fill(lost);
   const reading = read(disk, 0, 512);
   for (let attempt = 1; attempt <= 200; attempt += 1) {
     await until(() => waiting.length === attempt);
-    clock.advance(30_000);
+    clock.advance(15_000);
   }
   assert.deepEqual(await reading, IMAGE.slice(0, 512));
 });
@@ -112,7 +117,7 @@ test("after the network is back the waits are short again, should the first atte
   const reading = read(disk, 0, 512);
   for (let attempt = 1; attempt <= 8; attempt += 1) {
     await until(() => waiting.length === attempt);
-    if (attempt < 8) clock.advance(30_000);
+    if (attempt < 8) clock.advance(15_000);
   }
   disk.wake();
   await until(() => waiting.length === 9);
@@ -132,6 +137,33 @@ test("an answer that stalls is given up after 20 seconds without a byte", async 
   gateway.gate = null;
   disk.wake();
   assert.deepEqual(await reading, IMAGE.slice(0, 512));
+});
+
+test("a guest that waits for more than four seconds is to be paused until it has got its bytes", async () => {
+  const { gateway, clock, disk, slow } = world();
+  let open;
+  gateway.gate = new Promise((resolve) => (open = resolve));
+  let slowWhenDone;
+  disk.get(0, 512, () => (slowWhenDone = [...slow]));
+  await until(() => gateway.running === 1);
+  clock.advance(3999);
+  assert.deepEqual(slow, []);
+  clock.advance(1);
+  assert.deepEqual(slow, [true]);
+  open();
+  await until(() => slow.length === 2);
+  assert.deepEqual([slow, slowWhenDone], [[true, false], [true]]);
+});
+
+test("a guest that has cancelled its read is not paused for it", async () => {
+  const { gateway, clock, disk, slow } = world();
+  gateway.gate = new Promise(() => {});
+  const cancelled = new AbortController();
+  disk.get(0, 512, () => assert.fail("nobody waits for it"), { signal: cancelled.signal });
+  cancelled.abort();
+  clock.advance(5000);
+  assert.deepEqual(slow, []);
+  disk.close();
 });
 
 test("waiting ends when the last read that waits has got its bytes", async () => {

@@ -132,7 +132,7 @@ test("when the network is back a renewal that waits comes at once, and waits are
   clock.advance(5 * MINUTE);
   for (let failures = 1; failures <= 8; failures += 1) {
     await until(() => events.problems.length === failures);
-    if (failures < 8) clock.advance(30_000);
+    if (failures < 8) clock.advance(15_000);
   }
   lease.check();
   await until(() => events.problems.length === 9);
@@ -197,6 +197,18 @@ test("a reader's refresh renews once for all readers", async () => {
   await lease.refresh(stale);
   assert.deepEqual(calls, ["renew lease-1"]);
   assert.notEqual(lease.current, stale);
+});
+
+test("a reader that was refused ends the wait of a renewal: the network is back", async () => {
+  const { clock, faults, events, start } = world();
+  const lease = await start();
+  faults.push(apiError(0, "NETWORK"));
+  clock.advance(5 * MINUTE);
+  await until(() => events.problems.length === 1);
+  const stale = lease.current;
+  await lease.refresh(stale);
+  assert.notEqual(lease.current, stale);
+  assert.equal(events.renewed, 2);
 });
 
 test("the lease of a link is renewed by itself, and none is made in its place", async () => {

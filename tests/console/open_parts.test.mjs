@@ -2,10 +2,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { machineClock } from "../../image_gateway/console/open/machine_clock.js";
 import { MemoryOverlay } from "../../image_gateway/console/open/overlay.js";
+import { Patience } from "../../image_gateway/console/open/patience.js";
 import { appendOutput } from "../../image_gateway/console/open/serial.js";
 import { Transfer } from "../../image_gateway/console/open/transfer.js";
 import { delayBefore } from "../../image_gateway/console/open/waiting.js";
+import { FakeClock } from "./open_fakes.mjs";
 
 const filled = (length, value) => new Uint8Array(length).fill(value);
 
@@ -53,9 +56,9 @@ test("an overlay takes whole sectors, at any place of a large disk", () => {
   assert.deepEqual(bytes, filled(512, 7));
 });
 
-test("delays double up to 30 seconds, of which a random half may be left out", () => {
-  assert.deepEqual([1, 2, 3, 7, 8, 1000].map((attempt) => delayBefore(attempt, null, () => 1)), [500, 1000, 2000, 30_000, 30_000, 30_000]);
-  assert.deepEqual([1, 1000].map((attempt) => delayBefore(attempt, null, () => 0)), [250, 15_000]);
+test("delays double up to 15 seconds, of which a random half may be left out", () => {
+  assert.deepEqual([1, 2, 3, 7, 8, 1000].map((attempt) => delayBefore(attempt, null, () => 1)), [500, 1000, 2000, 15_000, 15_000, 15_000]);
+  assert.deepEqual([1, 1000].map((attempt) => delayBefore(attempt, null, () => 0)), [250, 7500]);
 });
 
 test("a delay is at least what Retry-After says, up to a minute", () => {
@@ -88,4 +91,69 @@ test("the serial log keeps the end of a long output", () => {
   const kept = appendOutput("", long);
   assert.equal(kept.length, 200_000);
   assert.ok(kept.endsWith("last"));
+});
+
+test("patience ends with the oldest read, however many younger ones come and go", () => {
+  const clock = new FakeClock();
+  const changes = [];
+  const patience = new Patience(clock, 4000, (isOver) => changes.push(isOver));
+  const endOldest = patience.begin();
+  for (let read = 0; read < 8; read += 1) {
+    clock.advance(450);
+    patience.begin()();
+  }
+  clock.advance(399);
+  assert.deepEqual(changes, []);
+  clock.advance(1);
+  assert.deepEqual(changes, [true]);
+  const endYounger = patience.begin();
+  endOldest();
+  endOldest();
+  assert.deepEqual(changes, [true, false]);
+  clock.advance(4000);
+  assert.deepEqual(changes, [true, false, true]);
+  endYounger();
+  assert.deepEqual(changes, [true, false, true, false]);
+  assert.equal(clock.timers.size, 0);
+});
+
+test("short reads one after the other are no reason to pause", () => {
+  const clock = new FakeClock();
+  const changes = [];
+  const patience = new Patience(clock, 4000, (isOver) => changes.push(isOver));
+  let end = patience.begin();
+  for (let read = 0; read < 10; read += 1) {
+    clock.advance(3000);
+    const next = patience.begin();
+    end();
+    end = next;
+  }
+  end();
+  assert.deepEqual(changes, []);
+});
+
+test("the machine's clock stands still while it is stopped, for code that has bound it, and for no other", async (context) => {
+  let time = 1000;
+  const browser = performance.now;
+  context.mock.method(performance, "now", () => time);
+  const { machineClock: clock } = await import("../../image_gateway/console/open/machine_clock.js?of=test");
+  let bound;
+  await clock.giveTo(async () => {
+    bound = performance.now.bind(performance);
+  });
+  context.mock.restoreAll();
+  assert.equal(performance.now, browser);
+  assert.equal(bound(), 1000);
+  time = 1500;
+  clock.run();
+  assert.equal(bound(), 1500);
+  clock.stop();
+  time = 61_500;
+  clock.stop();
+  assert.equal(bound(), 1500);
+  clock.run();
+  assert.equal(bound(), 1500);
+  time = 61_600;
+  assert.equal(bound(), 1600);
+  assert.notEqual(machineClock, clock);
 });

@@ -81,8 +81,15 @@ export async function findKeptImage() {
   } catch (error) {
     if (!(error instanceof ApiError) || error.status === 0 || error.status >= 429) throw error;
     forgetLinkLease();
-    throw new NothingToOpen(`The access by this link has ended. Open the link again. (${error.message})`, error.code);
+    throw endedLink(error);
   }
+}
+
+/** @param {ApiError} error Why the lease that was kept cannot be renewed. */
+function endedLink(error) {
+  const isOver = error.code === "LEASE_EXPIRED" || error.status === 404;
+  const message = isOver ? "Open the link again." : `The gateway says: ${error.message}.`;
+  return new NothingToOpen(`The access by this link has ended. ${message}`, error.code);
 }
 
 /**

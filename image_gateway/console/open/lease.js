@@ -93,6 +93,8 @@ export class Lease {
    * @throws {LeaseEnded}
    */
   async refresh(stale) {
+    // Whoever was refused has reached the gateway: a renewal that waits for the network need not wait any longer.
+    this.#waits.wake();
     if (this.#ended === null && this.#document === stale) await this.#refreshOnce();
     if (this.#ended !== null) throw this.#ended;
   }

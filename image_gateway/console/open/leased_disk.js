@@ -8,8 +8,12 @@
 import { BlockCache } from "./block_cache.js";
 import { BlockFetcher } from "./block_fetcher.js";
 import { BlockLoader } from "./block_loader.js";
+import { Patience } from "./patience.js";
+import { browserClock } from "./waiting.js";
 
 const CACHE_BYTES = 96 * 1024 * 1024;
+/** Drivers give up on a disk after 10 seconds (Windows) or 30 (Linux, SeaBIOS). */
+const PATIENCE_MS = 4000;
 
 /**
  * What a disk tells about its reads and writes; offsets and lengths in bytes of the image.
@@ -22,6 +26,8 @@ const CACHE_BYTES = 96 * 1024 * 1024;
  * @property {(bytes: number) => void} [onReceived]
  * @property {() => void} [onRequest]
  * @property {(reason: string | null) => void} [onWaiting] Reads wait for the reason, or, with null, wait no more.
+ * @property {(isSlow: boolean) => void} [onSlow] The guest waits so long for a read that it should be paused, or, with
+ *   false, has got its bytes.
  * @property {(error: unknown) => void} [onStopped] The image can be read no more; the guest gets no further bytes.
  */
 
@@ -54,6 +60,7 @@ export class LeasedDisk {
   #cache;
   #fetcher;
   #loader;
+  #patience;
   #isStopped = false;
 
   /** @param {DiskOptions} options */
@@ -66,6 +73,7 @@ export class LeasedDisk {
     this.#overlay = options.overlay;
     this.#listener = listener;
     this.#cache = new BlockCache(options.cacheBytes ?? CACHE_BYTES);
+    this.#patience = new Patience(options.clock ?? browserClock, PATIENCE_MS, (isSlow) => listener.onSlow?.(isSlow));
     const { onWaiting, onReceived, onRequest } = listener;
     this.#fetcher = new BlockFetcher({ ...options, onWaiting, onReceived, onRequest });
     this.#loader = new BlockLoader({
@@ -96,11 +104,18 @@ export class LeasedDisk {
     this.#listener.onRead?.(offset, Math.min(length, Math.max(0, this.#size - offset)));
     const inMemory = this.#findInMemory(offset, length);
     if (inMemory !== undefined) return done(inMemory);
+    const end = this.#patience.begin();
+    options?.signal?.addEventListener("abort", end);
     this.#read(offset, length).then(
       (bytes) => {
         if (!options?.signal?.aborted && !this.#isStopped) done(bytes);
+        // After the bytes are in the guest, so that it finds them there when it goes on.
+        end();
       },
-      (error) => this.#stop(error),
+      (error) => {
+        this.#stop(error);
+        end();
+      },
     );
   }
 

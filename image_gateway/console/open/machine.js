@@ -6,6 +6,7 @@
  */
 
 import { LeasedDisk } from "./leased_disk.js";
+import { machineClock } from "./machine_clock.js";
 
 const MIB = 1024 * 1024;
 const VGA_MEMORY = 8 * MIB;
@@ -40,6 +41,7 @@ export class Machine {
    */
   constructor(files, options) {
     useFileAsTimer();
+    machineClock.run();
     this.#emulator = new files.V86({
       wasm_fn: (/** @type {WebAssembly.Imports} */ imports) => this.#loadWasm(files, imports),
       bios: { buffer: files.bios },
@@ -126,7 +128,13 @@ export class Machine {
 
   async #apply() {
     if (!this.#isLoaded || this.#isGone) return;
-    await (this.#pauses.size === 0 ? this.#emulator.run() : this.#emulator.stop());
+    if (this.#pauses.size === 0) {
+      machineClock.run();
+      await this.#emulator.run();
+    } else {
+      await this.#emulator.stop();
+      if (this.#pauses.size > 0 && !this.#isGone) machineClock.stop();
+    }
   }
 }
 

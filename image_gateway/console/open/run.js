@@ -12,8 +12,6 @@ import { Screen } from "./screen.js";
 import { SerialConsole } from "./serial.js";
 import { loadV86 } from "./v86_files.js";
 
-/** After so long without its disk the machine is paused, before its drivers give up. */
-const PATIENCE_MS = 10_000;
 const OVERLAY_STEP = 256 * 1024 * 1024;
 
 /**
@@ -41,7 +39,6 @@ export class Run {
   /** @type {Machine | null} */
   #machine = null;
   #overlayLimit = OVERLAY_STEP;
-  #patience = 0;
   /** @type {string | null} */
   #waitsFor = null;
   #isOver = false;
@@ -69,6 +66,7 @@ export class Run {
     try {
       const loading = loadV86();
       const lease = await image.lease({
+        onRenewed: () => this.#disk?.wake(),
         onProblem: (problem) => this.#showLeaseProblem(problem),
         onEnded: (error) => this.#fail(error),
       });
@@ -86,6 +84,7 @@ export class Run {
           ...this.#report.listener,
           onWritten: (offset, length) => this.#noteWritten(offset, length),
           onWaiting: (reason) => this.#noteWaiting(reason),
+          onSlow: (isSlow) => this.#noteSlow(isSlow),
           onStopped: (error) => this.#fail(error),
         },
       });
@@ -126,7 +125,6 @@ export class Run {
   async #end() {
     if (this.#isOver) return;
     this.#isOver = true;
-    window.clearTimeout(this.#patience);
     this.#disk?.close();
     this.#report.stop();
     this.#screen.destroy();
@@ -165,28 +163,27 @@ export class Run {
   #showStatus() {
     const machine = this.#machine;
     if (machine === null) return;
-    const waits = this.#waitsFor === null ? "" : `Waiting for the network. ${this.#waitsFor} `;
-    this.#status.classList.toggle("waiting", waits !== "");
+    const isHeld = machine.isPaused("network");
+    const isWaiting = (isHeld || this.#waitsFor !== null) && !machine.isPaused("stopped");
+    this.#status.classList.toggle("waiting", isWaiting);
+    const reason = this.#waitsFor ?? "The bytes of the disk come slowly.";
+    const next = isHeld ? "The machine is paused until then." : "The machine goes on by itself.";
+    const isPaused = machine.isPaused("user") || machine.isPaused("overlay");
     if (machine.isPaused("stopped")) this.#status.textContent = "The machine is stopped.";
-    else if (machine.isPaused("network")) this.#status.textContent = `${waits}The machine is paused until then.`;
-    else if (waits) this.#status.textContent = `${waits}The machine goes on by itself.`;
-    else this.#status.textContent = machine.isPaused("user") || machine.isPaused("overlay") ? "Paused." : "Running.";
+    else if (isWaiting) this.#status.textContent = `Waiting for the network. ${reason} ${next}`;
+    else this.#status.textContent = isPaused ? "Paused." : "Running.";
   }
 
   /** @param {string | null} reason */
   #noteWaiting(reason) {
-    const hasBegun = this.#waitsFor === null && reason !== null;
     this.#waitsFor = reason;
-    if (hasBegun) this.#patience = window.setTimeout(() => this.#hold(), PATIENCE_MS);
-    if (reason === null) {
-      window.clearTimeout(this.#patience);
-      this.#machine?.resume("network");
-    }
     this.#showStatus();
   }
 
-  #hold() {
-    this.#machine?.pause("network");
+  /** @param {boolean} isSlow Whether the machine waits for its disk for so long that its drivers might give up. */
+  #noteSlow(isSlow) {
+    if (isSlow) this.#machine?.pause("network");
+    else this.#machine?.resume("network");
     this.#showStatus();
   }
 

@@ -19,10 +19,10 @@ export const browserClock = {
 };
 
 const FIRST_MS = 500;
-const LONGEST_MS = 30_000;
+const LONGEST_MS = 15_000;
 
 /**
- * Return how long to wait before the next attempt: twice as long each time, up to 30 seconds, and a random part less,
+ * Return how long to wait before the next attempt: twice as long each time, up to 15 seconds, and a random part less,
  * so that many readers do not come back at once.
  *
  * @param {number} attempt The number of attempts that failed, from 1.
