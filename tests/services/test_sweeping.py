@@ -60,7 +60,7 @@ def test_what_is_in_use_is_left_alone(world: World, sweeper: Sweeper, clock: Clo
 def test_an_upload_left_alone_is_ended_with_its_parts(world: World, sweeper: Sweeper, clock: Clock) -> None:
     image_id, upload_id = world.begin()
     world.put_part(image_id, upload_id, 1, b"x")
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
     assert sweeper.sweep(dry_run=True).expired_uploads == 1
     assert len(uploads(world)) == 1
     report = sweeper.sweep()
@@ -77,7 +77,7 @@ def test_more_than_a_page_of_them(
     monkeypatch.setattr("image_gateway.services.sweeping.PAGE", 3)
     for _ in range(8):
         world.begin()
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
     assert sweeper.sweep(dry_run=True).expired_uploads == 8
     report = sweeper.sweep()
     assert (report.expired_uploads, report.purged_images) == (8, 8)
@@ -136,7 +136,7 @@ def test_an_object_of_an_upload_that_ended_while_completing_is_removed(
         UploadId=upload_id,
         MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]},
     )
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
     sweeper.sweep()
     assert objects(world) == []
 
@@ -170,7 +170,7 @@ def test_the_end_of_an_idle_upload_is_noted_for_its_owner(
     world: World, sweeper: Sweeper, clock: Clock
 ) -> None:
     image_id, _ = world.begin()
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
     sweeper.sweep(dry_run=True)
     assert events(world, image_id) == [("image created", "alice")]
     for _ in range(2):
@@ -187,7 +187,7 @@ def test_what_the_store_refuses_is_left_for_the_next_sweep(
     world: World, sweeper: Sweeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.begin()
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
 
     def refuse(*_: object) -> None:
         raise StoreUnavailable("not now")
@@ -202,7 +202,7 @@ def test_what_the_store_refuses_is_left_for_the_next_sweep(
 def test_two_sweepers_count_each_upload_once(world: World, sweeper: Sweeper, clock: Clock) -> None:
     for _ in range(6):
         world.begin()
-    clock.now += WEEK.total_seconds() + 1
+    clock.now += WEEK.total_seconds() + HOUR
     other = Sweeper(world.catalog, world.store, world.settings.image_base_path, clock)
     sweeper._end_expired(first := SweepReport(), dry_run=False)
     other._end_expired(second := SweepReport(), dry_run=False)
