@@ -47,7 +47,7 @@ from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.jobs import make_jobs_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
-from image_gateway.routes.sessions import OidcClient, make_sessions_blueprint
+from image_gateway.routes.sessions import OidcClient, SignInByName, make_sessions_blueprint
 from image_gateway.routes.shares import make_share_links_blueprint, make_shares_blueprint
 from image_gateway.routes.stream_url import make_delivery_blueprint
 from image_gateway.routes.uploads import make_uploads_blueprint
@@ -139,7 +139,8 @@ def create_app(
     sessions = _make_sessions(settings, catalog, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal, sessions))
     oidc_client = _make_oidc_client(settings, clock, timer)
-    app.register_blueprint(make_sessions_blueprint(sessions, settings.auth_mode, oidc_client, limits))
+    by_name = SignInByName(settings.allow_insecure_dev_auth) if settings.auth_mode == "dev" else None
+    app.register_blueprint(make_sessions_blueprint(sessions, oidc_client, by_name, limits))
     if settings.console:
         app.register_blueprint(make_console_blueprint(_console_rules(settings, store)))
     app.register_blueprint(make_uploads_blueprint(uploads, limits))

@@ -43,8 +43,15 @@ class OidcClient:
     pending: PendingSignIns
 
 
+@dataclass(frozen=True)
+class SignInByName:
+    """Browsers sign in by typing a name (AUTH_MODE=dev), on this machine or from `anywhere`."""
+
+    anywhere: bool = False
+
+
 def make_sessions_blueprint(
-    sessions: Sessions, auth_mode: str, oidc: OidcClient | None, limits: Limits
+    sessions: Sessions, oidc: OidcClient | None, by_name: SignInByName | None, limits: Limits
 ) -> Blueprint:
     """Routes `/login`, `/oauth/callback`, `/logout` and `/v1/me`."""
     blueprint = Blueprint("sessions", __name__)
@@ -83,10 +90,12 @@ def make_sessions_blueprint(
     @blueprint.post("/login")
     @limits.sign_in
     def sign_in_by_name() -> Response:
-        if auth_mode != "dev":
+        if by_name is None:
             raise NotFound("only AUTH_MODE=dev signs in by name: use GET /login")
-        if not is_loopback_address(request.remote_addr):
-            raise Forbidden("AUTH_MODE=dev signs in by name only from this machine")
+        if not by_name.anywhere and not is_loopback_address(request.remote_addr):
+            raise Forbidden(
+                "AUTH_MODE=dev signs in by name only from this machine, unless ALLOW_INSECURE_DEV_AUTH=true"
+            )
         if not comes_from_own_page():
             raise Forbidden("the sign-in must come from a page of this gateway")
         user = load_json(SignIn, request)["user"].strip()

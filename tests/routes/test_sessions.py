@@ -244,6 +244,12 @@ def test_signing_in_by_name_needs_this_machine(gateway: World, address: str) -> 
     assert "only from this machine" in response.get_json()["error"]["message"]
 
 
+def test_an_operator_may_let_everybody_sign_in_by_name(gateway: World) -> None:
+    """In a container every client has the address of the container's network."""
+    insecure = gateway.with_settings(allow_insecure_dev_auth=True)
+    assert sign_in(insecure, environ_overrides={"REMOTE_ADDR": "172.18.0.1"})
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_has_several_addresses(gateway: World, address: str) -> None:
     assert sign_in(gateway, environ_overrides={"REMOTE_ADDR": address})
