@@ -91,7 +91,11 @@ function creation(title, fields, action, path, body) {
  * @param {string} [hint]
  */
 function field(label, input, hint) {
-  return element("label", { class: "field" }, label, input, hint !== undefined && element("span", { class: "hint" }, hint));
+  const labelled = element("label", { class: "field" }, label, input);
+  if (hint === undefined) return labelled;
+  const id = `hint-${label.toLowerCase().replaceAll(/\W+/g, "-")}`;
+  input.setAttribute("aria-describedby", id);
+  return element("div", { class: "field" }, labelled, element("span", { class: "hint", id }, hint));
 }
 
 /**

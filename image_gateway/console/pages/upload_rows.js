@@ -76,9 +76,9 @@ export class UploadRows {
   }
 
   async #cancelAll() {
-    const title = "Cancel all uploads?";
+    const title = "Discard all uploads?";
     const body = [element("p", {}, "What the store has of them is deleted. Images that are complete stay.")];
-    if (await confirmed({ title, body, confirm: "Cancel the uploads", danger: true })) await this.#engine.cancelAll();
+    if (await confirmed({ title, body, confirm: "Discard them", danger: true })) await this.#engine.cancelAll();
   }
 
   #clearList() {
@@ -97,7 +97,7 @@ class UploadRow {
   #detail = element("p", { class: "small-text" });
   #go = button("", () => this.#goOrStop());
   #end = button("", () => void this.#endOrRemove());
-  #more = element("span", { class: "row" });
+  #more = element("div", { class: "row center" });
   /** @type {string} */
   #shown = "";
 
@@ -132,7 +132,9 @@ class UploadRow {
     this.#go.hidden = !canPause(upload) && state !== "paused" && !canTryAgain(upload);
     rename(this.#end, upload.isOver ? "Remove from the list" : "Cancel", upload.name);
     this.#end.disabled = state === "cancelling";
-    replace(this.#more, ...this.#extras());
+    const extras = this.#extras();
+    replace(this.#more, ...extras);
+    this.#more.hidden = extras.length === 0;
   }
 
   /** @returns {HTMLElement[]} */
@@ -159,19 +161,16 @@ class UploadRow {
 
   async #endOrRemove() {
     const upload = this.#upload;
-    if (upload.isOver) return this.#discardFailed();
+    // What the store has of a failed one stays, among the unfinished uploads.
+    if (upload.isOver) return this.#engine.remove(upload);
     if (upload.sentBytes < WORTH_A_QUESTION || (await this.#isSure())) await upload.cancel();
-  }
-
-  /** A failed upload stays among the unfinished ones, unless nothing of it was stored. */
-  #discardFailed() {
-    this.#engine.remove(this.#upload);
   }
 
   #isSure() {
     const { name, sentBytes } = this.#upload;
-    const body = [element("p", {}, `${size(sentBytes)} (${percentOf(this.#upload)} %) are uploaded, and are deleted.`)];
-    return confirmed({ title: `Cancel the upload of ${name}?`, body, confirm: "Cancel the upload", danger: true });
+    const text = `${size(sentBytes)} (${percentOf(this.#upload)} %) are uploaded already, and are deleted.`;
+    const title = `Discard the upload of ${name}?`;
+    return confirmed({ title, body: [element("p", {}, text)], confirm: "Discard it", danger: true });
   }
 }
 

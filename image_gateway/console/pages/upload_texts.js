@@ -46,7 +46,7 @@ export function percentOf({ size: bytes, sentBytes }) {
  * @returns {string}
  */
 export function factsOf(upload) {
-  const isWhole = upload.state === "done" || upload.state === "queued";
+  const isWhole = upload.isOver || upload.sentBytes === 0;
   const bytes = isWhole
     ? size(upload.size)
     : `${size(upload.sentBytes)} of ${size(upload.size)} (${percentOf(upload)} %)`;
