@@ -245,3 +245,18 @@ test("the gateway's message is shown when it does not take what was uploaded", a
   await until(() => upload.state === "failed");
   assert.match(upload.error.message, /uploaded twice/);
 });
+
+test("bytes that arrive as others are an error of the gateway; trying again is a new upload", async () => {
+  const { engine, gateway, storage } = makeWorld();
+  gateway.before = async (call) => {
+    if (call.endsWith("/image-1/complete")) gateway.images.get("image-1").parts.get(1).bytes[0] ^= 1;
+  };
+  const upload = engine.add(fileOf(2 * PART));
+  await until(() => upload.state === "failed");
+  assert.match(upload.error.message, /what was uploaded is another/);
+  assert.deepEqual([upload.imageId, storage.length], [null, 0]);
+  upload.resume();
+  await until(isDone(upload));
+  assert.equal(upload.imageId, "image-2");
+  assertWhole(gateway, upload);
+});

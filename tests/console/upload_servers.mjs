@@ -82,7 +82,10 @@ export class FakeGateway {
     if (image.parts.size < count) throw refusal(409, "INVALID_STATE", "not uploaded: some parts");
     const bytes = Buffer.concat(Array.from({ length: count }, (_, index) => image.parts.get(index + 1).bytes));
     const actual = createHash("sha256").update(bytes).digest("hex");
-    if (sha256 !== undefined && sha256 !== actual) throw refusal(400, "BAD_REQUEST", "sha256 mismatch");
+    if (sha256 !== undefined && sha256 !== actual) {
+      image.state = "failed";
+      throw refusal(409, "INVALID_STATE", "sha256: what was uploaded is another");
+    }
     Object.assign(image, { state: "complete", bytes, sha256 });
     return { ok: true };
   }

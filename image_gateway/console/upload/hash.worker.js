@@ -12,11 +12,11 @@ const hash = new Sha256();
 /** @type {Blob} */
 let file = new Blob();
 
-self.addEventListener("message", async ({ data }) => {
+self.onmessage = async ({ data }) => {
   if (data.file) file = data.file;
   else if (data.finish) self.postMessage({ hex: hash.hex() });
   else await add(data.start, data.end);
-});
+};
 
 /**
  * @param {number} start

@@ -63,16 +63,22 @@ export async function resumeUpload(api, imageId, size) {
  * @param {UploadApi} api
  * @param {Opened} opened
  * @param {string | null} sha256
+ * @param {() => void} onOver Called if the image has failed, such as for another hash: then nothing is left to resume.
  * @returns {Promise<"complete" | Opened>} The upload as it is now, if parts have to be sent again.
  * @throws {UploadError} The gateway does not take what was uploaded.
  */
-export async function completeUpload(api, opened, sha256) {
+export async function completeUpload(api, opened, sha256, onOver) {
   try {
     await api.complete(opened, sha256);
     return "complete";
   } catch (error) {
     if (!isStatus(error, 409)) throw error;
-    const now = await resumeUpload(api, opened.imageId, opened.plan.size);
+    const now = await resumeUpload(api, opened.imageId, opened.plan.size).catch((later) => {
+      if (!isOver(later)) throw later;
+      onOver();
+      // The first answer is the one that says why.
+      throw error;
+    });
     if (now !== "complete" && now.missing.length === 0) throw error;
     return now;
   }

@@ -77,7 +77,7 @@ export class UploadRun {
       const sha256 = await this.#transfer(opened);
       await this.#requireUnchanged();
       this.#listener.enter("completing");
-      opened = await completeUpload(this.#api, opened, sha256);
+      opened = await completeUpload(this.#api, opened, sha256, () => this.#giveUp());
     }
     this.#forget();
   }
@@ -96,8 +96,7 @@ export class UploadRun {
       if (!isOver(error)) throw error;
       if (error.status === 409) return false;
     }
-    this.#forget();
-    this.#facts.imageId = null;
+    this.#giveUp();
     return true;
   }
 
@@ -130,11 +129,7 @@ export class UploadRun {
       const opened = await resumeUpload(this.#api, imageId, facts.file.size);
       return opened === "complete" ? opened : this.#remember(opened);
     } catch (error) {
-      // The next run begins a new upload.
-      if (isOver(error)) {
-        this.#forget();
-        facts.imageId = null;
-      }
+      if (isOver(error)) this.#giveUp();
       throw error;
     }
   }
@@ -149,6 +144,12 @@ export class UploadRun {
     facts.isRemembered = this.#parts.records.put(record);
     this.#listener.notice();
     return opened;
+  }
+
+  /** The next run begins a new upload. */
+  #giveUp() {
+    this.#forget();
+    this.#facts.imageId = null;
   }
 
   #forget() {

@@ -166,7 +166,7 @@ def test_a_cancelled_upload_leaves_nothing(
     row.get_by_role("button", name="Cancel: 60-mib.img").click()
     dialog = page.get_by_role("dialog")
     if dialog.is_visible():
-        dialog.get_by_role("button", name="Cancel the upload").click()
+        dialog.get_by_role("button", name="Discard it").click()
     expect(row).to_contain_text("Cancelled")
     assert console.client.list_images(state="uploading")["images"] == []
 
