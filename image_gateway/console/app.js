@@ -18,6 +18,7 @@ import { byId, element, errorBox, replace } from "./lib/dom.js";
  * @property {AbortSignal} signal Aborted when the person leaves the page.
  */
 /** @typedef {void | (() => void)} Leave */
+/** @typedef {import("./upload/uploads.js").UploadsSummary} UploadsSummary */
 /** @typedef {{ title: string, show: (main: HTMLElement, parameters: Parameters) => Leave | Promise<Leave> }} Page */
 
 /** @type {{ pattern: RegExp, load: () => Promise<Page>, open?: boolean }[]} */
@@ -35,6 +36,7 @@ const ROUTES = [
 let me = null;
 /** @type {Leave} */
 let leave;
+let areUploadsBusy = false;
 /** Aborted when the person leaves the page that is shown, even before it has loaded. */
 let staying = new AbortController();
 
@@ -129,7 +131,34 @@ function showHeader() {
   );
 }
 
+/**
+ * Show how the uploads get on, whatever page is open.
+ *
+ * @param {Event} event
+ */
+function showUploads(event) {
+  const { isBusy, isSignedOut, percent } = /** @type {CustomEvent<UploadsSummary>} */ (event).detail;
+  const indicator = byId("upload-indicator");
+  areUploadsBusy = isBusy;
+  if (!isBusy) return replace(indicator);
+  const text = isSignedOut ? "Uploads wait" : `Uploading ${percent} %`;
+  const link = indicator.querySelector("a") ?? element("a", { href: "/upload" });
+  if (link.textContent === text) return;
+  const bar = element("progress", { max: 100, value: percent, "aria-hidden": "true" });
+  replace(link, bar, text);
+  if (!link.isConnected) replace(indicator, link);
+}
+
+/** Whether to sign out although uploads are not done. */
+async function mayLeaveUploads() {
+  if (!areUploadsBusy) return true;
+  const { confirmed } = await import("./lib/dialog.js");
+  const text = "Files are being uploaded. They stop when you sign out; you can go on when you pick them again.";
+  return confirmed({ title: "Sign out?", body: [element("p", {}, text)], confirm: "Sign out", danger: true });
+}
+
 async function signOut() {
+  if (!(await mayLeaveUploads())) return;
   try {
     const { redirect } = await send("POST", "/logout");
     location.assign(redirect ?? "/sign-in");
@@ -164,6 +193,7 @@ async function start() {
   me = await get("/v1/me").catch((error) => (error.status === 401 ? null : Promise.reject(error)));
   session.onEnded = () => void onSessionEnded();
   document.addEventListener("click", followLink);
+  window.addEventListener("image-gateway:uploads", showUploads);
   window.addEventListener("popstate", () => void move());
   await show();
 }

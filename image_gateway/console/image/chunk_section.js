@@ -3,7 +3,7 @@
  */
 
 import { get, send } from "../lib/api.js";
-import { element, errorBox, field, replace } from "../lib/dom.js";
+import { element, errorBox, field, replace, whileBusy } from "../lib/dom.js";
 import { size as sizeText, time } from "../lib/format.js";
 import { section } from "./head.js";
 import { JobView, followJob, isActive } from "./jobs.js";
@@ -142,11 +142,9 @@ class Chunks {
 function form(label, select, action, act) {
   const button = element("button", { type: "submit" }, action);
   /** @param {Event} event */
-  const submit = async (event) => {
+  const submit = (event) => {
     event.preventDefault();
-    button.disabled = true;
-    await act();
-    button.disabled = false;
+    void whileBusy(button, act);
   };
   return element("form", { class: "row", onsubmit: submit }, field(label, select), button);
 }

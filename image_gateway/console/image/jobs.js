@@ -3,7 +3,7 @@
  */
 
 import { get, send } from "../lib/api.js";
-import { element, errorBox, replace, stateBadge } from "../lib/dom.js";
+import { element, errorBox, replace, stateBadge, whileBusy } from "../lib/dom.js";
 import { size } from "../lib/format.js";
 import { pause } from "../lib/pause.js";
 
@@ -45,27 +45,21 @@ export async function followJob(job, onChange, signal) {
 
 /** A job with its progress and a button that cancels it; `update` shows its current state. */
 export class JobView {
-  /**
-   * @param {Job} job
-   * @param {(job: Job) => void} [onCancelled] Called with the job after the button was pressed.
-   */
-  constructor(job, onCancelled) {
+  /** @param {Job} job */
+  constructor(job) {
     this.state = element("span", { role: "status" });
     this.progress = element("progress", { "aria-label": `Progress of: ${JOB_KINDS[job.kind]}` });
     this.text = element("span", { class: "quiet small-text" });
     this.problem = element("div");
     const cancel = async () => {
-      this.cancel.disabled = true;
       try {
-        const cancelled = await send("DELETE", `/v1/jobs/${job.jobId}`);
-        this.update(cancelled);
-        onCancelled?.(cancelled);
+        this.update(await send("DELETE", `/v1/jobs/${job.jobId}`));
       } catch (error) {
         replace(this.problem, errorBox(error));
-        this.cancel.disabled = false;
       }
     };
-    this.cancel = element("button", { type: "button", class: "small", onclick: cancel }, "Cancel");
+    const press = () => void whileBusy(this.cancel, cancel);
+    this.cancel = element("button", { type: "button", class: "small", onclick: press }, "Cancel");
     this.element = element(
       "div",
       { class: "job" },

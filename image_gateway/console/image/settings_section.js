@@ -5,7 +5,7 @@
 import { goTo } from "../app.js";
 import { exchange, send } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
-import { element, errorBox, field, replace, say } from "../lib/dom.js";
+import { element, errorBox, field, replace, say, whileBusy } from "../lib/dom.js";
 import { READERS } from "../lib/format.js";
 import { section } from "./head.js";
 
@@ -35,27 +35,27 @@ export function settingsSection(current, onChanged) {
   );
   const save = element("button", { type: "submit" }, "Save");
 
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
+  const change = async () => {
     const chosen = new FormData(form).get("visibility");
-    const change = {
+    const changes = {
       ...(name.value !== current.image.name && { name: name.value }),
       ...(chosen !== current.image.visibility && { visibility: chosen }),
     };
-    if (Object.keys(change).length === 0) return say("Nothing was changed");
-    save.disabled = true;
+    if (Object.keys(changes).length === 0) return say("Nothing was changed");
     try {
-      const { document: saved, etag } = await exchange("PATCH", path, change, { headers: ifMatch(current) });
+      const { document: saved, etag } = await exchange("PATCH", path, changes, { headers: ifMatch(current) });
       replace(problem);
       onChanged({ image: saved, etag });
       say("Saved");
     } catch (error) {
       replace(problem, errorBox(error));
       if (isConflict(error)) await explainConflict(path, problem, onChanged);
-    } finally {
-      save.disabled = false;
     }
+  };
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void whileBusy(save, change);
   };
   const form = element(
     "form",

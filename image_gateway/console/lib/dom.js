@@ -109,14 +109,15 @@ export function say(text) {
  * Return a box that shows an error: the server's message and the request id, with a button that copies both.
  *
  * @param {unknown} error
- * @param {() => void} [retry] What a button "Try again" does; without it there is none.
+ * @param {() => void} [retry] What a button "Try again" does; without it there is none. Where the session has ended, it
+ *   is done by itself when the person has signed in again.
  * @returns {HTMLElement}
  */
 export function errorBox(error, retry) {
   const text = error instanceof Error ? error.message : String(error);
   const requestId = error instanceof Error && "requestId" in error ? String(error.requestId ?? "") : "";
   const whole = requestId ? `${text} (request ${requestId})` : text;
-  return element(
+  const box = element(
     "div",
     { class: "error", role: "alert" },
     element("p", {}, text),
@@ -128,6 +129,10 @@ export function errorBox(error, retry) {
       copyButton("Copy the message", () => whole),
     ),
   );
+  const isSignedOut = error instanceof Error && "status" in error && error.status === 401;
+  const onRenewed = () => box.isConnected && retry?.();
+  if (isSignedOut) document.addEventListener("session-renewed", onRenewed, { once: true });
+  return box;
 }
 
 /**
@@ -147,6 +152,23 @@ export function copyButton(label, text) {
     }
   };
   return element("button", { type: "button", class: "small", onclick: copy }, label);
+}
+
+/**
+ * Do something that a button was pressed for; until it is done, pressing the button again does nothing. The button is
+ * not disabled, as it would lose the focus.
+ *
+ * @param {HTMLElement} button
+ * @param {() => Promise<void>} work
+ */
+export async function whileBusy(button, work) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
+  try {
+    await work();
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
 }
 
 let fields = 0;

@@ -42,15 +42,20 @@ export function downloadOffer(link, lease, signal) {
   const choose = async () => {
     try {
       const handle = await picker.call(window, { suggestedName: name });
-      const view = new DownloadView(link.size, await handle.createWritable(), lease, signal);
+      const file = await handle.createWritable();
+      const onEnded = () => (button.disabled = false);
+      const view = new DownloadView({ total: link.size, file, lease, signal, onEnded });
       replace(place, view.element);
+      button.disabled = true;
       view.start();
+      view.toggle.focus();
     } catch (error) {
       // The person closed the browser's dialog.
       if (!(error instanceof DOMException && error.name === "AbortError")) replace(place, errorBox(error));
     }
   };
-  return { button: element("button", { type: "button", class: "primary", onclick: choose }, "Download"), place };
+  const button = element("button", { type: "button", class: "primary", onclick: choose }, "Download");
+  return { button, place };
 }
 
 /**
@@ -72,12 +77,15 @@ function browserDownload(name, lease) {
 
 class DownloadView {
   /**
-   * @param {number} total
-   * @param {FileSystemWritableFileStream} file
-   * @param {DownloadLease} lease
-   * @param {AbortSignal} signal
+   * @param {object} options
+   * @param {number} options.total Bytes of the image.
+   * @param {FileSystemWritableFileStream} options.file
+   * @param {DownloadLease} options.lease
+   * @param {AbortSignal} options.signal
+   * @param {() => void} options.onEnded Called when there is nothing to go on with.
    */
-  constructor(total, file, lease, signal) {
+  constructor({ total, file, lease, signal, onEnded }) {
+    this.onEnded = onEnded;
     this.meter = new RateMeter(() => Date.now());
     this.counted = 0;
     const sink = {
@@ -148,6 +156,7 @@ class DownloadView {
       state === "running" || state === "waiting" ? "Pause" : state === "failed" ? "Try again" : "Go on";
     this.text.textContent = progressText(this.download, this.meter.rate);
     replace(this.problem, state === "failed" && errorBox(problem));
+    if (!this.isOpen) this.onEnded();
   }
 }
 

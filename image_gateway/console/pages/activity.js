@@ -6,7 +6,7 @@ import { sentenceOf } from "../activity/sentences.js";
 import { imageHead, section } from "../image/head.js";
 import { JOB_KINDS, JobView, isActive, reasonOf } from "../image/jobs.js";
 import { get } from "../lib/api.js";
-import { element, emptyBox, errorBox, replace, stateBadge, table } from "../lib/dom.js";
+import { element, emptyBox, errorBox, replace, stateBadge, table, whileBusy } from "../lib/dom.js";
 import { duration, size, time } from "../lib/format.js";
 import { pause } from "../lib/pause.js";
 
@@ -125,7 +125,6 @@ async function showEntries(body, api, signal) {
   const problem = element("div");
   let cursor = "";
   const load = async () => {
-    more.disabled = true;
     try {
       const query = new URLSearchParams({ limit: String(PAGE), ...(cursor && { cursor }) });
       const page = await get(`${api}/activity?${query}`, signal);
@@ -140,12 +139,10 @@ async function showEntries(body, api, signal) {
           problem,
           problemOf(error, () => void load()),
         );
-    } finally {
-      more.disabled = false;
     }
   };
   more.textContent = "Show older entries";
-  more.addEventListener("click", () => void load());
+  more.addEventListener("click", () => void whileBusy(more, load));
   await load();
   replace(body, list, problem, more);
 }

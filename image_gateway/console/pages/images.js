@@ -4,7 +4,7 @@
  */
 
 import { get } from "../lib/api.js";
-import { element, emptyBox, errorBox, field, replace, stateBadge, table, tableRow } from "../lib/dom.js";
+import { element, emptyBox, errorBox, field, replace, stateBadge, table, tableRow, whileBusy } from "../lib/dom.js";
 import { ACCESS, READERS, STATES, size, time } from "../lib/format.js";
 
 /** @typedef {import("../images/types.js").Image} Image */
@@ -194,7 +194,7 @@ class ImageList {
       ...column,
       head: element("button", { type: "button", class: "plain", onclick: sort(key) }, column.label),
     }));
-    const load = () => void this.attempt((signal) => this.loadMore(signal));
+    const load = () => void whileBusy(more, () => this.attempt((signal) => this.loadMore(signal)));
     const more = element("button", { type: "button", class: "more", onclick: load }, "Load more");
     replace(this.body, element("div", { class: "card flush" }, table("Images", heads, [])), more);
   }

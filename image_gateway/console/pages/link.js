@@ -5,7 +5,7 @@
 
 import { downloadOffer } from "../link/download_view.js";
 import { ApiError } from "../lib/api.js";
-import { element, errorBox, replace } from "../lib/dom.js";
+import { element, errorBox, replace, whileBusy } from "../lib/dom.js";
 import { exactSize, time } from "../lib/format.js";
 import { Lease } from "../open/lease.js";
 import { linkLeases, redeem } from "../open/lease_requests.js";
@@ -44,7 +44,6 @@ function showInvitation(main, token, signal) {
   const problem = element("div");
   const button = element("button", { type: "button", class: "primary" }, "Show the image");
   const use = async () => {
-    button.disabled = true;
     try {
       const issued = await redeem(token);
       sessionStorage.removeItem(TOKEN_KEY);
@@ -55,10 +54,9 @@ function showInvitation(main, token, signal) {
       if (isRefused(error)) sessionStorage.removeItem(TOKEN_KEY);
       replace(problem, errorBox(error), isRefused(error) && element("p", {}, explain(/** @type {ApiError} */ (error))));
       button.hidden = isRefused(error);
-      button.disabled = false;
     }
   };
-  button.addEventListener("click", () => void use());
+  button.addEventListener("click", () => void whileBusy(button, use));
   replace(
     main,
     element(

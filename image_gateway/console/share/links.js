@@ -4,7 +4,7 @@
 
 import { send } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
-import { copyButton, element, errorBox, field, replace } from "../lib/dom.js";
+import { copyButton, element, errorBox, field, replace, whileBusy } from "../lib/dom.js";
 import { time } from "../lib/format.js";
 
 /** @typedef {import("../images/types.js").ShareLink} ShareLink */
@@ -61,10 +61,7 @@ export function linkForm(imageId, onMade) {
   const uses = element("input", { type: "number", min: 1, max: 1_000_000_000, step: 1, placeholder: "no limit" });
   const make = element("button", { type: "submit" }, "Make a link");
   const outcome = element("div");
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    make.disabled = true;
+  const makeLink = async () => {
     try {
       const body = { ttlSeconds: secondsOf(lifetime.value, date.value), maxUses: uses.valueAsNumber || null };
       const link = await send("POST", `/v1/images/${imageId}/share-links`, body);
@@ -76,9 +73,12 @@ export function linkForm(imageId, onMade) {
       await onMade();
     } catch (error) {
       replace(outcome, errorBox(error));
-    } finally {
-      make.disabled = false;
     }
+  };
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void whileBusy(make, makeLink);
   };
   return element(
     "form",

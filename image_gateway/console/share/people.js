@@ -4,7 +4,7 @@
 
 import { get, send } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
-import { element, errorBox, field, replace, say, table } from "../lib/dom.js";
+import { element, errorBox, field, replace, say, table, whileBusy } from "../lib/dom.js";
 import { time } from "../lib/format.js";
 import { stateOf, usesText } from "./links.js";
 
@@ -115,10 +115,7 @@ export function personForm(imageId, onShared) {
   const permission = element("select", {}, ...options);
   const add = element("button", { type: "submit" }, "Add");
   const problem = element("div");
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    add.disabled = true;
+  const share = async () => {
     try {
       const body = { user: user.value.trim(), permission: permission.value };
       await send("POST", `/v1/images/${imageId}/shares`, body);
@@ -129,9 +126,12 @@ export function personForm(imageId, onShared) {
       user.focus();
     } catch (error) {
       replace(problem, errorBox(error));
-    } finally {
-      add.disabled = false;
     }
+  };
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void whileBusy(add, share);
   };
   return element(
     "form",
