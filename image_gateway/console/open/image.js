@@ -151,9 +151,13 @@ export async function bootTrace(lease) {
  * Return the ETag of the image, by which a machine notices that the image was replaced.
  *
  * @param {import("./block_requests.js").LeaseDocument} lease
- * @returns {Promise<string | null>}
+ * @returns {Promise<string>}
  */
 export async function versionOf(lease) {
-  const response = await fetch(lease.url, { method: "HEAD", credentials: "omit", cache: "no-store" });
-  return response.ok ? response.headers.get("ETag") : null;
+  const init = /** @type {RequestInit} */ ({ method: "HEAD", credentials: "omit", cache: "no-store" });
+  const response = await fetch(lease.url, init).catch(() => null);
+  const etag = response?.ok ? response.headers.get("ETag") : null;
+  if (etag !== null) return etag;
+  const status = response === null ? "The gateway cannot be reached." : `The gateway answers with ${response.status}.`;
+  throw new Error(`The image cannot be read. ${status} Try again.`);
 }

@@ -37,7 +37,7 @@ const PATIENCE_MS = 4000;
  * @property {number} sectorSize 512, or 2048 for a CD.
  * @property {import("./block_requests.js").BlockRequests} requests
  * @property {import("./block_fetcher.js").ReadingLease} lease
- * @property {string | null} etag
+ * @property {string} etag The version of the image.
  * @property {import("./overlay.js").Overlay} overlay
  * @property {DiskListener} [listener]
  * @property {number} [cacheBytes]

@@ -65,12 +65,14 @@ function showSettings(image, last, error) {
 async function start(image, settings) {
   const place = element("div", { class: "run" });
   replace(main, ...heading(image), place);
-  run = new Run({ image, settings, overlay, place, onStopped: () => showSettings(image, settings) });
-  try {
-    await run.start();
-  } catch (error) {
+  // The button that had the focus is gone.
+  main.focus();
+  const end = (/** @type {unknown} */ error) => {
     showSettings(image, settings, error);
-  }
+    main.focus();
+  };
+  run = new Run({ image, settings, overlay, place, onStopped: () => end(undefined) });
+  await run.start().catch(end);
 }
 
 /** @param {OpenedImage} image */
@@ -121,9 +123,7 @@ function showCrash(reason) {
   byId("messages").append(place);
 }
 
-const wake = () => {
-  if (document.visibilityState === "visible") run?.wake();
-};
+const wake = () => run?.wake();
 document.addEventListener("visibilitychange", wake);
 window.addEventListener("online", wake);
 window.addEventListener("focus", wake);

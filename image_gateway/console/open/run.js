@@ -30,7 +30,7 @@ export class Run {
   #status = element("p", { role: "status", class: "status" }, "Loading the emulator …");
   #notice = element("div");
   #leaseNotice = element("div");
-  #toolbar = element("div", { class: "toolbar", role: "group", "aria-label": "Machine" });
+  #pauseButton = button("Pause", () => this.#pauseOrContinue());
   #report;
   /** @type {import("./lease.js").Lease | null} */
   #lease = null;
@@ -52,57 +52,80 @@ export class Run {
       this.#status,
       this.#notice,
       this.#leaseNotice,
-      this.#toolbar,
+      element(
+        "div",
+        { class: "toolbar", role: "group", "aria-label": "Machine" },
+        this.#screen.buttons,
+        button("Ctrl+Alt+Del", () => this.#machine?.sendCtrlAltDel()),
+        this.#pauseButton,
+        button("Reset", () => this.#machine?.reset()),
+        button("Stop", () => void this.#stop()),
+      ),
       this.#screen.frame,
       this.#serial.element,
       this.#report.element,
     );
-    this.#showToolbar();
   }
 
   /** Start the machine; rejects if that fails, and then leaves nothing behind. */
   async start() {
-    const { image, settings, overlay } = this.#options;
     try {
-      const loading = loadV86();
-      const lease = await image.lease({
-        onRenewed: () => this.#disk?.wake(),
-        onProblem: (problem) => this.#showLeaseProblem(problem),
-        onEnded: (error) => this.#fail(error),
-      });
-      this.#lease = lease;
-      const [files, etag] = await Promise.all([loading, versionOf(lease.current)]);
-      const view = settings.readBy === "parts" ? lease.current.views?.v86 : undefined;
-      this.#disk = new LeasedDisk({
-        size: image.size,
-        sectorSize: settings.isCd ? 2048 : 512,
-        requests: view === undefined ? rangeRequests(image.size) : partRequests(view.fixed_chunk_size),
-        lease,
-        etag,
-        overlay,
-        listener: {
-          ...this.#report.listener,
-          onWritten: (offset, length) => this.#noteWritten(offset, length),
-          onWaiting: (reason) => this.#noteWaiting(reason),
-          onSlow: (isSlow) => this.#noteSlow(isSlow),
-          onStopped: (error) => this.#fail(error),
-        },
-      });
-      this.#machine = new Machine(files, {
-        disk: this.#disk,
-        isCd: settings.isCd,
-        memoryMib: settings.memoryMib,
-        screen: this.#screen.container,
-        onSerial: (byte) => this.#serial.receive(byte),
-      });
-      this.#report.start();
-      this.#showStatus();
-      if (files.vgaBios === null) say("vgabios.bin is not installed: the screen stays dark, only the serial port works.");
-      void bootTrace(lease.current).then((offsets) => this.#disk?.readAhead(offsets));
+      const [files, lease] = await Promise.all([loadV86(), this.#takeLease()]);
+      const etag = await versionOf(lease.current);
+      if (!this.#isOver) this.#startMachine(files, lease, etag);
     } catch (error) {
+      const wasStopped = this.#isOver;
       await this.#end();
-      throw error;
+      if (!wasStopped) throw error;
     }
+  }
+
+  async #takeLease() {
+    const lease = await this.#options.image.lease({
+      onRenewed: () => this.#disk?.wake(),
+      onProblem: (problem) => this.#showLeaseProblem(problem),
+      onEnded: (error) => this.#fail(error),
+    });
+    this.#lease = lease;
+    if (this.#isOver) await this.#giveBackLease(false);
+    return lease;
+  }
+
+  /**
+   * @param {import("./v86_files.js").V86Files} files
+   * @param {import("./lease.js").Lease} lease
+   * @param {string} etag
+   */
+  #startMachine(files, lease, etag) {
+    const { image, settings, overlay } = this.#options;
+    const view = settings.readBy === "parts" ? lease.current.views?.v86 : undefined;
+    const disk = new LeasedDisk({
+      size: image.size,
+      sectorSize: settings.isCd ? 2048 : 512,
+      requests: view === undefined ? rangeRequests(image.size) : partRequests(view.fixed_chunk_size),
+      lease,
+      etag,
+      overlay,
+      listener: {
+        ...this.#report.listener,
+        onWritten: (offset, length) => this.#noteWritten(offset, length),
+        onWaiting: (reason) => this.#noteWaiting(reason),
+        onSlow: (isSlow) => this.#noteSlow(isSlow),
+        onStopped: (error) => this.#fail(error),
+      },
+    });
+    this.#disk = disk;
+    this.#machine = new Machine(files, {
+      disk,
+      isCd: settings.isCd,
+      memoryMib: settings.memoryMib,
+      screen: this.#screen.container,
+      onSerial: (byte) => this.#serial.receive(byte),
+    });
+    this.#report.start();
+    this.#showStatus();
+    if (files.vgaBios === null) say("vgabios.bin is not installed: the screen stays dark, only the serial port works.");
+    void bootTrace(lease.current).then((offsets) => disk.readAhead(offsets));
   }
 
   /** The page was woken up, or the network is back. */
@@ -139,24 +162,10 @@ export class Run {
     else await this.#lease?.release({ isLeaving });
   }
 
-  #showToolbar() {
-    const isPaused = this.#machine?.isPaused("user") ?? false;
-    const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) =>
-      element("button", { type: "button", onclick }, text);
-    replace(
-      this.#toolbar,
-      ...this.#screen.buttons,
-      button("Ctrl+Alt+Del", () => this.#machine?.sendCtrlAltDel()),
-      button(isPaused ? "Continue" : "Pause", () => this.#pauseOrContinue()),
-      button("Reset", () => this.#machine?.reset()),
-      button("Stop", () => void this.#stop()),
-    );
-  }
-
   #pauseOrContinue() {
     if (this.#machine?.isPaused("user")) this.#machine.resume("user");
     else this.#machine?.pause("user");
-    this.#showToolbar();
+    this.#pauseButton.textContent = this.#machine?.isPaused("user") ? "Continue" : "Pause";
     this.#showStatus();
   }
 
@@ -213,7 +222,7 @@ export class Run {
         "div",
         { class: "error", role: "alert" },
         element("p", {}, "The machine has written so much that this page’s memory may not suffice. It is paused."),
-        element("button", { type: "button", onclick: allow }, "Allow 256 MiB more"),
+        button("Allow 256 MiB more", allow),
       ),
     );
   }
@@ -245,4 +254,12 @@ export class Run {
     replace(this.#notice, errorBox(error));
     this.#showStatus();
   }
+}
+
+/**
+ * @param {string} text
+ * @param {() => void} onclick
+ */
+function button(text, onclick) {
+  return element("button", { type: "button", onclick }, text);
 }

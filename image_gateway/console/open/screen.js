@@ -61,9 +61,13 @@ export class Screen {
     if (!this.#isCaptured || !event.ctrlKey || !event.altKey || event.code !== "KeyG") return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (document.fullscreenElement !== null) void document.exitFullscreen();
-    this.leave();
+    void this.#leaveFullScreen();
   };
+
+  async #leaveFullScreen() {
+    if (document.fullscreenElement !== null) await document.exitFullscreen();
+    this.leave();
+  }
 
   /** @param {boolean} isCaptured */
   #setCaptured(isCaptured) {
@@ -77,7 +81,7 @@ export class Screen {
   #showHint() {
     this.#hint.textContent = this.#isCaptured
       ? `The keyboard goes to the machine. ${WAY_OUT} gives it back.`
-      : "The keyboard goes to this page. Click on the screen to type into the machine.";
+      : "The keyboard goes to this page. To type into the machine click on its screen, or use the button above.";
   }
 
   async #fillScreen() {
