@@ -90,7 +90,11 @@ class BucketSetup:
             "AllowedOrigins": list(self._origins),
             "AllowedMethods": ["PUT", "GET", "HEAD"],
             "AllowedHeaders": ["*"],
-            "ExposeHeaders": ["ETag", "Content-Range", "Content-Length", "Accept-Ranges", "Last-Modified"],
+            "ExposeHeaders": [
+                *("ETag", "Content-Range", "Content-Length", "Accept-Ranges", "Last-Modified"),
+                # How long uploads are to leave a busy store alone.
+                "Retry-After",
+            ],
             "MaxAgeSeconds": 86_400,
         }
         self._clients.requests.put_bucket_cors(

@@ -22,7 +22,7 @@ def test_a_missing_bucket_is_made_and_proven(environment: dict[str, str], store:
     (rule,) = s3.get_bucket_cors(Bucket=name)["CORSRules"]
     assert rule["AllowedOrigins"] == ["https://app.example.com"]
     assert set(rule["AllowedMethods"]) == {"PUT", "GET", "HEAD"}
-    assert "ETag" in rule["ExposeHeaders"]
+    assert {"ETag", "Retry-After"} <= set(rule["ExposeHeaders"])
     assert "Contents" not in s3.list_objects_v2(Bucket=name)
 
 

@@ -27,6 +27,7 @@ EXPECTED = {
     "README.md": ['"ok": true, "size": 8388608', '"auth": {"type": "url"'],
     "docs/tutorial/boot-an-emulator.md": ["Hello from image-gateway, read from 8 MiB into the disk."],
     "docs/how-to/uploads.md": ['"ok": true, "size": 73400320', "Accept-Ranges: bytes"],
+    "docs/how-to/upload-engine.md": ["upload/engine.js", "upload/hash.worker.js"],
     "docs/how-to/chunks.md": [
         "published 2 chunks of 4194304 bytes",
         '"delivery": "chunked"',
