@@ -9,6 +9,9 @@ import { element, errorBox, field, replace, say } from "./lib/dom.js";
 
 /** @typedef {import("./app.js").Me} Me */
 
+/** Tabs tell each other here that somebody has signed in. */
+export const SIGN_IN_CHANNEL = "image-gateway.sign-in";
+
 let isOpen = false;
 
 /**
@@ -49,9 +52,12 @@ export async function askToSignIn(me, mode) {
   }
 
   const onReturn = () => void check().catch((error) => replace(problem, errorBox(error)));
+  const channel = new BroadcastChannel(SIGN_IN_CHANNEL);
+  channel.addEventListener("message", onReturn);
   window.addEventListener("focus", onReturn);
   const outcome = await closed;
   window.removeEventListener("focus", onReturn);
+  channel.close();
   isOpen = false;
   if (outcome !== "renewed") return;
   say("You are signed in again. Repeat what you were doing.");

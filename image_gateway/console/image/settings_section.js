@@ -12,6 +12,8 @@ import { section } from "./head.js";
 /** @typedef {import("../images/types.js").Image} Image */
 /** @typedef {{ image: Image, etag: string | null }} Versioned An image's record and the version that it has. */
 
+/** @type {Image["visibility"][]} */
+const VISIBILITIES = ["private", "shared", "public"];
 const EXPLANATIONS = {
   private: "Nobody else reads it. What you have shared is suspended, and holds again when you switch back.",
   shared: "The people and links of the page Share.",
@@ -30,26 +32,32 @@ export function settingsSection(current, onChanged) {
   const path = `/v1/images/${image.imageId}`;
   const name = element("input", { value: image.name, required: true, maxlength: 255 });
   const problem = element("div");
-  const choices = /** @type {Image["visibility"][]} */ (["private", "shared", "public"]).map((value) =>
-    visibilityChoice(value, value === image.visibility),
-  );
+  const choices = VISIBILITIES.map((value) => visibilityChoice(value, value === image.visibility));
   const save = element("button", { type: "submit" }, "Save");
+  /** As the form had them before the person changed anything. */
+  const shown = { name: image.name, visibility: image.visibility };
 
+  /** @param {Versioned} now What the form shows from now on, but where the person has changed it. */
+  const adopt = (now) => {
+    if (name.value === shown.name) name.value = now.image.name;
+    if (chosen(form) === shown.visibility) choose(form, now.image.visibility);
+    Object.assign(shown, { name: now.image.name, visibility: now.image.visibility });
+    onChanged(now);
+  };
   const change = async () => {
-    const chosen = new FormData(form).get("visibility");
     const changes = {
-      ...(name.value !== current.image.name && { name: name.value }),
-      ...(chosen !== current.image.visibility && { visibility: chosen }),
+      ...(name.value !== shown.name && { name: name.value }),
+      ...(chosen(form) !== shown.visibility && { visibility: chosen(form) }),
     };
     if (Object.keys(changes).length === 0) return say("Nothing was changed");
     try {
       const { document: saved, etag } = await exchange("PATCH", path, changes, { headers: ifMatch(current) });
       replace(problem);
-      onChanged({ image: saved, etag });
+      adopt({ image: saved, etag });
       say("Saved");
     } catch (error) {
       replace(problem, errorBox(error));
-      if (isConflict(error)) await explainConflict(path, problem, onChanged);
+      if (isConflict(error)) await explainConflict(path, problem, adopt);
     }
   };
   /** @param {Event} event */
@@ -66,6 +74,20 @@ export function settingsSection(current, onChanged) {
     save,
   );
   return section("Name and visibility", form);
+}
+
+/** @param {HTMLFormElement} form */
+function chosen(form) {
+  return new FormData(form).get("visibility");
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {Image["visibility"]} visibility
+ */
+function choose(form, visibility) {
+  const input = form.querySelector(`input[value="${visibility}"]`);
+  if (input instanceof HTMLInputElement) input.checked = true;
 }
 
 /**
@@ -103,9 +125,9 @@ function isConflict(error) {
  *
  * @param {string} path
  * @param {HTMLElement} problem
- * @param {(changed: Versioned) => void} onChanged
+ * @param {(now: Versioned) => void} adopt
  */
-async function explainConflict(path, problem, onChanged) {
+async function explainConflict(path, problem, adopt) {
   try {
     const { document: now, etag } = await exchange("GET", path);
     const text =
@@ -113,7 +135,7 @@ async function explainConflict(path, problem, onChanged) {
       `Now its name is “${now.name}”, and it may be read by: ${READERS[/** @type {Image} */ (now).visibility]}. ` +
       "Save again to put your change on top of that.";
     replace(problem, element("div", { class: "notice", role: "alert" }, element("p", {}, text)));
-    onChanged({ image: now, etag });
+    adopt({ image: now, etag });
   } catch (error) {
     replace(problem, errorBox(error));
   }
