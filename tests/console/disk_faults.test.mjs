@@ -139,6 +139,29 @@ test("an answer that stalls is given up after 20 seconds without a byte", async 
   assert.deepEqual(await reading, IMAGE.slice(0, 512));
 });
 
+test("an answer that comes slowly is not given up", async () => {
+  const { gateway, clock, disk, waiting } = world();
+  let controller;
+  const body = new ReadableStream({ start: (made) => (controller = made) });
+  gateway.faults = [
+    ({ range }) =>
+      new Response(body, { status: 206, headers: { ETag: ETAG, "Content-Range": `${range.replace("=", " ")}/${SIZE}` } }),
+  ];
+  const reading = read(disk, 0, 512);
+  await until(() => gateway.requests.length === 1 && gateway.running === 0);
+  const { signal } = gateway.requests[0].init;
+  for (let at = 0; at < BLOCK; at += BLOCK / 4) {
+    controller.enqueue(IMAGE.slice(at, at + BLOCK / 4));
+    // The body's reader has taken the bytes when it asks for more.
+    await until(() => controller.desiredSize === 1);
+    clock.advance(15_000);
+    assert.equal(signal.aborted, false);
+  }
+  controller.close();
+  assert.deepEqual(await reading, IMAGE.slice(0, 512));
+  assert.deepEqual(waiting, []);
+});
+
 test("a guest that waits for more than four seconds is to be paused until it has got its bytes", async () => {
   const { gateway, clock, disk, slow } = world();
   let open;

@@ -245,7 +245,7 @@ export class LeasedDisk {
     for (const [index, block] of blocks) {
       const start = index * this.#blockSize;
       const from = Math.max(0, offset - start);
-      const until = Math.min(block.length, offset + length - start, this.#size - start);
+      const until = Math.min(block.length, offset + length - start);
       bytes.set(block.subarray(from, until), start + from - offset);
     }
     this.#overlay.read(offset, bytes);
