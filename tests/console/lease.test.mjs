@@ -217,7 +217,9 @@ test("the lease of a link is renewed by itself, and none is made in its place", 
   clock.advance(5 * MINUTE);
   await until(() => events.renewed === 2);
   faults.push(apiError(401, "LEASE_EXPIRED"));
-  await assert.rejects(lease.refresh(lease.current), { message: "The access by this link has ended. Open the link again." });
+  await assert.rejects(lease.refresh(lease.current), {
+    message: "The access by this link has ended. Open the link again.",
+  });
   assert.deepEqual(calls, ["renew lease-1", "renew lease-1"]);
 });
 

@@ -37,8 +37,8 @@ export class FakeClock {
   advance(milliseconds) {
     const end = this.time + milliseconds;
     for (;;) {
-      const due = [...this.timers].filter(([, { at }]) => at <= end).sort((a, b) => a[1].at - b[1].at || a[0] - b[0])[0];
-      if (due === undefined) break;
+      const [due] = [...this.timers].sort((a, b) => a[1].at - b[1].at || a[0] - b[0]);
+      if (due === undefined || due[1].at > end) break;
       this.timers.delete(due[0]);
       this.time = Math.max(this.time, due[1].at);
       due[1].call();

@@ -25,8 +25,8 @@ const STALLED_MS = 20_000;
  * @property {typeof fetch} [fetch]
  * @property {import("./waiting.js").Clock} [clock]
  * @property {() => number} [random]
- * @property {(reason: string | null) => void} [onWaiting] Called with the reason when reads begin to wait, and with null
- *   when none waits any more.
+ * @property {(reason: string | null) => void} [onWaiting] Called with the reason when reads begin to wait, and with
+ *   null when none waits any more.
  * @property {(bytes: number) => void} [onReceived] Called for bytes as they come.
  * @property {() => void} [onRequest]
  */

@@ -6,8 +6,8 @@
 export class PassingFault extends Error {
   /**
    * @param {string} message For the person at the page.
-   * @param {{ afterSeconds?: number | null, needsLease?: boolean, needsCheck?: boolean }} [hints] What Retry-After said;
-   *   whether a renewed lease ends the fault; whether the image may have changed.
+   * @param {{ afterSeconds?: number | null, needsLease?: boolean, needsCheck?: boolean }} [hints] What Retry-After
+   *   said; whether a renewed lease ends the fault; whether the image may have changed.
    */
   constructor(message, hints = {}) {
     super(message);

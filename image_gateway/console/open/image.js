@@ -16,6 +16,7 @@ const CD_MARK = "CD001";
  * @property {number} size Bytes.
  * @property {"disk" | "iso"} kind
  * @property {boolean} isByLink
+ * @property {{ href: string, label: string }} page The page about the image.
  * @property {(listener: import("./lease.js").LeaseListener) => Promise<Lease>} lease Returns a lease to read it with.
  */
 
@@ -50,6 +51,7 @@ export async function findOwnImage(imageId) {
     size: image.size,
     kind: image.kind,
     isByLink: false,
+    page: { href: `/images/${image.imageId}`, label: image.name },
     lease: async (listener) => new Lease(await requiredMake(requests)(), requests, listener),
   };
 }
@@ -105,6 +107,7 @@ async function openByLink({ name, size }, issued) {
     size,
     kind: (await isCd(issued.document.url)) ? "iso" : "disk",
     isByLink: true,
+    page: { href: "/link", label: "Shared image" },
     lease: async (listener) => {
       const newest = keptLinkLease() ?? issued.document;
       return new Lease(await requests.renew(newest), requests, listener);

@@ -7,7 +7,8 @@ import { copyButton, element } from "../lib/dom.js";
 const FOLDER = "/opt/v86";
 const COMMANDS = `mkdir -p ${FOLDER} && cd ${FOLDER}
 npm pack v86@0.5.462
-tar -xzf v86-0.5.462.tgz --strip-components=2 package/build/libv86.js package/build/v86.wasm package/build/v86-fallback.wasm
+tar -xzf v86-0.5.462.tgz --strip-components=2 \\
+  package/build/libv86.js package/build/v86.wasm package/build/v86-fallback.wasm
 apt-get install seabios
 cp /usr/share/seabios/bios.bin seabios.bin
 cp /usr/share/seabios/vgabios-stdvga.bin vgabios.bin`;
@@ -22,9 +23,10 @@ export function missingV86(files) {
   if (!files.includes("seabios.bin") && !files.includes("bios.bin")) missing.push("seabios.bin");
   return element(
     "div",
-    {},
-    element("h1", {}, "The emulator is not installed"),
-    element("p", {}, "This page starts images in v86, an emulator of a PC that runs in the browser. The operator of this gateway has to install it first."),
+    { class: "card" },
+    element("div", { class: "head" }, element("h1", {}, "The emulator is not installed")),
+    element("p", {}, "This page starts images in v86, an emulator of a PC that runs in the browser."),
+    element("p", {}, "The operator of this gateway has to install it first."),
     element("p", {}, `Missing: ${missing.join(", ")}.`),
     element("h2", {}, "For the operator"),
     element("p", {}, "v86 comes from npm, and its BIOS from the package seabios of Debian and Ubuntu:"),

@@ -2,7 +2,7 @@
  * The page Open: `/open/{imageId}` for a signed-in person, `/open#TOKEN` for whoever has a share link.
  */
 
-import { ApiError } from "../lib/api.js";
+import { ApiError, get } from "../lib/api.js";
 import { byId, element, errorBox, replace } from "../lib/dom.js";
 import { size } from "../lib/format.js";
 import { findKeptImage, findLinkedImage, findOwnImage } from "./image.js";
@@ -15,22 +15,31 @@ import { installedV86 } from "./v86_files.js";
 
 /** @typedef {import("./image.js").OpenedImage} OpenedImage */
 /** @typedef {import("./settings.js").Settings} Settings */
+/** @typedef {import("../app.js").Me} Me */
 
 const main = byId("main");
 // Kept from one run to the next: a machine that is started again finds what it has written.
 const overlay = new MemoryOverlay();
 /** @type {Run | null} */
 let run = null;
+/** @type {Me | null} Who is signed in; nobody needs to be, with a link. */
+let me = null;
 
 async function open() {
   const v86 = installedV86();
   const imageId = /^\/open\/([^/]+)$/.exec(location.pathname)?.[1];
-  if (imageId !== undefined) showHeader();
   // Before a link is redeemed: that would use it up for nothing.
   if (!v86.isComplete) return replace(main, missingV86(v86.files));
-  if (imageId !== undefined) return showImage(() => findOwnImage(decodeURIComponent(imageId)));
+  if (imageId !== undefined) return showImage(() => findOfPerson(decodeURIComponent(imageId)));
   const token = takeLinkToken();
   return showImage(() => (token === null ? findKeptImage() : findLinkedImage(token)));
+}
+
+/** @param {string} imageId */
+async function findOfPerson(imageId) {
+  me ??= await get("/v1/me");
+  showHeader();
+  return findOwnImage(imageId);
 }
 
 /** @param {() => Promise<OpenedImage>} find */
@@ -42,8 +51,9 @@ async function showImage(find) {
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return signIn();
     const isLost = error instanceof ApiError && (error.status === 0 || error.status >= 429);
-    const again = element("button", { type: "button", onclick: () => void showImage(find) }, "Try again");
-    replace(main, element("h1", {}, "The image cannot be opened"), errorBox(error), isLost && again);
+    const again = isLost ? () => void showImage(find) : undefined;
+    const head = element("div", { class: "head" }, element("h1", {}, "The image cannot be opened"));
+    replace(main, head, errorBox(error, again));
   }
 }
 
@@ -71,15 +81,24 @@ async function start(image, settings) {
     showSettings(image, settings, error);
     main.focus();
   };
-  run = new Run({ image, settings, overlay, place, onStopped: () => end(undefined) });
+  run = new Run({
+    image,
+    settings,
+    overlay,
+    place,
+    onStopped: () => end(undefined),
+    onSignIn: () => void signInAgain(),
+  });
   await run.start().catch(end);
 }
 
 /** @param {OpenedImage} image */
 function heading(image) {
   const kind = image.kind === "iso" ? "CD image" : "disk image";
+  const { href, label } = image.page;
   return [
-    element("h1", {}, image.name),
+    element("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, element("a", { href }, label)),
+    element("div", { class: "head" }, element("h1", {}, image.name)),
     element("p", { class: "quiet" }, `${size(image.size)}, ${kind}. The image itself is only read.`),
     element(
       "p",
@@ -110,11 +129,20 @@ function written(image, last) {
 }
 
 function showHeader() {
-  replace(byId("top"), element("nav", { "aria-label": "Pages" }, element("a", { href: "/" }, "Images")));
+  replace(byId("pages"), element("a", { href: "/" }, "Images"), element("a", { href: "/upload" }, "Upload"));
+  replace(byId("who"), me && element("span", { class: "quiet", title: me.user }, me.name));
 }
 
 function signIn() {
   location.replace(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+}
+
+/** Let the person sign in again without leaving the page, which would end the machine. */
+async function signInAgain() {
+  if (me === null) return signIn();
+  const { askToSignIn } = await import("../session_ended.js");
+  const mode = document.querySelector('meta[name="sign-in"]')?.getAttribute("content") ?? "none";
+  await askToSignIn(me, mode);
 }
 
 /** @param {unknown} reason */
@@ -127,6 +155,7 @@ const wake = () => run?.wake();
 document.addEventListener("visibilitychange", wake);
 window.addEventListener("online", wake);
 window.addEventListener("focus", wake);
+document.addEventListener("session-renewed", wake);
 window.addEventListener("pagehide", () => run?.leave());
 // A page that comes back from the browser's cache has given back its lease.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());

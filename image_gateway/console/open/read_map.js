@@ -99,7 +99,8 @@ export class ReadMap {
     const at = index * 5;
     const [read, ahead, zeros, written, touched] = this.#counts.subarray(at, at + 5);
     const blocks = Math.min(this.blocksPerCell, this.blockCount - index * this.blocksPerCell);
-    return { kind: kindOf(read, ahead, zeros, written, touched), share: touched / blocks, age: now - this.#lastTimes[index] };
+    const kind = kindOf(read, ahead, zeros, written, touched);
+    return { kind, share: touched / blocks, age: now - this.#lastTimes[index] };
   }
 
   /** Return the numbers of blocks of each kind, and the last read of the guest. */
@@ -168,6 +169,7 @@ export function describe(map, now, format) {
     `${count(zeros)} with zeros only`,
     `${count(written)} written`,
   ];
-  const last = lastRead && `Last read at ${format.size(lastRead.offset)}, ${format.duration((now - lastRead.time) / 1000)} ago.`;
-  return `${parts.join(", ")}. ${last ?? "Nothing has been read yet."}`;
+  if (lastRead === null) return `${parts.join(", ")}. Nothing has been read yet.`;
+  const age = format.duration((now - lastRead.time) / 1000);
+  return `${parts.join(", ")}. Last read at ${format.size(lastRead.offset)}, ${age} ago.`;
 }

@@ -30,7 +30,12 @@ const LEGEND = [
 export class ReadMapView {
   #map;
   #name;
-  #canvas = element("canvas", { class: "read-map", role: "img", "aria-label": "Map of the disk", "aria-describedby": "map-words" });
+  #canvas = element("canvas", {
+    class: "read-map",
+    role: "img",
+    "aria-label": "Map of the disk",
+    "aria-describedby": "map-words",
+  });
   #words = element("p", { id: "map-words" });
   #timer = 0;
   #wordsAt = 0;
@@ -44,7 +49,7 @@ export class ReadMapView {
     this.#name = name;
     this.element = element(
       "section",
-      { class: "map", "aria-labelledby": "map-title" },
+      { class: "card", "aria-labelledby": "map-title" },
       element("h2", { id: "map-title" }, "Reads of the disk"),
       this.#canvas,
       legend(),
@@ -67,7 +72,7 @@ export class ReadMapView {
   #draw() {
     if (document.hidden || !this.#canvas.isConnected) return;
     const now = Date.now();
-    const width = Math.floor(this.#canvas.parentElement?.clientWidth ?? 0);
+    const width = Math.floor(this.#canvas.clientWidth);
     if (width > 0) this.#drawOn(this.#canvas, width, window.devicePixelRatio || 1, 0, now);
     if (now - this.#wordsAt >= WORDS_MS) {
       this.#wordsAt = now;
@@ -191,7 +196,7 @@ function coloursOf(place) {
     zeros: swatch("zeros"),
     written: swatch("written"),
     fresh: swatch("fresh"),
-    page: getComputedStyle(document.body).backgroundColor,
+    page: getComputedStyle(place).backgroundColor,
     text: colourOf(place),
   };
 }

@@ -13,7 +13,7 @@ const UPDATE_MS = 1000;
 export class DiskReport {
   #overlay;
   #transfer = new Transfer();
-  #facts = element("dl", { class: "facts" });
+  #facts = element("dl", { class: "numbers" });
   #map;
   #view;
   #timer = 0;
@@ -26,7 +26,8 @@ export class DiskReport {
     this.#overlay = overlay;
     this.#map = new ReadMap(image.size, mapBlockSize(image.size));
     this.#view = new ReadMapView(this.#map, image.name);
-    this.element = element("div", {}, this.#view.element, this.#facts);
+    this.#view.element.append(this.#facts);
+    this.element = this.#view.element;
     const note = (/** @type {number} */ flag) => (/** @type {number} */ offset, /** @type {number} */ length) =>
       this.#map.note(flag, offset, length, Date.now());
     /** What the disk tells. */

@@ -21,6 +21,7 @@ const OVERLAY_STEP = 256 * 1024 * 1024;
  * @property {import("./overlay.js").Overlay} overlay
  * @property {HTMLElement} place The element that the run fills.
  * @property {() => void} onStopped Called when the person has stopped the machine.
+ * @property {() => void} onSignIn Called when a person whose session has ended wants to sign in again.
  */
 
 export class Run {
@@ -152,7 +153,8 @@ export class Run {
     this.#report.stop();
     this.#screen.destroy();
     await this.#machine?.destroy();
-    await this.#giveBackLease(false).catch(() => say("The lease could not be revoked. It ends by itself within minutes."));
+    const lost = () => say("The lease could not be revoked. It ends by itself within minutes.");
+    await this.#giveBackLease(false).catch(lost);
   }
 
   /** @param {boolean} isLeaving */
@@ -230,17 +232,10 @@ export class Run {
   /** @param {import("./lease.js").Problem | null} problem */
   #showLeaseProblem(problem) {
     if (problem === null) return replace(this.#leaseNotice);
-    if (!problem.isSignedOut) return;
-    const next = encodeURIComponent(location.pathname);
-    replace(
-      this.#leaseNotice,
-      element(
-        "div",
-        { class: "error", role: "alert" },
-        element("p", {}, "You are signed out, so the image can be read no longer. The machine goes on when you have signed in again."),
-        element("p", {}, element("a", { href: `/sign-in?next=${next}`, target: "_blank" }, "Sign in in another tab")),
-      ),
-    );
+    if (!problem.isSignedOut || this.#leaseNotice.hasChildNodes()) return;
+    const text = element("p", {}, "You are signed out. The machine goes on when you have signed in again.");
+    const signIn = button("Sign in again", this.#options.onSignIn);
+    replace(this.#leaseNotice, element("div", { class: "error", role: "alert" }, text, signIn));
   }
 
   /** @param {unknown} error Why the disk can be read no more. */

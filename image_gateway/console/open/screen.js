@@ -23,7 +23,7 @@ export class Screen {
     spellcheck: "false",
   });
   #capture = element("button", { type: "button", onclick: () => this.capture() }, "Type into the machine");
-  #hint = element("p", { class: "hint" });
+  #hint = element("p", { class: "capture" });
 
   /** @param {(isCaptured: boolean) => void} onCapture */
   constructor(onCapture) {

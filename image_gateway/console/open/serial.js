@@ -2,7 +2,7 @@
  * The machine's serial port: what it writes, and a line to send to it.
  */
 
-import { element } from "../lib/dom.js";
+import { element, field } from "../lib/dom.js";
 
 const MOST_CHARACTERS = 200_000;
 // Control sequences of terminals (ECMA-48): colours and movements of the cursor.
@@ -44,14 +44,13 @@ export class SerialConsole {
     };
     this.element = element(
       "section",
-      { class: "serial-console", "aria-labelledby": "serial-title" },
+      { class: "card", "aria-labelledby": "serial-title" },
       element("h2", { id: "serial-title" }, "Serial port"),
       this.#log,
       element(
         "form",
-        { class: "line", onsubmit: submit },
-        element("label", { for: "serial-line" }, "Send a line"),
-        this.#line,
+        { class: "row", onsubmit: submit },
+        field("Send a line", this.#line, "grow"),
         element("button", { type: "submit" }, "Send"),
       ),
     );

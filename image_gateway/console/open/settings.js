@@ -2,7 +2,7 @@
  * What a person can choose before the machine starts.
  */
 
-import { element } from "../lib/dom.js";
+import { element, field } from "../lib/dom.js";
 
 const MEMORY_MIB = [16, 32, 64, 128, 256, 512, 1024];
 const DEFAULT_MIB = 128;
@@ -18,7 +18,8 @@ const DEFAULT_MIB = 128;
  * @returns {HTMLFormElement}
  */
 export function settingsForm(kind, last, onStart) {
-  const memory = select("memory", MEMORY_MIB.map((mib) => [String(mib), `${mib} MiB`]), `${last?.memoryMib ?? DEFAULT_MIB}`);
+  const sizes = MEMORY_MIB.map((mib) => [String(mib), `${mib} MiB`]);
+  const memory = select("memory", sizes, String(last?.memoryMib ?? DEFAULT_MIB));
   const drive = select("drive", [["disk", "hard disk"], ["cd", "CD"]], (last?.isCd ?? kind === "iso") ? "cd" : "disk");
   const readBy = select(
     "read-by",
@@ -35,7 +36,7 @@ export function settingsForm(kind, last, onStart) {
   };
   return element(
     "form",
-    { class: "settings", onsubmit: start },
+    { class: "card settings", onsubmit: start },
     field("Memory", memory),
     field("Boot from", drive),
     field("Read by", readBy),
@@ -55,12 +56,4 @@ function select(id, options, value) {
     { id },
     options.map(([name, text]) => element("option", { value: name, selected: name === value }, text)),
   );
-}
-
-/**
- * @param {string} text
- * @param {HTMLElement} control
- */
-function field(text, control) {
-  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }

@@ -71,7 +71,8 @@ async function compile() {
   try {
     return await WebAssembly.compile(await loadBytes("v86.wasm"));
   } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError) || !installedV86().files.includes("v86-fallback.wasm")) throw error;
+    const hasFallback = installedV86().files.includes("v86-fallback.wasm");
+    if (!(error instanceof WebAssembly.CompileError) || !hasFallback) throw error;
     return WebAssembly.compile(await loadBytes("v86-fallback.wasm"));
   }
 }

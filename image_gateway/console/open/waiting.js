@@ -49,7 +49,8 @@ export class Waits {
 
   /**
    * @param {number} milliseconds
-   * @returns {Promise<boolean>} Whether the wait was ended by `wake`: then there is hope, and the next waits can be short.
+   * @returns {Promise<boolean>} Whether the wait was ended by `wake`: then there is hope, and the next waits can be
+   *   short.
    */
   wait(milliseconds) {
     return new Promise((resolve) => {
