@@ -77,6 +77,7 @@ for (const [status, text, headers, reason, retryAfter] of [
     await sent.promise;
     assert.deepEqual([sent.error.name, sent.error.reason], [status === 0 ? "StoreUnreachable" : "Retryable", reason]);
     assert.equal(sent.error.retryAfter, retryAfter);
+    assert.ok(!sent.error.isStalled);
   });
 }
 
@@ -111,7 +112,7 @@ test("a request without progress is given up; progress prolongs it", async () =>
   assert.equal(sent.request.isAborted, false);
   await sent.clock.advance(1);
   await sent.promise;
-  assert.deepEqual([sent.request.isAborted, sent.error.name, sent.clock.pending], [true, "StoreUnreachable", 0]);
+  assert.deepEqual([sent.request.isAborted, sent.error.isStalled, sent.clock.pending], [true, true, 0]);
 });
 
 test("aborting ends the request with the signal's reason, and nothing is told afterwards", async () => {

@@ -69,12 +69,27 @@ test("a URL that expires at once is used all the same: the store decides", async
   assert.equal(await urls.take(1), "1/1");
 });
 
-test("a URL that did not work is not used again, the others are", async () => {
+test("a URL that did not work is not used again, nor those that are as old", async () => {
+  const { urls, calls } = makeUrls(6);
+  assert.equal(await urls.take(1), "1/1");
+  assert.equal(await urls.take(4), "4/2");
+  urls.drop(1, "1/1");
+  assert.equal(await urls.take(1), "1/3");
+  assert.deepEqual([await urls.take(2), await urls.take(3)], ["2/3", "3/3"]);
+  assert.equal(await urls.take(5), "5/2");
+  urls.drop(2, "2/3");
+  assert.equal(await urls.take(6), "6/4");
+  assert.deepEqual(calls, [[1, 2, 3], [4, 5, 6], [1, 2, 3], [1, 2, 6]]);
+});
+
+test("a part that fails with its old URL leaves the new ones", async () => {
   const { urls } = makeUrls(3);
-  await urls.take(1);
-  urls.drop(1);
+  const old = await Promise.all([1, 2, 3].map((number) => urls.take(number)));
+  urls.drop(1, old[0]);
   assert.equal(await urls.take(1), "1/2");
-  assert.equal(await urls.take(2), "2/1");
+  urls.drop(2, old[1]);
+  urls.drop(3, old[2]);
+  assert.deepEqual([await urls.take(2), await urls.take(3)], ["2/2", "3/2"]);
 });
 
 test("no URL is fetched for a part that is done", async () => {

@@ -21,6 +21,22 @@ test("a part that fails is sent again, however often, and no other one is", asyn
   assertWhole(gateway, upload);
 });
 
+test("a part that stalls gets twice the time, up to eight times; other failures give it no more", async () => {
+  const stalls = [];
+  const failures = [true, true, false, true, true, true];
+  const { clock, engine, gateway, store } = makeWorld({
+    sendPart: async (part) => {
+      stalls.push(part.stallMilliseconds / 1000);
+      if (failures.length > 0) throw new StoreUnreachable(failures.shift());
+      return store.sendPart(part);
+    },
+  });
+  const upload = engine.add(fileOf(PART));
+  await clock.advanceUntil(isDone(upload));
+  assert.deepEqual(stalls, [60, 120, 240, 240, 480, 480, 480]);
+  assertWhole(gateway, upload);
+});
+
 test("a busy store is left alone for as long as it says, with the same URL", async () => {
   const { clock, engine, store } = makeWorld();
   store.before = async (number, attempt) => {
@@ -68,6 +84,21 @@ test("a store that refuses fresh URLs again and again is an error", async () => 
   assert.equal(store.puts.length, 4);
   assert.equal(new Set(store.puts.map(({ url }) => url)).size, 4);
   assert.equal(gateway.images.get(upload.imageId).state, "uploading");
+});
+
+test("an upload that was aborted meanwhile fails with the gateway's words; trying again is a new one", async () => {
+  const { clock, engine, gateway, store } = makeWorld();
+  store.before = async (number, attempt) => {
+    if (gateway.images.size > 1) return;
+    gateway.images.get("image-1").state = "failed";
+    throw new PartRefused(404, "NoSuchUpload");
+  };
+  const upload = engine.add(fileOf(PART));
+  await clock.advanceUntil(() => upload.state === "failed");
+  assert.match(upload.error.message, /the upload is not open/);
+  upload.resume();
+  await until(isDone(upload));
+  assert.equal(upload.imageId, "image-2");
 });
 
 test("a refusal of an old URL is not held against the part", async () => {

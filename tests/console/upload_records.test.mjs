@@ -11,7 +11,7 @@ const RECORD = {
   fingerprint: "f",
   name: "Disk",
   format: "raw",
-  started: 100,
+  lastUsed: 100,
 };
 
 test("a record is found again by the file, after the page was loaded again", () => {
@@ -33,8 +33,8 @@ for (const [field, value] of [["fileName", "other.img"], ["size", 6], ["lastModi
 
 test("records are listed oldest first, and the newest of a file is found", () => {
   const records = new UploadRecords(memoryStorage(), "alice");
-  records.put({ ...RECORD, imageId: "new", started: 300 });
-  records.put({ ...RECORD, imageId: "old", started: 200 });
+  records.put({ ...RECORD, imageId: "new", lastUsed: 300 });
+  records.put({ ...RECORD, imageId: "old", lastUsed: 200 });
   assert.deepEqual(records.list().map(({ imageId }) => imageId), ["old", "new"]);
   assert.equal(records.find(RECORD).imageId, "new");
 });

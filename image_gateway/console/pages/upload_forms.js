@@ -52,7 +52,7 @@ export function emptyDiskForm() {
  *
  * @param {number} bytes
  */
-export function sectors(bytes) {
+function sectors(bytes) {
   return Math.max(1, Math.round(bytes / SECTOR)) * SECTOR;
 }
 

@@ -25,9 +25,11 @@ export class PartRefused extends Error {
 
 /** The store could not be reached, or refused the part in a way that the browser hides from pages. */
 export class StoreUnreachable extends Retryable {
-  constructor() {
+  /** @param {boolean} [isStalled] The part made no progress for the time that it was given. */
+  constructor(isStalled = false) {
     super("store");
     this.name = "StoreUnreachable";
+    this.isStalled = isStalled;
   }
 }
 
@@ -54,12 +56,12 @@ const RETRYABLE_CODES = new Set(["RequestTimeout", "SlowDown", "InternalError", 
  * @throws {import("./errors.js").UploadError} The file cannot be read any more.
  */
 export async function sendPart(part) {
-  const { status, text, retryAfter } = await put(part);
+  const { status, text, retryAfter, isStalled } = await put(part);
   if (status >= 200 && status < 300) return;
   if (status === 0) {
     // Browsers report a file that has changed as they report a lost connection.
     await requireReadable(part.body);
-    throw new StoreUnreachable();
+    throw new StoreUnreachable(isStalled);
   }
   const code = /<Code>([A-Za-z0-9]{1,64})<\/Code>/.exec(text.slice(0, 4096))?.[1] ?? "";
   if (isRetryable(status) || RETRYABLE_CODES.has(code)) throw new Retryable("busy", retryAfterSeconds(retryAfter));
@@ -82,7 +84,8 @@ export async function requireReadable(blob) {
 
 /**
  * @param {PartRequest} part
- * @returns {Promise<{ status: number, text: string, retryAfter: string | null }>} Status 0 is no answer.
+ * @returns {Promise<{ status: number, text: string, retryAfter: string | null, isStalled: boolean }>} Status 0 is no
+ *   answer.
  */
 function put({ url, body, signal, onProgress, stallMilliseconds, clock }) {
   return new Promise((resolve, reject) => {
@@ -90,7 +93,7 @@ function put({ url, body, signal, onProgress, stallMilliseconds, clock }) {
     const stalled = () => {
       end();
       request.abort();
-      resolve({ status: 0, text: "", retryAfter: null });
+      resolve({ status: 0, text: "", retryAfter: null, isStalled: true });
     };
     let timer = clock.setTimeout(stalled, stallMilliseconds);
     const onAbort = () => {
@@ -114,7 +117,7 @@ function put({ url, body, signal, onProgress, stallMilliseconds, clock }) {
       end();
       // Asking for one header by name is an error in the console where the store's CORS rules do not expose it.
       const retryAfter = /^retry-after: *(\S+)/im.exec(request.getAllResponseHeaders())?.[1] ?? null;
-      resolve({ status: request.status, text: request.responseText, retryAfter });
+      resolve({ status: request.status, text: request.responseText, retryAfter, isStalled: false });
     };
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort);

@@ -3,7 +3,7 @@
  */
 
 import { Retryable, UploadError } from "./errors.js";
-import { PartRefused } from "./part_sender.js";
+import { PartRefused, StoreUnreachable } from "./part_sender.js";
 import { together } from "./together.js";
 
 /** @typedef {import("./errors.js").WaitReason} WaitReason */
@@ -12,6 +12,8 @@ import { together } from "./together.js";
 
 // After so many refusals of fresh URLs in a row the URL is not merely too old.
 const MAX_REFUSALS = 3;
+// Behind a slow line or a proxy that buffers, the last bytes of a part may take long to arrive without any progress.
+const MAX_PATIENCE = 8;
 
 /**
  * @typedef {object} Transfer
@@ -22,7 +24,7 @@ const MAX_REFUSALS = 3;
  * @property {SendPart} sendPart
  * @property {import("./retry.js").Retrier} retrier
  * @property {import("./retry.js").Clock} clock
- * @property {number} stallMilliseconds
+ * @property {number} stallMilliseconds For the first attempt at a part; doubled after each one that stalled.
  * @property {AbortSignal} signal
  * @property {PartProgress} progress
  */
@@ -60,17 +62,15 @@ export async function sendParts(numbers, transfer) {
  */
 async function sendUntilStored(number, transfer) {
   const { retrier, signal, progress, urls } = transfer;
-  let refusals = 0;
+  let [refusals, patience] = [0, 1];
   const attempt = async () => {
     try {
-      await sendOnce(number, transfer);
+      await sendOnce(number, transfer, patience * transfer.stallMilliseconds);
     } catch (error) {
       progress.interrupted(number);
-      if (error instanceof Retryable && error.reason === "busy") throw error;
-      // On any other failure: browsers hide from pages that a store has refused an old URL.
-      urls.drop(number);
+      if (error instanceof StoreUnreachable && error.isStalled) patience = Math.min(2 * patience, MAX_PATIENCE);
+      refusals = error instanceof PartRefused ? refusals + 1 : 0;
       if (!(error instanceof PartRefused)) throw error;
-      refusals += 1;
       if (refusals > MAX_REFUSALS) throw refusedForGood(error);
       throw new Retryable("store");
     }
@@ -83,20 +83,24 @@ async function sendUntilStored(number, transfer) {
 /**
  * @param {number} number
  * @param {Transfer} transfer
+ * @param {number} stallMilliseconds
  */
-async function sendOnce(number, { file, plan, urls, sendPart, clock, stallMilliseconds, signal, progress }) {
+async function sendOnce(number, { file, plan, urls, sendPart, clock, signal, progress }, stallMilliseconds) {
   const url = await urls.take(number);
   signal.throwIfAborted();
   const { start, end } = plan.part(number);
   progress.sending(number, 0);
-  await sendPart({
-    url,
-    body: file.slice(start, end),
-    signal,
-    onProgress: (sent) => progress.sending(number, sent),
-    stallMilliseconds,
-    clock,
-  });
+  const body = file.slice(start, end);
+  /** @param {number} sent */
+  const onProgress = (sent) => progress.sending(number, sent);
+  try {
+    await sendPart({ url, body, signal, onProgress, stallMilliseconds, clock });
+  } catch (error) {
+    const isBusy = error instanceof Retryable && error.reason === "busy";
+    // On any other failure: browsers hide from pages that a store has refused an old URL.
+    if (!isBusy) urls.drop(number, url);
+    throw error;
+  }
 }
 
 /** @param {PartRefused} error */

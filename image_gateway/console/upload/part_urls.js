@@ -12,10 +12,11 @@ const EXPIRY_MARGIN = 30_000;
 export class PartUrls {
   /** @type {Set<number>} */
   #unsent;
-  /** @type {Map<number, { url: string, usableUntil: number }>} */
+  /** @type {Map<number, { url: string, usableUntil: number, call: number }>} */
   #urls = new Map();
   /** @type {Promise<void> | null} */
   #fetching = null;
+  #calls = 0;
   #sign;
   #batch;
   #now;
@@ -55,12 +56,16 @@ export class PartUrls {
   }
 
   /**
-   * Forget a URL that did not work.
+   * Forget a URL that did not work. Those that are as old have probably expired, too: each attempt with one of them
+   * could cost a whole part.
    *
    * @param {number} number
+   * @param {string} url The one that was used; the part may have a newer one by now.
    */
-  drop(number) {
-    this.#urls.delete(number);
+  drop(number, url) {
+    const used = this.#urls.get(number);
+    if (used === undefined || used.url !== url) return;
+    for (const [other, known] of this.#urls) if (known.call <= used.call) this.#urls.delete(other);
   }
 
   /**
@@ -102,9 +107,10 @@ export class PartUrls {
     numbers.sort((one, other) => one - other);
     // Taken before the request, so that the lifetime is never taken for longer than it is.
     const askedAt = this.#now();
+    const call = (this.#calls += 1);
     const { urls, expiresAt, serverTime } = await this.#sign(numbers);
     const lifetime = Date.parse(expiresAt) - Date.parse(serverTime);
     const usableUntil = askedAt + lifetime - Math.min(EXPIRY_MARGIN, lifetime / 4);
-    for (const { partNumber, url } of urls) this.#urls.set(partNumber, { url, usableUntil });
+    for (const { partNumber, url } of urls) this.#urls.set(partNumber, { url, usableUntil, call });
   }
 }

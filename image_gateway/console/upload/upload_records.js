@@ -16,7 +16,7 @@ const VERSION = 1;
  * @property {string} fingerprint
  * @property {string} name The image's name.
  * @property {string} format
- * @property {number} started Milliseconds since 1970.
+ * @property {number} lastUsed When a page worked on it, in milliseconds since 1970.
  */
 
 /** @typedef {{ fileName: string, size: number, lastModified: number, fingerprint: string }} FileIdentity */
@@ -32,7 +32,7 @@ const FIELDS = {
   fingerprint: "string",
   name: "string",
   format: "string",
-  started: "number",
+  lastUsed: "number",
 };
 
 /** The unfinished uploads of one account. */
@@ -50,14 +50,14 @@ export class UploadRecords {
   }
 
   /**
-   * Return the records, oldest first.
+   * Return the records, that of the last upload at the end.
    *
    * @returns {UploadRecord[]}
    */
   list() {
     const keys = Array.from({ length: this.#storage.length }, (_, index) => this.#storage.key(index) ?? "");
     const records = keys.filter((key) => key.startsWith(PREFIX)).map((key) => this.#read(key));
-    return records.filter((record) => record !== null).sort((one, other) => one.started - other.started);
+    return records.filter((record) => record !== null).sort((one, other) => one.lastUsed - other.lastUsed);
   }
 
   /**

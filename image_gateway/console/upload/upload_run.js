@@ -125,9 +125,18 @@ export class UploadRun {
   async #resume(imageId) {
     const facts = this.#facts;
     facts.imageId = imageId;
+    const opened = await this.#whileOpen(resumeUpload(this.#api, imageId, facts.file.size));
+    return opened === "complete" ? opened : this.#remember(opened);
+  }
+
+  /**
+   * @template T
+   * @param {Promise<T>} answer Of a request that fails with 404 or 409 only if the upload is over.
+   * @returns {Promise<T>}
+   */
+  async #whileOpen(answer) {
     try {
-      const opened = await resumeUpload(this.#api, imageId, facts.file.size);
-      return opened === "complete" ? opened : this.#remember(opened);
+      return await answer;
     } catch (error) {
       if (isOver(error)) this.#giveUp();
       throw error;
@@ -140,7 +149,7 @@ export class UploadRun {
     const { imageId, uploadId } = opened;
     facts.imageId = imageId;
     const { name, format } = facts;
-    const record = { imageId, uploadId, name, format, started: this.#parts.clock.now(), ...identityOf(facts) };
+    const record = { imageId, uploadId, name, format, lastUsed: this.#parts.clock.now(), ...identityOf(facts) };
     facts.isRemembered = this.#parts.records.put(record);
     this.#listener.notice();
     return opened;
@@ -184,7 +193,7 @@ export class UploadRun {
     const { plan, missing } = opened;
     const { sendPart, retrier, clock, parallelParts: parallel, urlsPerCall: batch, stallMilliseconds } = this.#parts;
     const urls = new PartUrls(missing, {
-      sign: (numbers) => this.#api.sign(opened, numbers),
+      sign: (numbers) => this.#whileOpen(this.#api.sign(opened, numbers)),
       batch,
       now: clock.now,
     });

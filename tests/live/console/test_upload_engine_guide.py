@@ -1,4 +1,4 @@
-"""docs/how-to/upload-engine.md: its page works as written, from an origin of its own, under a strict policy."""
+"""docs/how-to/upload-engine.md: its page works as written, from another origin and under a strict policy."""
 
 from __future__ import annotations
 
