@@ -6,7 +6,7 @@ import { sentenceOf } from "../activity/sentences.js";
 import { imageHead, section } from "../image/head.js";
 import { JOB_KINDS, JobView, isActive, reasonOf } from "../image/jobs.js";
 import { get } from "../lib/api.js";
-import { element, emptyBox, errorBox, replace, stateBadge, table, whileBusy } from "../lib/dom.js";
+import { element, errorBox, replace, stateBadge, table, whileBusy } from "../lib/dom.js";
 import { duration, size, time } from "../lib/format.js";
 import { pause } from "../lib/pause.js";
 
@@ -80,7 +80,8 @@ function drawJobs(body, jobs, views) {
   views.clear();
   for (const job of jobs.filter(isActive)) views.set(job.jobId, new JobView(job));
   if (jobs.length === 0) {
-    replace(body, emptyBox("No jobs", "Conversions, imports, publishing and verifications of this image come here."));
+    const text = "There are none. Conversions, imports, publishing and verifications of the image come here.";
+    replace(body, element("p", { class: "quiet" }, text));
     return;
   }
   replace(
