@@ -121,7 +121,19 @@ def test_v86_is_served_from_the_directory_of_the_setting(world: World, tmp_path:
     assert module.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     for name in ("secret.txt", "seabios.bin", "..%2Fapp.py"):
         assert v86.request("GET", f"/emulators/v86/{name}", user=None).status_code == 404
-    assert '<meta name="v86" content="installed">' in v86.request("GET", "/open").text
+    page = v86.request("GET", "/open").text
+    assert '<meta name="v86" content="installed">' in page
+    assert '<meta name="v86-files" content="libv86.js v86.wasm bios.bin">' in page
+
+
+@pytest.mark.parametrize("missing", ["libv86.js", "v86.wasm", "seabios.bin"])
+def test_the_page_knows_which_file_of_v86_is_missing(world: World, tmp_path: Path, missing: str) -> None:
+    others = [name for name in ("libv86.js", "v86.wasm", "seabios.bin", "vgabios.bin") if name != missing]
+    for name in others:
+        (tmp_path / name).touch()
+    page = world.with_settings(emulator_v86_path=str(tmp_path)).request("GET", "/open").text
+    assert '<meta name="v86" content="missing">' in page
+    assert f'<meta name="v86-files" content="{" ".join(others)}">' in page
 
 
 def test_without_v86_the_page_knows_that_it_is_missing(world: World, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ export async function findOwnImage(imageId) {
     size: image.size,
     kind: image.kind,
     isByLink: false,
-    page: { href: `/images/${image.imageId}`, label: image.name },
+    page: { href: `/images/${image.imageId}`, label: "About this image" },
     lease: async (listener) => new Lease(await requiredMake(requests)(), requests, listener),
   };
 }

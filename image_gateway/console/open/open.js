@@ -157,6 +157,8 @@ window.addEventListener("online", wake);
 window.addEventListener("focus", wake);
 document.addEventListener("session-renewed", wake);
 window.addEventListener("pagehide", () => run?.leave());
+// The browser asks the person before what the machine has written is lost.
+window.addEventListener("beforeunload", (event) => overlay.bytes > 0 && event.preventDefault());
 // A page that comes back from the browser's cache has given back its lease.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 // Another link in the same tab.
