@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PARALLEL ?= $(shell expr $$(nproc) + 1)
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint docs unit live thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ unit: $(READY) ## Tests that need no store
 
 live: $(READY) browser ## Tests with real gunicorn processes and a real store
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile tests/live -m "not thorough"
+
+pictures: system $(READY) browser ## Make the pictures of README and documentation anew (apt-get install grub-rescue-pc)
+	CONSOLE_PICTURES=docs/pictures $(BIN)/pytest -q -n 0 tests/live/console/test_pictures.py
 
 thorough: system $(READY) browser ## The tests that take long and that few changes break
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile -m thorough

@@ -47,6 +47,7 @@ export class ReadMapView {
   constructor(map, name) {
     this.#map = map;
     this.#name = name;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
     this.element = element(
       "section",
       { class: "card", "aria-labelledby": "map-title" },
