@@ -6,7 +6,7 @@
  * navigation, so uploads go on.
  */
 
-import { get, send, session } from "./lib/api.js";
+import { SIGN_IN_CHANNEL, get, send, session } from "./lib/api.js";
 import { byId, element, errorBox, replace } from "./lib/dom.js";
 
 /** @typedef {{ user: string, name: string, admin: boolean, session: object | null }} Me */
@@ -37,6 +37,7 @@ let me = null;
 /** @type {Leave} */
 let leave;
 let areUploadsBusy = false;
+const tabs = new BroadcastChannel(SIGN_IN_CHANNEL);
 /** Aborted when the person leaves the page that is shown, even before it has loaded. */
 let staying = new AbortController();
 
@@ -182,16 +183,22 @@ function followLink(event) {
   void goTo(link.pathname + link.search + link.hash);
 }
 
-/** Let the person sign in again where the session ended in the middle of something. */
-async function onSessionEnded() {
+/**
+ * Let the person sign in again where the session ended in the middle of something.
+ *
+ * @param {boolean} [isOther] Whether somebody else may have signed in meanwhile.
+ */
+async function onSessionEnded(isOther = false) {
   if (me === null) return;
   const { askToSignIn } = await import("./session_ended.js");
-  await askToSignIn(me, signInMode());
+  await askToSignIn(me, signInMode(), isOther);
 }
 
 async function start() {
   me = await get("/v1/me").catch((error) => (error.status === 401 ? null : Promise.reject(error)));
   session.onEnded = () => void onSessionEnded();
+  tabs.onmessage = ({ data: user }) => void (me !== null && user !== me.user && onSessionEnded(true));
+  if (me !== null) tabs.postMessage(me.user);
   document.addEventListener("click", followLink);
   window.addEventListener("image-gateway:uploads", showUploads);
   window.addEventListener("popstate", () => void move());

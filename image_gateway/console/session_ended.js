@@ -3,14 +3,11 @@
  * uploaded is kept. When they are back, `document` gets the event `session-renewed`.
  */
 
-import { get, send } from "./lib/api.js";
+import { SIGN_IN_CHANNEL, get, send } from "./lib/api.js";
 import { openDialog } from "./lib/dialog.js";
 import { element, errorBox, field, replace, say } from "./lib/dom.js";
 
 /** @typedef {import("./app.js").Me} Me */
-
-/** Tabs tell each other here that somebody has signed in. */
-export const SIGN_IN_CHANNEL = "image-gateway.sign-in";
 
 let isOpen = false;
 
@@ -19,8 +16,9 @@ let isOpen = false;
  *
  * @param {Me} me Who was signed in.
  * @param {string} mode How browsers sign in here: `dev` by name, otherwise at the identity provider.
+ * @param {boolean} [isOther] Whether somebody else may have signed in meanwhile, in another tab.
  */
-export async function askToSignIn(me, mode) {
+export async function askToSignIn(me, mode, isOther = false) {
   if (isOpen) return;
   isOpen = true;
   const problem = element("div");
@@ -55,8 +53,10 @@ export async function askToSignIn(me, mode) {
   const channel = new BroadcastChannel(SIGN_IN_CHANNEL);
   channel.addEventListener("message", onReturn);
   window.addEventListener("focus", onReturn);
+  if (isOther) onReturn();
   const outcome = await closed;
   window.removeEventListener("focus", onReturn);
+  if (outcome === "renewed") channel.postMessage(me.user);
   channel.close();
   isOpen = false;
   if (outcome !== "renewed") return;

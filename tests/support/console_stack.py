@@ -44,9 +44,10 @@ class Console:
 
 @dataclass(frozen=True)
 class OidcConsole:
-    """A gateway that signs in at `provider`, in the way that `flow` says."""
+    """A gateway that signs in at `provider`, in the way that `flow` says; the provider is of another site."""
 
     url: str
+    log: Path
     provider: OidcProvider
     flow: CodeFlow
 
@@ -86,12 +87,13 @@ def running_console(environment: Mapping[str, str], folder: Path) -> Iterator[Co
 @contextmanager
 def running_oidc_console(environment: Mapping[str, str], folder: Path) -> Iterator[OidcConsole]:
     """Run an issuer, and a gateway that is a confidential client of it."""
-    with OidcProvider.start() as provider:
+    with OidcProvider.start(host="localhost") as provider:
         flow = new_flow(provider)
         port = find_free_ports(1)[0]
-        gateway = start_gateway({**environment, **flow.environment()}, port=port, log=folder / "gateway.log")
+        log = folder / "gateway.log"
+        gateway = start_gateway({**environment, **flow.environment()}, port=port, log=log)
         try:
-            yield OidcConsole(gateway.url, provider, flow)
+            yield OidcConsole(gateway.url, log, provider, flow)
         finally:
             gateway.process.kill()
 

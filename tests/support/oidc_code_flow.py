@@ -26,7 +26,7 @@ CLIENT_ID = "image-gateway-console"
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _PAGE = """<!doctype html>
-<html lang="en"><title>Issuer</title><h1>Issuer</h1>
+<html lang="en"><title>Issuer</title><link rel="icon" href="data:,"><h1>Issuer</h1>
 <form method="post" action="{action}">{hidden}
 <label>User <input name="user" required></label>
 <button name="decision" value="approve">Sign in</button>

@@ -76,8 +76,9 @@ class OidcProvider:
     to change. `endpoints` and `metadata` are what else the issuer offers: see `oidc_code_flow.py`.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], host: str = "127.0.0.1") -> None:
         self._clock = clock
+        self._host = host
         self._server: ThreadingHTTPServer | None = None
         self._placeholder: socket.socket | None = None
         self._made = 0
@@ -90,15 +91,21 @@ class OidcProvider:
         self._held: dict[str, threading.Event] = {}
 
     @classmethod
-    def start(cls, algorithm: str = "RS256", clock: Callable[[], float] = time.time) -> OidcProvider:
-        provider = cls(clock)
+    def start(
+        cls,
+        algorithm: str = "RS256",
+        clock: Callable[[], float] = time.time,
+        host: str = "127.0.0.1",
+    ) -> OidcProvider:
+        """Listen on 127.0.0.1; `host` is what URLs call it: browsers take `localhost` for another site."""
+        provider = cls(clock, host)
         provider.rotate(algorithm)
         provider.up()
         return provider
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def jwks_url(self) -> str:

@@ -21,6 +21,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Where tabs tell each other who has signed in: the session is one for all of them. */
+export const SIGN_IN_CHANNEL = "image-gateway.sign-in";
+
 /** Called when the session has ended; replaced by the page that can sign in again. */
 export const session = {
   /** @type {() => void} */

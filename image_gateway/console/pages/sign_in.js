@@ -5,7 +5,6 @@
 import { goTo, signInMode } from "../app.js";
 import { send } from "../lib/api.js";
 import { element, errorBox, field, replace } from "../lib/dom.js";
-import { SIGN_IN_CHANNEL } from "../session_ended.js";
 
 export const title = "Sign in";
 
@@ -24,10 +23,7 @@ const PROBLEMS = {
 export function show(main, { me, query }) {
   const mode = signInMode();
   const next = localPath(query.get("next"));
-  if (query.has("done") && me !== null) {
-    tellOtherTabs();
-    return replace(main, ...signedIn(me.name));
-  }
+  if (query.has("done") && me !== null) return replace(main, ...signedIn(me.name));
   if (mode === "none" || (me !== null && !query.has("problem"))) return void goTo(next, true);
   const form = mode === "dev" ? nameForm(next) : mode === "oidc" ? providerLink(next) : unavailable();
   replace(
@@ -98,12 +94,6 @@ function unavailable() {
     element("p", {}, "Browsers cannot sign in here: the setting OIDC_CLIENT_ID is not configured."),
     element("p", { class: "quiet" }, "Programs can use the HTTP API with tokens of the identity provider."),
   ];
-}
-
-function tellOtherTabs() {
-  const channel = new BroadcastChannel(SIGN_IN_CHANNEL);
-  channel.postMessage("signed in");
-  channel.close();
 }
 
 /** @param {string} name */

@@ -6,11 +6,14 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from image_gateway.catalog.database import open_engine
+from image_gateway.catalog.repository import Catalog
 from image_gateway.local.seaweed import LocalStore
 from tests.support.console_browser import ARTIFACTS, TIMEOUT_SECONDS, ConsoleBrowser
 from tests.support.console_stack import (
@@ -49,6 +52,14 @@ def console_environment(
 
 
 @pytest.fixture(scope="session")
+def console_catalog(console_environment: dict[str, str]) -> Iterator[Catalog]:
+    """The catalog of the gateways, for what tests need and no page does."""
+    engine = open_engine(console_environment["DATABASE_URL"])
+    yield Catalog(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
 def console_stack(
     console_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Console]:
@@ -70,7 +81,7 @@ def oidc(_oidc_console: OidcConsole) -> OidcConsole:
     """A gateway over the same store and catalog that signs in at an issuer, which behaves well at first."""
     flow = new_flow(_oidc_console.provider)
     flow.register(_oidc_console.url)
-    return OidcConsole(_oidc_console.url, _oidc_console.provider, flow)
+    return replace(_oidc_console, flow=flow)
 
 
 @pytest.fixture(scope="session")
