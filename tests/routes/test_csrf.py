@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
-from image_gateway.catalog.database import open_engine
 from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.routes.http.session_cookie import SESSION_COOKIE, csrf_token
+from tests.support.catalog_rows import catalog_rows
 from tests.support.clock import Clock
 from tests.support.contract import load_contract
 from tests.support.world import OWNER, World
@@ -63,19 +62,9 @@ class Stage:
 
     def everything(self) -> list[str]:
         """All rows of the catalog but the time of the session's last use, and the keys of the store."""
-        engine = open_engine(self.world.settings.database_url)
-        with engine.connect() as connection:
-            tables = ["images", "usage", "shares", "share_links", "leases", "jobs", "audit_entries"]
-            rows = [
-                f"{table} {row}"
-                for table in tables
-                for row in connection.execute(text(f"SELECT * FROM {table}")).all()
-            ]
-            ids = connection.execute(text("SELECT session_sha256 FROM browser_sessions")).all()
-        engine.dispose()
         keys = [item.key for item in self.world.store.list_objects("")]
         uploads = [upload.upload_id for upload in self.world.store.list_uploads("")]
-        return sorted([*rows, *map(str, ids), *keys, *uploads])
+        return [*catalog_rows(self.world.settings.database_url), *sorted(keys), *sorted(uploads)]
 
 
 @cache
