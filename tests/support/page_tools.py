@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page
+from playwright.sync_api import CDPSession, Page
 
 from tests.support.chromium import PACKAGES
 from tests.support.installed import require_installed
@@ -49,6 +49,15 @@ def emulate_4g(page: Page) -> None:
         "uploadThroughput": BYTES_PER_SECOND_4G,
     }
     session.send("Network.emulateNetworkConditions", conditions)
+
+
+def throttle(page: Page, bytes_per_second: float) -> CDPSession:
+    """Limit what the page sends and receives, -1 for no limit; detaching the session ends it."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    limits = {"downloadThroughput": bytes_per_second, "uploadThroughput": bytes_per_second}
+    session.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, **limits})
+    return session
 
 
 @dataclass

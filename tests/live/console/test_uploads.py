@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import CDPSession, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
@@ -21,7 +21,7 @@ from image_gateway.settings import load_settings
 from image_gateway.storage.client import StoreClients
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_stack import Console
-from tests.support.page_tools import axe, counting_traffic
+from tests.support.page_tools import axe, counting_traffic, throttle
 from tests.support.sample_disks import MIB, SampleDisks
 
 PART = 5 * MIB
@@ -33,15 +33,6 @@ SLOW = 20 * MIB
 
 def pick(page: Page, *files: Path) -> None:
     page.locator("#upload-files").set_input_files(list(files))
-
-
-def throttle(page: Page, bytes_per_second: float) -> CDPSession:
-    """Slow down what the page sends; detaching the session ends it."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
-    session.send("Network.emulateNetworkConditions", limits)
-    return session
 
 
 def upload_row(page: Page, name: str) -> Locator:
