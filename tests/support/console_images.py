@@ -7,10 +7,10 @@ from pathlib import Path
 from image_gateway.client.api import GatewayClient
 
 
-def put_image(client: GatewayClient, file: Path, name: str) -> str:
-    """Upload a file as an image of this name; returns its id."""
+def put_image(client: GatewayClient, file: Path, name: str, image_format: str | None = None) -> str:
+    """Upload a file as an image of this name; returns its id. The worker converts formats other than raw."""
     data = file.read_bytes()
-    upload = client.create_image(name=name, sizeBytes=len(data))
+    upload = client.create_image(name=name, format=image_format, sizeBytes=len(data))
     etags = {}
     for start in range(0, len(data), upload.part_size):
         number = start // upload.part_size + 1

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Response, expect
 from tests.live.console.conftest import OpenBrowser
 from tests.support.catalog_rows import catalog_rows
 from tests.support.console_browser import ConsoleBrowser
-from tests.support.console_data import upload
+from tests.support.console_images import put_image
 from tests.support.sample_disks import SampleDisks
 
 NAME = "The victim's disk"
@@ -146,7 +146,7 @@ def attack(
     elsewhere: int,
 ) -> Attack:
     console.problems.allow("")
-    image_id = upload(console.client, disks.iso, NAME)
+    image_id = put_image(console.client, disks.iso, NAME)
     console.open("/")
     origin = f"http://{request.param}:{elsewhere}"
     return Attack(console, image_id, origin, console_environment["DATABASE_URL"])

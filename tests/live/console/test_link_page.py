@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, Request, expect
@@ -12,8 +13,9 @@ from playwright.sync_api import Page, Request, expect
 from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
+from tests.support.fault_proxy import fault_proxy
 from tests.support.page_tools import axe
-from tests.support.sample_disks import SampleDisks
+from tests.support.sample_disks import MIB, SampleDisks
 
 MARKUP = "<img src=x onerror=alert(1)>"
 FILE_NAME = "_img src=x onerror=alert(1)_.img"
@@ -119,6 +121,34 @@ def test_a_download_is_paused_and_waits_for_the_network(
     assert page.evaluate(SHA256_OF_OWN_FILE) == sha256(disks.of_size(20))
     assert page.evaluate("suggestedName") == FILE_NAME
     assert axe(page) == []
+
+
+def test_a_download_goes_on_where_the_network_broke(
+    console: ConsoleBrowser, open_browser: OpenBrowser, image_id: str, disks: SampleDisks
+) -> None:
+    gateway = urlsplit(console.url)
+    with fault_proxy((gateway.hostname or "", gateway.port or 0)) as between:
+        receiver = open_browser(url=between.url)
+        receiver.problems.allow(r"status of 401 .*/v1/me\)$|net::ERR_")
+        receiver.context.add_init_script(PICK_OWN_FILE)
+        page = open_link(receiver, console.client.make_share_link(image_id)["token"])
+        Network(page).change(downloadThroughput=8_000_000)
+        page.get_by_role("button", name="Download").click()
+        page.wait_for_function("() => document.querySelector('progress').value > 5e6")
+        # The browser's own switch does not end what is on its way.
+        receiver.context.set_offline(True)
+        between.go_down()
+        expect(page.get_by_text("Waiting for the network", exact=True)).to_be_visible()
+        before = page.locator("progress").evaluate("(bar) => bar.value")
+        assert 5e6 < before < 20 * MIB
+
+        ranges: list[str | None] = []
+        page.on("request", lambda request: ranges.append(request.headers.get("range")))
+        between.come_back()
+        receiver.context.set_offline(False)
+        expect(page.get_by_text("Downloaded", exact=True)).to_be_visible()
+        assert [asked for asked in ranges if asked] == [f"bytes={before}-"]
+        assert page.evaluate(SHA256_OF_OWN_FILE) == sha256(disks.of_size(20))
 
 
 def test_browsers_that_write_no_files_download_themselves(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
-from tests.support.console_stack import OidcConsole
 from tests.support.page_tools import axe
 from tests.support.sample_disks import SampleDisks
 
@@ -65,39 +63,3 @@ def test_a_list_that_failed_is_loaded_by_itself_after_signing_in(page: Page) -> 
     page.keyboard.press("Enter")
     expect(page.get_by_role("row", name="disk")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
-
-
-def test_signing_in_at_the_provider_happens_in_another_tab(
-    open_browser: OpenBrowser, oidc: OidcConsole
-) -> None:
-    browser = open_browser(url=oidc.url)
-    browser.problems.expect(SIGNED_OUT)
-    page = browser.open("/?state=failed")
-    expect(page).to_have_url(f"{oidc.url}/sign-in?next=%2F%3Fstate%3Dfailed")
-    assert axe(page) == []
-    page.get_by_role("link", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Images")
-    expect(page).to_have_url(f"{oidc.url}/?state=failed")
-    browser.context.clear_cookies()
-    page.get_by_label("State").select_option("All")
-    dialog = page.get_by_role("dialog", name="Your session has ended")
-    with browser.context.expect_page() as opened:
-        dialog.get_by_role("link", name="Sign in").click()
-    expect(opened.value.get_by_role("heading", level=1)).to_have_text("You are signed in")
-    assert axe(opened.value) == []
-    expect(dialog).to_have_count(0)
-    expect(page.get_by_role("heading", name="You have no images yet")).to_be_visible()
-
-
-@pytest.mark.parametrize("error", ["access_denied", "server_error"])
-def test_a_refusal_of_the_provider_is_explained(
-    open_browser: OpenBrowser, oidc: OidcConsole, error: str
-) -> None:
-    oidc.flow.authorization_error = error
-    browser = open_browser(url=oidc.url)
-    browser.problems.expect(SIGNED_OUT)
-    page = browser.open("/")
-    page.get_by_role("link", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("The identity provider did not sign you in")
-    expect(page.get_by_role("alert")).to_contain_text("Request ")
-    assert axe(page) == []

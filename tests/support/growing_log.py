@@ -1,22 +1,10 @@
-"""What the tests of the console put into their gateway, and read of it, without its pages."""
+"""What a process of the tests logs from some moment on."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
-
-from image_gateway.client.api import GatewayClient
-from image_gateway.client.retry import Retrier
-from image_gateway.client.upload import Uploading
-
-
-def upload(
-    client: GatewayClient, file: Path, name: str | None = None, image_format: str | None = None
-) -> str:
-    """Upload a file as an image, and return its id; the worker converts formats other than raw."""
-    uploading = Uploading(client, file, retrier=Retrier(30), parallel=2)
-    return uploading.begin(name=name or file.name, image_format=image_format).image_id
 
 
 class GrowingLog:
