@@ -152,7 +152,8 @@ def attack(
 ) -> Attack:
     console.problems.allow("")
     image_id = put_image(console.client, disks.iso, NAME)
-    console.open("/")
+    # What the victim's own page asks for must not count.
+    console.open("/").wait_for_load_state("networkidle")
     origin = f"http://{request.param}:{elsewhere}"
     return Attack(console, image_id, origin, console_environment["DATABASE_URL"])
 
