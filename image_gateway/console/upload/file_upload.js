@@ -6,6 +6,7 @@ import { asUploadError, UploadError } from "./errors.js";
 import { FileHash } from "./file_hash.js";
 import { fingerprint } from "./fingerprint.js";
 import { detectFormat } from "./image_format.js";
+import { printable } from "./printable.js";
 import { lockName } from "./upload_lock.js";
 import { UploadProgress } from "./upload_progress.js";
 import { identityOf, UploadRun } from "./upload_run.js";
@@ -57,7 +58,7 @@ export class FileUpload {
    * @param {EngineParts} parts
    */
   constructor(file, options, parts) {
-    const { name = file.name, format = "", hash = parts.hash } = options;
+    const { name = printable(file.name), format = "", hash = parts.hash } = options;
     /** What the file is, for people; empty until it was looked at. */
     this.formatLabel = format;
     /** @type {UploadError | null} */

@@ -7,6 +7,7 @@ import { completeUpload, createUpload, isOver, resumeUpload } from "./open_uploa
 import { requireReadable } from "./part_sender.js";
 import { sendParts } from "./part_uploads.js";
 import { PartUrls } from "./part_urls.js";
+import { printable } from "./printable.js";
 import { together } from "./together.js";
 import { UploadApi } from "./upload_api.js";
 
@@ -116,7 +117,7 @@ export class UploadRun {
     }
     const { file, name, format } = facts;
     /** @type {import("./upload_api.js").Declaration} */
-    const declared = { filename: file.name, name, sizeBytes: file.size, format };
+    const declared = { filename: printable(file.name), name, sizeBytes: file.size, format };
     if (format === "iso") declared.kind = "iso";
     return this.#remember(await createUpload(this.#api, declared));
   }
