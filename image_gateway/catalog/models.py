@@ -226,6 +226,7 @@ class ShareLinkRow(Base):
     max_uses: Mapped[int | None] = mapped_column(BigInteger)
     uses: Mapped[int] = mapped_column(BigInteger)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    label: Mapped[str | None] = mapped_column(String(255))
 
 
 class LeaseRow(Base):

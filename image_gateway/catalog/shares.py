@@ -111,6 +111,7 @@ class ShareRepository:
             expires_at=link.expires_at,
             max_uses=link.max_uses,
             uses=0,
+            label=link.label,
         )
         row = ShareLinkRow
         active_links = select(func.count()).where(row.image_id == link.image_id, row.revoked_at.is_(None))

@@ -140,8 +140,8 @@ class GatewayClient:
         """Return one page of `shares`; `filters` takes limit and cursor."""
         return self._page(_image(image_id, "/shares"), "shares", filters)
 
-    def make_share_link(self, image_id: str, **limits: int | None) -> dict[str, Any]:
-        """Create a share link and return it with its token; `limits` takes ttlSeconds and maxUses."""
+    def make_share_link(self, image_id: str, **limits: int | str | None) -> dict[str, Any]:
+        """Create a share link and return it with its token; `limits` takes ttlSeconds, maxUses and label."""
         body = {name: value for name, value in limits.items() if value is not None}
         return self.send_json("POST", _image(image_id, "/share-links"), body or None)
 

@@ -26,7 +26,10 @@ class Share:
 
 @dataclass(frozen=True)
 class ShareLink:
-    """A link to an image; None is unlimited. Its token is known only to those who received the link."""
+    """A link to an image; None is unlimited. Its token is known only to those who received the link.
+
+    `label` reminds the owner whom the link was made for.
+    """
 
     link_id: str
     image_id: str
@@ -35,6 +38,7 @@ class ShareLink:
     max_uses: int | None
     uses: int = 0
     revoked_at: datetime | None = None
+    label: str | None = None
 
     def holds(self, now: datetime) -> bool:
         """Return whether leases created by the link are valid; `max_uses` limits redemptions, not leases."""

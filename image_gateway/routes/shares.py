@@ -64,7 +64,9 @@ def make_share_links_blueprint(sharing: Sharing, delivery: Delivery, limits: Lim
     def make_link(image_id: str) -> Response:
         caller = current_caller()
         body = load_json(MakeShareLink, request, optional=True)
-        new = sharing.make_link(image_id, caller, ttl=body["ttl"], max_uses=body["max_uses"])
+        new = sharing.make_link(
+            image_id, caller, ttl=body["ttl"], max_uses=body["max_uses"], label=body["label"]
+        )
         return json_response({**_link_document(new.link), "token": new.token}, secret=True)
 
     @blueprint.get("/images/<image_id>/share-links")
@@ -109,4 +111,5 @@ def _link_document(link: ShareLink) -> dict[str, Any]:
         "expiresAt": timestamp(link.expires_at) if link.expires_at else None,
         "maxUses": link.max_uses,
         "uses": link.uses,
+        "label": link.label,
     }

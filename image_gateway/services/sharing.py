@@ -89,16 +89,24 @@ class Sharing:
             event = AuditEvent.SHARE_REVOKED
             self._trail.note(event, record.image_id, user=caller.user, with_user=user)
 
-    def make_link(self, image_id: str, caller: Caller, *, ttl: int | None, max_uses: int | None) -> NewLink:
+    def make_link(
+        self,
+        image_id: str,
+        caller: Caller,
+        *,
+        ttl: int | None,
+        max_uses: int | None,
+        label: str | None = None,
+    ) -> NewLink:
         """Create a link by which anyone may read the image; `ttl` in seconds, None for no limit."""
         record = self._access.find(image_id, caller, Action.SHARE)
         token = LINK_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         now = now_of(self._clock)
         expires_at = now + timedelta(seconds=ttl) if ttl else None
-        link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses)
+        link = ShareLink(str(uuid.uuid4()), record.image_id, now, expires_at, max_uses, label=label)
         self._shares.add_link(link, _sha256(token), most=self._limits.links)
         event = AuditEvent.SHARE_LINK_CREATED
-        self._trail.note(event, record.image_id, user=caller.user, link=link.link_id)
+        self._trail.note(event, record.image_id, user=caller.user, link=link.link_id, label=label)
         self._note_made_shared(record, caller)
         return NewLink(link, token)
 

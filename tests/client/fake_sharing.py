@@ -123,6 +123,7 @@ class FakeSharing:
             "created": moment(self.now),
             "expiresAt": moment(self.now + timedelta(seconds=ttl)) if ttl else None,
             "maxUses": body.get("maxUses"),
+            "label": body.get("label"),
             "uses": 0,
             "token": f"igs_{'T' * 43}",
         }

@@ -59,6 +59,11 @@ def test_a_links_token_alone_is_on_stdout(fake: FakeGateway, run: Run, image_id:
     assert f"link {link_id}, until 2031-01-08T00:00:00Z" in ended.err
 
 
+def test_a_link_has_a_label_in_the_list(fake: FakeGateway, run: Run, image_id: str) -> None:
+    run("share", "link", image_id, "--label", "for Bob")
+    assert "for Bob" in run("share", "list", image_id).out
+
+
 def test_a_link_without_bounds_is_taken_back(fake: FakeGateway, run: Run, image_id: str) -> None:
     made = json.loads(run("share", "link", image_id, "--json").out)
     assert (made["token"], made["expiresAt"], made["maxUses"]) == (TOKEN, None, None)

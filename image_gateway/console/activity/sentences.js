@@ -33,7 +33,7 @@ const ACTS = {
   shared: ({ withUser, permission }) =>
     `shared the image with ${withUser}, to ${permission === "write" ? "read and write" : "read"}`,
   "share revoked": ({ withUser }) => `took the access of ${withUser} back`,
-  "share link created": ({ link }) => `made ${linkName(link)}`,
+  "share link created": ({ link, label }) => `made ${linkName(link)}${label ? ` (${label})` : ""}`,
   "share link revoked": ({ link }) => `revoked ${linkName(link)}`,
   "share link redeemed": ({ link }) => `opened ${linkName(link)}`,
   "lease created": ({ link }) => (link ? `got a lease by ${linkName(link)}` : "got a lease to read the image"),

@@ -50,6 +50,7 @@
  * @property {string | null} expiresAt
  * @property {number | null} maxUses
  * @property {number} uses
+ * @property {string | null} label Whom it was made for, in the owner's words.
  */
 
 /**

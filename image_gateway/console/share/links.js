@@ -35,6 +35,16 @@ export function usesText({ maxUses, uses }) {
 }
 
 /**
+ * Return what a link is called in lists.
+ *
+ * @param {ShareLink} link
+ */
+export function nameOf({ linkId, label }) {
+  const id = `Link ${linkId.slice(0, 8)}`;
+  return label === null ? id : `${id} (${label})`;
+}
+
+/**
  * Return the form that makes a link; the new link is shown once.
  *
  * @param {string} imageId
@@ -59,16 +69,22 @@ export function linkForm(imageId, onMade) {
     date.required = !dateField.hidden;
   };
   const uses = element("input", { type: "number", min: 1, max: 1_000_000_000, step: 1, placeholder: "no limit" });
+  const label = element("input", { maxlength: 255, autocomplete: "off", placeholder: "only you see it" });
   const make = element("button", { type: "submit" }, "Make a link");
   const outcome = element("div");
   const makeLink = async () => {
     try {
-      const body = { ttlSeconds: secondsOf(lifetime.value, date.value), maxUses: uses.valueAsNumber || null };
+      const body = {
+        ttlSeconds: secondsOf(lifetime.value, date.value),
+        maxUses: uses.valueAsNumber || null,
+        label: label.value.trim() || null,
+      };
       const link = await send("POST", `/v1/images/${imageId}/share-links`, body);
       replace(
         outcome,
         newLink(link, () => replace(outcome)),
       );
+      label.value = "";
       outcome.querySelector("button")?.focus();
       await onMade();
     } catch (error) {
@@ -90,6 +106,7 @@ export function linkForm(imageId, onMade) {
       field("Valid for", lifetime),
       dateField,
       field("How often it may be used", uses),
+      field("Whom it is for", label),
       make,
     ),
     outcome,
@@ -148,7 +165,7 @@ function newLink({ token, expiresAt }, forget) {
  */
 export async function revokeLink(imageId, link) {
   const isSure = await confirmed({
-    title: `Revoke link ${link.linkId.slice(0, 8)}?`,
+    title: `Revoke ${nameOf(link)}?`,
     body: [
       element("p", {}, `It was made on ${time(link.created)} and ${usesText(link)}.`),
       element("p", {}, "Nobody can read the image by it any more, and what is read just now ends within seconds."),

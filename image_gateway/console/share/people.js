@@ -6,7 +6,7 @@ import { get, send } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
 import { element, errorBox, field, replace, say, table, whileBusy } from "../lib/dom.js";
 import { time } from "../lib/format.js";
-import { stateOf, usesText } from "./links.js";
+import { nameOf, stateOf, usesText } from "./links.js";
 
 /** @typedef {import("../images/types.js").Image} Image */
 /** @typedef {import("../images/types.js").Share} Share */
@@ -75,7 +75,7 @@ export function accessTable(image, owner, { shares, links }, { unshare, revoke }
       action: "Remove",
     })),
     ...links.map((link) => ({
-      who: `Link ${link.linkId.slice(0, 8)}: whoever has it`,
+      who: `${nameOf(link)}: whoever has it`,
       may: stateOf(link) === "valid" ? `Read${note}` : `Nothing: it is ${stateOf(link)}`,
       since: link.created,
       until: `${link.expiresAt ? time(link.expiresAt) : "No end"}, ${usesText(link)}`,

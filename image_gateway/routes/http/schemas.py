@@ -213,6 +213,9 @@ class MakeShareLink(RequestSchema):
         allow_none=True,
         validate=validate.Range(1, 10**9, error="must be 1 to 1000000000"),
     )
+    label = fields.String(
+        load_default=None, allow_none=True, validate=[max_length(255), printable, not_blank]
+    )
 
 
 class SignIn(RequestSchema):

@@ -34,7 +34,7 @@ def site(console: ConsoleBrowser, disks: SampleDisks) -> Site:
     image_id = put_image(client, disks.gpt, HOSTILE)
     client.change_image(image_id, visibility="shared")
     client.share(image_id, HOSTILE_USER, "read")
-    token = client.make_share_link(image_id)["token"]
+    token = client.make_share_link(image_id, label=HOSTILE)["token"]
     client.send_json("POST", f"/v1/images/{image_id}/publish", {}, expected=(202,))
     paths = {
         "images": "/",

@@ -61,7 +61,7 @@ def test_a_links_token_is_long_random_and_shown_once(world: World, image: Image)
     assert [link["linkId"] for link in links(world, image)] == sorted(
         (link["linkId"] for link in made), key=lambda link_id: link_id
     )
-    assert set(links(world, image)[0]) == {"linkId", "created", "expiresAt", "maxUses", "uses"}
+    assert set(links(world, image)[0]) == {"linkId", "created", "expiresAt", "maxUses", "uses", "label"}
 
 
 def every_row(database_url: str) -> str:
@@ -72,6 +72,26 @@ def every_row(database_url: str) -> str:
         ]
     engine.dispose()
     return repr(rows)
+
+
+def test_a_label_is_for_the_owner_alone(world: World, image: Image) -> None:
+    label = "for <b>Bob</b> & Zoë"
+    link = make_link(world, image, label=label)
+    assert link["label"] == label
+    (listed,) = world.request("GET", image.path("share-links")).get_json()["shareLinks"]
+    assert listed["label"] == label
+    assert label not in redeem(world, link["token"]).text
+    assert make_link(world, image)["label"] is None
+    entries = world.request("GET", image.path("activity")).get_json()["entries"]
+    labels = [entry["details"].get("label") for entry in entries if entry["event"] == "share link created"]
+    assert sorted(labels, key=str) == [None, label]
+
+
+@pytest.mark.parametrize("label", ["", " ", "a\nb", "x" * 256, 5])
+def test_what_is_no_label(world: World, image: Image, label: Any) -> None:
+    response = world.request("POST", image.path("share-links"), json={"label": label})
+    assert response.status_code == 400
+    assert response.get_json()["error"]["message"].startswith("label: ")
 
 
 def test_the_database_has_only_the_hash(world: World, image: Image) -> None:

@@ -1,4 +1,4 @@
-"""Add the sessions of browsers, and the audit entries of images."""
+"""Add the sessions of browsers, the audit entries of images, and the labels of share links."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,8 +37,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_entries_image", "audit_entries", ["image_id", "created_at", "entry_id"])
     op.create_index("ix_audit_entries_created", "audit_entries", ["created_at", "entry_id"])
+    op.add_column("share_links", sa.Column("label", sa.String(255)))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("share_links") as share_links:
+        share_links.drop_column("label")
     op.drop_table("audit_entries")
     op.drop_table("browser_sessions")
