@@ -116,6 +116,8 @@ for (const [name, kind, expected] of [
   ["disk.img", "disk", "disk.img"],
   ["Windows 95", "disk", "Windows 95.img"],
   ["Debian 12.1 live", "iso", "Debian 12.1 live.iso"],
+  ["Windows 3.11", "disk", "Windows 3.11.img"],
+  ["backup.7z", "disk", "backup.7z"],
   ["a/b:c.qcow2", "disk", "a_b_c.qcow2"],
   ["  ", "disk", "disk.img"],
 ]) {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ from tests.support.installed import require_installed
 AXE = PACKAGES / "axe-core/axe.min.js"
 # 4G as WebPageTest has it: 9 Mbit/s both ways; seconds until an answer begins.
 BYTES_PER_SECOND_4G, LATENCY_4G = 9_000_000 / 8, 0.17
+WAIT_SECONDS = 60
 
 
 @cache
@@ -36,6 +38,14 @@ def axe(page: Page) -> list[str]:
         f"{violation['id']}: {violation['help']}: {[node['target'] for node in violation['nodes']]}"
         for violation in violations
     ]
+
+
+def wait_until(page: Page, happened: Callable[[], bool], what: str) -> None:
+    """Wait for something outside the page, while the page goes on."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        page.wait_for_timeout(50)
 
 
 def emulate_4g(page: Page) -> None:

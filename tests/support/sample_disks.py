@@ -6,6 +6,7 @@ import random
 import struct
 import uuid
 import zlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -95,11 +96,15 @@ def with_mbr(disk: bytearray) -> bytes:
     return bytes(disk)
 
 
-def with_gpt(disk: bytearray) -> bytes:
-    """Return the disk with a GPT of PARTITIONS at both ends, and a protective MBR (UEFI, section 5.3)."""
+def with_gpt(disk: bytearray, partitions: Sequence[tuple[int, int]] = PARTITIONS) -> bytes:
+    """Return the disk with a GPT at both ends, and a protective MBR (UEFI, section 5.3).
+
+    Args:
+        partitions: Start and length in sectors of the EFI system partition and the root partition.
+    """
     sectors = len(disk) // SECTOR
     entries = bytearray(_GPT_ENTRIES * _GPT_ENTRY_SIZE)
-    named = zip((EFI_GUID, LINUX_GUID), ("EFI system", "root"), PARTITIONS, strict=True)
+    named = zip((EFI_GUID, LINUX_GUID), ("EFI system", "root"), partitions, strict=True)
     for number, (kind, name, (start, length)) in enumerate(named):
         entry = kind.bytes_le + uuid.UUID(int=number + 1).bytes_le
         entry += struct.pack("<QQQ", start, start + length - 1, 0) + name.encode("utf-16-le").ljust(72, b"\0")

@@ -181,7 +181,8 @@ export function fileName(name, kind) {
     .replace(/[/\\:*?"<>|]|\p{C}/gu, "_")
     .trim()
     .replace(/^-/, "_");
-  const named = /.\.[A-Za-z0-9]{1,8}$/.test(safe) ? safe : `${safe || "disk"}.${kind === "iso" ? "iso" : "img"}`;
+  // Digits alone are the end of a version.
+  const named = /.\.(?!\d+$)[A-Za-z0-9]{1,8}$/.test(safe) ? safe : `${safe || "disk"}.${kind === "iso" ? "iso" : "img"}`;
   const [, stem, extension] = /** @type {RegExpMatchArray} */ (named.match(/^(.*)(\.[^.]*)$/s));
   // 255 bytes at most, whatever the characters are.
   const encoder = new TextEncoder();

@@ -18,7 +18,7 @@ from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
 from tests.support.console_stack import OidcConsole
-from tests.support.page_tools import axe
+from tests.support.page_tools import axe, wait_until
 from tests.support.records import NOW
 from tests.support.sample_disks import SampleDisks
 
@@ -27,9 +27,9 @@ MARKUP = "<img src=x onerror='window.ran=1'><script>window.ran=1</script>"
 FILE_NAME = "<img src=x onerror='window.ran=1'>.img"
 # What turns text around, is not seen, or ends a line.
 REFUSED = ("a\u202egnp.img", "a\u2066b", "a\u200bb", "a\x07b", "a\u2028b")
-REPORT_A_RUN = (
-    "Object.defineProperty(window, 'ran', { set: () => reportViolation('a text ran as a script') })"
-)
+REPORT_A_RUN = """
+Object.defineProperty(window, "ran", { set: (by) => reportViolation(`a script ran: ${by}`) });
+"""
 
 
 @pytest.fixture
@@ -90,6 +90,7 @@ def test_markup_is_shown_as_it_was_typed(watched: ConsoleBrowser, disks: SampleD
     # A script would have been noticed.
     watched.problems.expect("a script ran: of this test")
     page.evaluate("window.ran = 'of this test'")
+    wait_until(page, lambda: bool(watched.problems.found), "the notice")
 
 
 def test_characters_that_nobody_sees_are_refused_in_names(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from image_gateway.settings import load_settings
 from image_gateway.storage.client import StoreClients
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_stack import Console
-from tests.support.page_tools import axe, counting_traffic, throttle
+from tests.support.page_tools import axe, counting_traffic, throttle, wait_until
 from tests.support.sample_disks import MIB, SampleDisks
 
 PART = 5 * MIB
@@ -37,14 +37,6 @@ def pick(page: Page, *files: Path) -> None:
 
 def upload_row(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name="Files", exact=True).get_by_role("listitem").filter(has_text=name)
-
-
-def wait_until(page: Page, happened: Callable[[], bool], what: str) -> None:
-    """Wait for something outside the page, while the page goes on."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        page.wait_for_timeout(50)
 
 
 class StoredParts:
