@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+from image_gateway.catalog.repository import Catalog
 from image_gateway.client.api import GatewayClient
+from tests.support.records import FREE, NOW, make_record
 
 
 def put_image(client: GatewayClient, file: Path, name: str, image_format: str | None = None) -> str:
@@ -20,8 +25,11 @@ def put_image(client: GatewayClient, file: Path, name: str, image_format: str | 
     return upload.image_id
 
 
-def abandon_images(client: GatewayClient, count: int) -> None:
-    """Make images whose uploads were aborted, named `disk 1.img` and so on, each larger than the last."""
+def add_failed_images(catalog: Catalog, owner: str, count: int) -> None:
+    """Make records of failed uploads, named `disk 1.img` and so on, each newer and larger than the last."""
     for number in range(1, count + 1):
-        upload = client.create_image(name=f"disk {number}.img", sizeBytes=1000 * number)
-        client.abort_upload(upload.image_id)
+        created = NOW + timedelta(seconds=number)
+        record = make_record(str(uuid.uuid4()), owner=owner, name=f"disk {number}.img", created_at=created)
+        record = replace(record, plan=replace(record.plan, size=1000 * number))
+        catalog.add(record, FREE)
+        assert catalog.fail(record.image_id, record.plan.upload_id, created)

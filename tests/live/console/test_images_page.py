@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from image_gateway.catalog.repository import Catalog
 from tests.support.console_browser import ConsoleBrowser
-from tests.support.console_images import abandon_images, put_image
+from tests.support.console_images import add_failed_images, put_image
 from tests.support.page_tools import axe, counting_traffic
 from tests.support.sample_disks import SampleDisks
 
@@ -24,8 +25,8 @@ def sort_by(page: Page, column: str, direction: str) -> None:
     expect(head).to_have_attribute("aria-sort", direction)
 
 
-def test_the_first_page_costs_little(console: ConsoleBrowser) -> None:
-    abandon_images(console.client, 60)
+def test_the_first_page_costs_little(console: ConsoleBrowser, console_catalog: Catalog) -> None:
+    add_failed_images(console_catalog, str(console.user), 60)
     with counting_traffic(console.page) as traffic:
         page = console.open("/")
         expect(page.get_by_role("row")).to_have_count(51)
@@ -34,8 +35,8 @@ def test_the_first_page_costs_little(console: ConsoleBrowser) -> None:
     assert traffic.bytes_received <= MOST_BYTES
 
 
-def test_sorting_loads_all_images_first(console: ConsoleBrowser) -> None:
-    abandon_images(console.client, 60)
+def test_sorting_loads_all_images_first(console: ConsoleBrowser, console_catalog: Catalog) -> None:
+    add_failed_images(console_catalog, str(console.user), 60)
     page = console.open("/")
     expect(page.get_by_role("status")).to_contain_text(["The newest 50 images; there are more", ""])
     sort_by(page, "Name", "ascending")
@@ -47,8 +48,8 @@ def test_sorting_loads_all_images_first(console: ConsoleBrowser) -> None:
     expect(page.get_by_role("button", name="Load more")).to_be_hidden()
 
 
-def test_more_images_are_loaded_when_asked_for(console: ConsoleBrowser) -> None:
-    abandon_images(console.client, 60)
+def test_more_images_are_loaded_when_asked_for(console: ConsoleBrowser, console_catalog: Catalog) -> None:
+    add_failed_images(console_catalog, str(console.user), 60)
     page = console.open("/")
     more = page.get_by_role("button", name="Load more")
     more.focus()
@@ -57,9 +58,11 @@ def test_more_images_are_loaded_when_asked_for(console: ConsoleBrowser) -> None:
     expect(more).to_be_hidden()
 
 
-def test_filters_are_in_the_address(console: ConsoleBrowser, disks: SampleDisks) -> None:
+def test_filters_are_in_the_address(
+    console: ConsoleBrowser, console_catalog: Catalog, disks: SampleDisks
+) -> None:
     put_image(console.client, disks.mbr, MARKUP)
-    abandon_images(console.client, 3)
+    add_failed_images(console_catalog, str(console.user), 3)
     page = console.open("/")
     expect(page.get_by_role("row")).to_have_count(5)
     page.get_by_label("Search by name").fill("img src")
