@@ -15,9 +15,10 @@ class GrowingLog:
         self._start = file.stat().st_size
 
     def text(self) -> str:
+        """What is written, but for a line that has not ended."""
         with self._file.open("rb") as file:
             file.seek(self._start)
-            return file.read().decode()
+            return file.read().rpartition(b"\n")[0].decode()
 
     def lines(self, logger: str) -> list[dict[str, Any]]:
         """The lines of one logger."""

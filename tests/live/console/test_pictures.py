@@ -28,6 +28,7 @@ from tests.support.picture_disk import make_picture_disk
 from tests.support.records import DISK, FREE, make_record
 from tests.support.sample_disks import MIB, SampleDisks
 
+pytestmark = pytest.mark.thorough
 FOLDER = Path(os.environ.get("CONSOLE_PICTURES") or ARTIFACTS / "pictures")
 MOST_BYTES = 150 * 1024
 # Of Debian's package grub-rescue-pc: a CD that boots.
