@@ -15,7 +15,6 @@ from tests.support.clock import Clock
 from tests.support.log_lines import written_lines
 from tests.support.world import OWNER, World
 
-pytestmark = pytest.mark.database
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 IDLE, LONGEST = 3600, 36_000
 
