@@ -23,7 +23,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def machine(world: World, folder: Path) -> World:
-    return world.with_settings(range_cache_dir=str(folder), range_cache_block_bytes=65_536)
+    """A gateway with this cache. It reads nothing ahead, in threads that could outlast the test's database."""
+    return world.with_settings(
+        range_cache_dir=str(folder), range_cache_block_bytes=65_536, read_ahead_bytes=0
+    )
 
 
 def files(folder: Path) -> list[Path]:
