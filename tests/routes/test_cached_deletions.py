@@ -23,7 +23,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def machine(world: World, folder: Path) -> World:
-    """A gateway with this cache. It reads nothing ahead, in threads that could outlast the test's database."""
+    """A gateway with this cache; nothing is read ahead, in threads that could outlast the database."""
     return world.with_settings(
         range_cache_dir=str(folder), range_cache_block_bytes=65_536, read_ahead_bytes=0
     )
