@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from cachetools import TTLCache, cached
@@ -138,7 +137,7 @@ def create_app(
     verifier = _make_verifier(settings, clock)
     sessions = _make_sessions(settings, catalog, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal, sessions))
-    oidc_client = _make_oidc_client(settings, clock, timer)
+    oidc_client = _make_oidc_client(settings, verifier, timer)
     by_name = SignInByName(settings.allow_insecure_dev_auth) if settings.auth_mode == "dev" else None
     app.register_blueprint(make_sessions_blueprint(sessions, oidc_client, by_name, limits))
     if settings.console:
@@ -211,20 +210,18 @@ def _make_sessions(settings: Settings, catalog: Catalog, clock: Callable[[], flo
 
 
 def _make_oidc_client(
-    settings: Settings, clock: Callable[[], float], timer: Callable[[], float]
+    settings: Settings, verifier: OidcVerifier | None, timer: Callable[[], float]
 ) -> OidcClient | None:
     """Return the sign-in at the identity provider; None if it is not configured."""
     issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
-    if settings.auth_mode != "oidc" or issuer is None or client_id is None:
+    if verifier is None or issuer is None or client_id is None:
         return None
     discovery: TTLCache[str, Discovery] = TTLCache(1, LIFETIME_SECONDS, timer)
     discover = cached(discovery, key=lambda: issuer, lock=threading.Lock())(lambda: fetch_discovery(issuer))
-    verifier = _make_verifier(replace(settings, oidc_audience=(client_id,)), clock)
-    if verifier is None:
-        return None
     rules = ClientRules(client_id, settings.oidc_scopes, settings.oidc_client_secret)
     keys = [secret for _, secret in reversed(settings.lease_keys)]
-    return OidcClient(OidcSignIn(rules, verifier, discover), PendingSignIns(keys))
+    sign_in = OidcSignIn(rules, verifier.for_audience(client_id), discover)
+    return OidcClient(sign_in, PendingSignIns(keys))
 
 
 def _console_rules(settings: Settings, store: ObjectStore) -> ConsoleRules:

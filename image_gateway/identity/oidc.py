@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from image_gateway.errors import Unauthenticated
@@ -37,6 +39,12 @@ class OidcVerifier:
         self._clock = clock
         self._tokens, fetch = _import_libraries(rules)
         self._keys = KeyCache(fetch, clock)
+
+    def for_audience(self, audience: str) -> OidcVerifier:
+        """Return a verifier of tokens for another audience, with the same keys of the issuer."""
+        other = copy(self)
+        other._rules = replace(self._rules, audience=(audience,))
+        return other
 
     def verify(self, token: str) -> Identity:
         """Return the identity that the token asserts.
