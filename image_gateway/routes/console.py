@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import html
-import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from flask import Blueprint, Response, request
@@ -59,7 +59,7 @@ class ConsoleRules:
 def make_console_blueprint(rules: ConsoleRules) -> Blueprint:
     """Routes of the console's pages, its files, and v86's files."""
     blueprint = Blueprint("console", __name__)
-    files = {str(path.relative_to(FILES)): _File(path) for path in FILES.rglob("*") if _is_served(path)}
+    files = _served_files()
     index, opened = _fill("index.html", rules), _fill("open.html", rules)
 
     def page(**_: str) -> Response:
@@ -98,13 +98,12 @@ def make_console_blueprint(rules: ConsoleRules) -> Blueprint:
 
 
 class _File:
-    """A file of the console with its ETag; read once, at start."""
+    """A file of the console with its ETag."""
 
     def __init__(self, path: Path) -> None:
         self._data = path.read_bytes()
         self._etag = hashlib.sha256(self._data).hexdigest()[:32]
-        guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        self._content_type = _CONTENT_TYPES.get(path.suffix, guessed)
+        self._content_type = _CONTENT_TYPES[path.suffix]
 
     def response(self) -> Response:
         response = Response(self._data, content_type=self._content_type)
@@ -116,8 +115,11 @@ class _File:
         return response
 
 
-def _is_served(path: Path) -> bool:
-    return path.suffix in (".js", ".css", ".svg")
+@cache
+def _served_files() -> Mapping[str, _File]:
+    """Return the files by their paths in the console; read once in a process."""
+    served = (path for path in FILES.rglob("*") if path.suffix in _CONTENT_TYPES)
+    return {str(path.relative_to(FILES)): _File(path) for path in served}
 
 
 def _fill(name: str, rules: ConsoleRules) -> str:
