@@ -255,29 +255,18 @@ class Sweeper:
             report.forgotten_jobs += forgotten
 
     def _forget_leases(self, report: SweepReport, dry_run: bool) -> None:
-        over = now_of(self._clock) - LEASES_KEPT
-        if dry_run:
-            report.forgotten_leases = self._catalog.leases.count_old(over)
-            return
-        self._catalog.writers.forget(over)
-        while forgotten := self._catalog.leases.forget(over, limit=PAGE):
-            report.forgotten_leases += forgotten
+        over, leases = now_of(self._clock) - LEASES_KEPT, self._catalog.leases
+        if not dry_run:
+            self._catalog.writers.forget(over)
+        report.forgotten_leases = _forget(leases.count_old, leases.forget, over, dry_run)
 
     def _forget_sessions(self, report: SweepReport, dry_run: bool) -> None:
         now, sessions = now_of(self._clock), self._catalog.sessions
-        if dry_run:
-            report.forgotten_sessions = sessions.count_expired(now)
-            return
-        while forgotten := sessions.forget(now, limit=PAGE):
-            report.forgotten_sessions += forgotten
+        report.forgotten_sessions = _forget(sessions.count_expired, sessions.forget, now, dry_run)
 
     def _forget_audit_entries(self, report: SweepReport, dry_run: bool) -> None:
         entries, oldest = self._catalog.audit_entries, now_of(self._clock) - self._audit_kept
-        if dry_run:
-            report.forgotten_audit_entries = entries.count_old(oldest)
-            return
-        while forgotten := entries.forget(oldest, limit=PAGE):
-            report.forgotten_audit_entries += forgotten
+        report.forgotten_audit_entries = _forget(entries.count_old, entries.forget, oldest, dry_run)
 
     def _is_still_complete(self, record: ImageRecord) -> bool:
         current = self._catalog.find(record.image_id)
@@ -288,3 +277,15 @@ class Sweeper:
         while page := find(after=after, limit=PAGE):
             yield from page
             after = page[-1].image_id
+
+
+def _forget(
+    count: Callable[[datetime], int], forget: Callable[..., int], before: datetime, dry_run: bool
+) -> int:
+    """Delete rows from before a time, a page at once, and return their number; only count in a dry run."""
+    if dry_run:
+        return count(before)
+    total = 0
+    while forgotten := forget(before, limit=PAGE):
+        total += forgotten
+    return total
