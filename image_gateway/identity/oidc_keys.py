@@ -149,16 +149,19 @@ def fetch_key_set(issuer: str, jwks_url: str | None) -> object:
     Raises:
         KeysUnobtainable: The request failed, timed out or returned an unusable response.
     """
-    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-    with urllib3.PoolManager(retries=False, timeout=timeout) as http:
+    with _connections() as http:
         return _get_json(http, jwks_url or _discover_keys(http, issuer))
 
 
 def fetch_discovery(issuer: str) -> Discovery:
     """Return the issuer's discovery document. Raises KeysUnobtainable as `fetch_key_set`."""
-    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-    with urllib3.PoolManager(retries=False, timeout=timeout) as http:
+    with _connections() as http:
         return _get_discovery(http, issuer)
+
+
+def _connections() -> urllib3.PoolManager:
+    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    return urllib3.PoolManager(retries=False, timeout=timeout)
 
 
 def _get_discovery(http: urllib3.PoolManager, issuer: str) -> Discovery:

@@ -19,6 +19,7 @@ from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import NO_STORE, json_response, timestamp
 from image_gateway.routes.http.schemas import SignIn, load_json
 from image_gateway.routes.http.session_cookie import (
+    HOST_ATTRIBUTES,
     comes_from_own_page,
     csrf_token,
     delete_session_cookie,
@@ -68,13 +69,7 @@ def make_sessions_blueprint(
             return _sign_in_failed("unavailable", error)
         response = _see_other(url)
         response.set_cookie(
-            PENDING_COOKIE,
-            oidc.pending.dump(pending),
-            max_age=PENDING_SECONDS,
-            path="/",
-            secure=True,
-            httponly=True,
-            samesite="Lax",
+            PENDING_COOKIE, oidc.pending.dump(pending), max_age=PENDING_SECONDS, **HOST_ATTRIBUTES
         )
         return response
 
@@ -84,7 +79,7 @@ def make_sessions_blueprint(
         if oidc is None:
             raise NotFound("this gateway does not sign in at an identity provider")
         response = _complete_oidc(oidc, sessions)
-        response.delete_cookie(PENDING_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+        response.delete_cookie(PENDING_COOKIE, **HOST_ATTRIBUTES)
         return response
 
     @blueprint.post("/login")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from flask import Response, request
 
@@ -19,6 +21,7 @@ from image_gateway.routes.http.public_url import own_root
 # Browsers accept the prefix only with Secure, Path=/ and no Domain: no other host can set the cookie.
 # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-4.1.3.2
 SESSION_COOKIE = "__Host-image-gateway"
+HOST_ATTRIBUTES: Mapping[str, Any] = {"path": "/", "secure": True, "httponly": True, "samesite": "Lax"}
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,14 +35,12 @@ def session_cookie() -> str | None:
 
 def set_session_cookie(response: Response, session_id: str, expires_at: datetime) -> None:
     """Let the browser keep the session id until `expires_at`."""
-    response.set_cookie(
-        SESSION_COOKIE, session_id, expires=expires_at, path="/", secure=True, httponly=True, samesite="Lax"
-    )
+    response.set_cookie(SESSION_COOKIE, session_id, expires=expires_at, **HOST_ATTRIBUTES)
 
 
 def delete_session_cookie(response: Response) -> None:
     """Let the browser forget the session id."""
-    response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+    response.delete_cookie(SESSION_COOKIE, **HOST_ATTRIBUTES)
 
 
 def comes_from_own_page() -> bool:
