@@ -78,8 +78,8 @@ class Identity:
 MAX_USER_LENGTH = 256
 
 
-def read_identity(payload: bytes, rules: OidcRules, now: float) -> Identity:
-    """Validate the claims and return the identity.
+def read_claims(payload: bytes, rules: OidcRules, now: float) -> Mapping[str, object]:
+    """Return the claims after validating their times, issuer and audience.
 
     Args:
         now: Seconds since the epoch.
@@ -87,11 +87,6 @@ def read_identity(payload: bytes, rules: OidcRules, now: float) -> Identity:
     Raises:
         Unauthenticated: A claim is missing, malformed, expired or has the wrong value.
     """
-    return identity_of(read_claims(payload, rules, now), rules)
-
-
-def read_claims(payload: bytes, rules: OidcRules, now: float) -> Mapping[str, object]:
-    """Return the claims after validating times, issuer and audience. Raises the errors of `read_identity`."""
     claims = _parse(payload)
     _check_times(claims, now, rules.leeway)
     if claims.get("iss") != rules.issuer:

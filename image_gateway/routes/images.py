@@ -11,7 +11,7 @@ from image_gateway.domain.audit import AuditEntry
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ListQuery, Quota, Usage
 from image_gateway.routes.http.authentication import current_caller, current_user, current_visitor
-from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
+from image_gateway.routes.http.cursors import decode_cursor, encode_cursor, page_document
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import DescribeImage, ListImages, ListPage, load_json, load_query
 from image_gateway.services.images import Images, VisibleImage, stale_revision
@@ -57,14 +57,15 @@ def make_images_blueprint(images: Images) -> Blueprint:
     @blueprint.get("/images/<image_id>/activity")
     def list_activity(image_id: str) -> Response:
         caller = current_caller()
-        query = load_query(ListPage, request)
-        limit, after = query["limit"], decode_cursor(query["cursor"]) if query["cursor"] else None
-        found = images.activity(image_id, caller, after=after, limit=limit + 1)
-        document: dict[str, Any] = {"entries": [_entry_document(entry) for entry in found[:limit]]}
-        if len(found) > limit:
-            last = found[limit - 1]
-            document["nextCursor"] = encode_cursor((last.created_at, last.entry_id))
-        return json_response(document)
+        return json_response(
+            page_document(
+                "entries",
+                load_query(ListPage, request),
+                lambda after, limit: images.activity(image_id, caller, after=after, limit=limit),
+                _entry_document,
+                lambda entry: (entry.created_at, entry.entry_id),
+            )
+        )
 
     @blueprint.get("/usage")
     def show_usage() -> Response:

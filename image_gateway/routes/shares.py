@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from image_gateway.domain.shares import Share, ShareLink
 from image_gateway.routes.http.authentication import current_caller
-from image_gateway.routes.http.cursors import decode_cursor, encode_cursor
+from image_gateway.routes.http.cursors import page_document
 from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import (
@@ -72,14 +72,15 @@ def make_share_links_blueprint(sharing: Sharing, delivery: Delivery, limits: Lim
     @blueprint.get("/images/<image_id>/share-links")
     def list_links(image_id: str) -> Response:
         caller = current_caller()
-        query = load_query(ListPage, request)
-        limit, after = query["limit"], decode_cursor(query["cursor"]) if query["cursor"] else None
-        found = sharing.links(image_id, caller, after=after, limit=limit + 1)
-        document: dict[str, Any] = {"shareLinks": [_link_document(link) for link in found[:limit]]}
-        if len(found) > limit:
-            last = found[limit - 1]
-            document["nextCursor"] = encode_cursor((last.created_at, last.link_id))
-        return json_response(document)
+        return json_response(
+            page_document(
+                "shareLinks",
+                load_query(ListPage, request),
+                lambda after, limit: sharing.links(image_id, caller, after=after, limit=limit),
+                _link_document,
+                lambda link: (link.created_at, link.link_id),
+            )
+        )
 
     @blueprint.delete("/images/<image_id>/share-links/<link_id>")
     def revoke_link(image_id: str, link_id: str) -> Response:

@@ -9,7 +9,7 @@ import pytest
 
 from image_gateway.errors import Unauthenticated
 from image_gateway.identity.oidc import Identity, OidcRules, OidcUnusable
-from image_gateway.identity.oidc_claims import read_identity
+from image_gateway.identity.oidc_claims import identity_of, read_claims
 
 NOW = 1_800_000_000.0
 LEEWAY = 30
@@ -21,7 +21,7 @@ def read(rules: dict[str, Any] | None = None, **changes: Any) -> Identity:
     claims = {"iss": ISSUER, "aud": "gateway", "sub": "alice", "exp": NOW + 60, **changes}
     payload = json.dumps({name: value for name, value in claims.items() if value is not ...})
     given = {"issuer": ISSUER, "audience": ("gateway", "other"), "leeway": LEEWAY, **(rules or {})}
-    return read_identity(payload.encode(), OidcRules(**given), NOW)
+    return identity_of(read_claims(payload.encode(), OidcRules(**given), NOW), OidcRules(**given))
 
 
 def assert_refused(reason: str, rules: dict[str, Any] | None = None, **changes: Any) -> None:
@@ -165,7 +165,7 @@ def test_admins(rule: str | None, claims: dict[str, Any], admin: bool) -> None:
 )
 def test_a_payload_that_is_no_object(payload: bytes) -> None:
     with pytest.raises(Unauthenticated, match="malformed"):
-        read_identity(payload, OidcRules(ISSUER, ("gateway",)), NOW)
+        read_claims(payload, OidcRules(ISSUER, ("gateway",)), NOW)
 
 
 @pytest.mark.parametrize(
