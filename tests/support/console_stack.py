@@ -71,17 +71,25 @@ def console_settings(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
+def running_gateway(environment: Mapping[str, str], folder: Path, **settings: str) -> Iterator[LocalGateway]:
+    """Run a gateway with some other settings, on a free port; its log is in the folder."""
+    variables = {**environment, **settings}
+    gateway = start_gateway(variables, port=find_free_ports(1)[0], log=folder / "gateway.log")
+    try:
+        yield gateway
+    finally:
+        gateway.process.kill()
+
+
+@contextmanager
 def running_console(environment: Mapping[str, str], folder: Path) -> Iterator[Console]:
     """Run a gateway and a worker, with their logs in the folder."""
-    gateway = start_gateway(environment, port=find_free_ports(1)[0], log=folder / "gateway.log")
-    try:
+    with running_gateway(environment, folder) as gateway:
         worker = start_worker(environment, log=folder / "worker.log")
         try:
             yield Console(gateway, worker, environment)
         finally:
             worker.kill()
-    finally:
-        gateway.process.kill()
 
 
 @contextmanager
@@ -89,13 +97,8 @@ def running_oidc_console(environment: Mapping[str, str], folder: Path) -> Iterat
     """Run an issuer, and a gateway that is a confidential client of it."""
     with OidcProvider.start(host="localhost") as provider:
         flow = new_flow(provider)
-        port = find_free_ports(1)[0]
-        log = folder / "gateway.log"
-        gateway = start_gateway({**environment, **flow.environment()}, port=port, log=log)
-        try:
-            yield OidcConsole(gateway.url, log, provider, flow)
-        finally:
-            gateway.process.kill()
+        with running_gateway(environment, folder, **flow.environment()) as gateway:
+            yield OidcConsole(gateway.url, gateway.process.log, provider, flow)
 
 
 def new_flow(provider: OidcProvider) -> CodeFlow:

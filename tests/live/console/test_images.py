@@ -17,12 +17,11 @@ from playwright.sync_api import expect
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState
-from image_gateway.local.gateway import LocalGateway, start_gateway
-from image_gateway.local.ports import find_free_ports
+from image_gateway.local.gateway import LocalGateway
 from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
-from tests.support.console_stack import Console
+from tests.support.console_stack import Console, running_gateway
 from tests.support.page_tools import axe
 from tests.support.records import DISK, FREE, NOW, make_record
 from tests.support.sample_disks import MIB, SampleDisks
@@ -51,10 +50,8 @@ def many_images(console: ConsoleBrowser, console_catalog: Catalog) -> None:
 def gateway_with_quota(
     console_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalGateway]:
-    log = tmp_path_factory.mktemp("quota") / "gateway.log"
-    gateway = start_gateway({**console_environment, **QUOTA}, port=find_free_ports(1)[0], log=log)
-    yield gateway
-    gateway.process.kill()
+    with running_gateway(console_environment, tmp_path_factory.mktemp("quota"), **QUOTA) as gateway:
+        yield gateway
 
 
 @contextmanager

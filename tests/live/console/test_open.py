@@ -9,13 +9,11 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.local.gateway import start_gateway
-from image_gateway.local.ports import find_free_ports
 from tests.live.console.conftest import OpenBrowser
 from tests.support.boot_disk import GREETING, WAITING
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
-from tests.support.console_stack import Console
+from tests.support.console_stack import Console, running_gateway
 from tests.support.page_tools import axe
 from tests.support.sample_disks import SampleDisks
 
@@ -25,11 +23,10 @@ BOOT_MS = 60_000
 @pytest.fixture(scope="module")
 def short_leases(console_stack: Console, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway over the same store and catalog whose leases last five seconds."""
-    environment = {**console_stack.environment, "LEASE_TTL_SECONDS": "5", "ACCESS_CACHE_SECONDS": "0"}
-    log = tmp_path_factory.mktemp("short") / "gateway.log"
-    gateway = start_gateway(environment, port=find_free_ports(1)[0], log=log)
-    yield gateway.url
-    gateway.process.kill()
+    settings = {"LEASE_TTL_SECONDS": "5", "ACCESS_CACHE_SECONDS": "0"}
+    folder = tmp_path_factory.mktemp("short")
+    with running_gateway(console_stack.environment, folder, **settings) as gateway:
+        yield gateway.url
 
 
 def start(page: Page, *, read_by: str) -> None:

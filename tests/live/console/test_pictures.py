@@ -18,11 +18,11 @@ from playwright.sync_api import Page, expect
 from image_gateway.catalog.repository import Catalog
 from image_gateway.client.api import GatewayClient
 from image_gateway.domain.images import ImageFormat, Kind, Visibility
-from image_gateway.local.gateway import LocalGateway, start_gateway
-from image_gateway.local.ports import find_free_ports
+from image_gateway.local.gateway import LocalGateway
 from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ARTIFACTS, ConsoleBrowser
 from tests.support.console_images import put_image
+from tests.support.console_stack import running_gateway
 from tests.support.page_tools import throttle
 from tests.support.picture_disk import make_picture_disk
 from tests.support.records import DISK, FREE, make_record
@@ -55,10 +55,8 @@ NEWEST = "Alpine Linux 3.20"
 def gateway_with_quota(
     console_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalGateway]:
-    log = tmp_path_factory.mktemp("quota") / "gateway.log"
-    gateway = start_gateway({**console_environment, **QUOTA}, port=find_free_ports(1)[0], log=log)
-    yield gateway
-    gateway.process.kill()
+    with running_gateway(console_environment, tmp_path_factory.mktemp("quota"), **QUOTA) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="module")

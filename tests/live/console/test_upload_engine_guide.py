@@ -15,9 +15,8 @@ from playwright.sync_api import expect
 
 import image_gateway
 from image_gateway.client.api import GatewayClient
-from image_gateway.local.gateway import start_gateway
-from image_gateway.local.ports import find_free_ports
 from tests.support.console_browser import ConsoleBrowser
+from tests.support.console_stack import running_gateway
 from tests.support.documents import ROOT, blocks_of
 from tests.support.sample_disks import MIB, SampleDisks
 
@@ -66,11 +65,9 @@ def page_url(tmp_path: Path, connect: list[str]) -> Iterator[str]:
 def gateway_url(
     console_environment: dict[str, str], page_url: str, connect: list[str], tmp_path: Path
 ) -> Iterator[str]:
-    settings = {**console_environment, "CORS_ALLOW_ORIGIN": page_url}
-    gateway = start_gateway(settings, port=find_free_ports(1)[0], log=tmp_path / "gateway.log")
-    connect.append(gateway.url)
-    yield gateway.url
-    gateway.process.kill()
+    with running_gateway(console_environment, tmp_path, CORS_ALLOW_ORIGIN=page_url) as gateway:
+        connect.append(gateway.url)
+        yield gateway.url
 
 
 def write_page(folder: Path, gateway_url: str) -> GatewayClient:
