@@ -209,6 +209,6 @@ def _printable(text: object) -> str:
 
 def _import_authlib() -> None:
     try:
-        import authlib.integrations.requests_client  # noqa: F401
+        import authlib.integrations.requests_client  # noqa: F401  # only whether it is installed
     except ModuleNotFoundError:
         raise OidcUnusable("with OIDC_CLIENT_ID needs image-gateway[oidc]") from None

@@ -114,6 +114,7 @@ def test_pausing_sends_nothing_until_it_is_resumed(console: ConsoleBrowser, disk
     row.get_by_role("button", name=f"Pause: {name}").click()
     expect(row).to_contain_text("Paused")
     with counting_traffic(page) as traffic:
+        # That nothing happens can only be watched for a while: several parts would be sent in this one.
         page.wait_for_timeout(1500)
     assert traffic.count(PUT_OF_A_PART) == 0
     throttle(page, -1)
