@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,9 @@ from tests.support.chromium import PACKAGES
 from tests.support.oidc_code_flow import CodeFlow
 from tests.support.oidc_provider import OidcProvider
 
+# Of the tries to stop the worker between two writes, and of each wait for SQLite's lock.
+STOPS = 50
+LOCK_SECONDS = 0.5
 CLIENT_SECRET = "the secret of the console"
 # By the names that the gateway gives them.
 V86_FILES = {
@@ -90,6 +96,34 @@ def running_console(environment: Mapping[str, str], folder: Path) -> Iterator[Co
             yield Console(gateway, worker, environment)
         finally:
             worker.kill()
+
+
+@contextmanager
+def stopped_worker(console: Console) -> Iterator[None]:
+    """Let the worker do nothing meanwhile; it is stopped between two writes, so that others can write."""
+    pid = console.worker.pid
+    for _ in range(STOPS):
+        os.kill(pid, signal.SIGSTOP)
+        if _can_write(console.environment["DATABASE_URL"]):
+            break
+        os.kill(pid, signal.SIGCONT)
+    else:
+        raise AssertionError(f"the worker held the catalog's write lock {STOPS} times")
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _can_write(database_url: str) -> bool:
+    file = database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.rollback()
+        return True
 
 
 @contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +18,7 @@ from image_gateway.local.gateway import LocalGateway
 from tests.live.console.conftest import OpenBrowser
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_images import put_image
-from tests.support.console_stack import Console, running_gateway
+from tests.support.console_stack import Console, running_gateway, stopped_worker
 from tests.support.page_tools import axe
 from tests.support.records import DISK, FREE, NOW, make_record
 from tests.support.sample_disks import MIB, SampleDisks
@@ -52,16 +49,6 @@ def gateway_with_quota(
 ) -> Iterator[LocalGateway]:
     with running_gateway(console_environment, tmp_path_factory.mktemp("quota"), **QUOTA) as gateway:
         yield gateway
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process that does nothing meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.usefixtures("many_images")
@@ -168,7 +155,7 @@ def test_a_publication_is_followed_also_after_a_reload(
 ) -> None:
     image_id = put_image(console.client, disks.gpt, "gpt")
     page = console.open(f"/images/{image_id}")
-    with stopped(console_stack.worker.pid):
+    with stopped_worker(console_stack):
         page.get_by_role("button", name="Publish").click()
         expect(page.get_by_text("A worker takes it soon")).to_be_visible()
         expect(page.get_by_role("progressbar", name="Progress of: Publishing")).to_be_visible()
