@@ -15,6 +15,7 @@ from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
 from image_gateway.cli.bucket import bucket
 from image_gateway.cli.config import config
 from image_gateway.cli.db import db
+from image_gateway.cli.db_wait import wait
 from image_gateway.cli.demo import demo
 from image_gateway.cli.dev import dev
 from image_gateway.cli.download import download
@@ -84,6 +85,7 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     cli.add_command(command)
+db.add_command(wait)
 images.add_command(import_image)
 images.add_command(empty_image)
 
