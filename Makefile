@@ -26,7 +26,7 @@ test: system lint unit live ## Lint, unit tests, tests with a real store: what a
 test-all: test thorough test-postgres ## `make test`, the tests marked `thorough`, PostgreSQL
 
 system: ## Install the system packages that the tests need, as far as that is allowed
-	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils
+	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils redis-server=redis-server
 	@sh requirements/system-packages.sh chromium=chromium node=nodejs npm=npm /usr/share/seabios/bios.bin=seabios
 
 browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there

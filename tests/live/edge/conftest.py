@@ -18,13 +18,13 @@ import urllib3
 from image_gateway.client.api import GatewayClient
 from image_gateway.client.upload import upload_file
 from image_gateway.components import store_address
-from image_gateway.local.edge import LocalEdge, edge_environment, require_nginx, start_edge
+from image_gateway.local.edge import LocalEdge, edge_environment, start_edge
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
-from image_gateway.local.processes import StartFailed
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.settings import load_settings
 from tests.live.support import run_cli
+from tests.support.nginx import require_nginx_or_skip
 
 SLICE = 65_536
 SIZE = 3 * SLICE + 9 * 512
@@ -155,12 +155,7 @@ def pair(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session", autouse=True)
 def nginx() -> None:
     """Leaves the tests out, visibly, where nginx is not installed; CI may not."""
-    try:
-        require_nginx()
-    except StartFailed as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    require_nginx_or_skip()
 
 
 StartPair = Callable[..., Pair]
