@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PARALLEL ?= $(shell expr $$(nproc) + 1)
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -67,8 +67,11 @@ races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
 kills: system $(READY) ## A conversion and a publication of a large disk, with workers killed twenty times in each
 	JOB_KILLS=20 $(BIN)/pytest -q -n 0 --timeout 3600 tests/live/jobs/test_interruptions.py -k kills
 
-bench-catalog: $(READY) ## Cost of lists, records and usage at 1,000 and 100,000 images
+bench-catalog: $(READY) ## Time of every call of the catalog at 1,000 and 100,000 images, on SQLite
 	$(BIN)/python bench/catalog.py
+
+bench-catalog-postgres: $(READY) ## The same on PostgreSQL, and at 3,000,000 images (8 GB of disk)
+	.ci/with-postgres sh -c '$(BIN)/python bench/catalog.py --sizes 1000,100000,3000000 --database "$$TEST_DATABASE_URL"'
 
 bench-memory: $(READY) ## Peak memory of 16 parallel whole-image reads of 2 GiB
 	$(BIN)/python bench/memory.py

@@ -1,8 +1,8 @@
-"""Cost of a page of a list, one record and usage at many images, against few, on one database.
+"""Time of every call of the catalog at growing numbers of images, as ratios to the smallest.
 
-Run `python bench/catalog.py [--images 100000] [--few 1000] [--database URL]`. The default is a new SQLite
-file; give `--database postgresql+psycopg://…` of an empty database for PostgreSQL. Prints the median time of
-each call at both counts and their ratio.
+For each size a database of its own is filled, with leases, shares, sessions, audit entries and jobs in
+proportion. The calls are those of requests, workers, sweeps and metrics. The sizes take turns, so that a busy
+machine slows all of them; figures are medians.
 """
 
 from __future__ import annotations
@@ -10,105 +10,169 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, text
+from catalog_calls import FORGETS, Call, calls_by_group
+from catalog_rows import DATED, add_old, fill, vacuum
+from sqlalchemy import Engine, create_engine, make_url, text
+from streaming_report import render
 
 from image_gateway.catalog.database import open_engine, upgrade
-from image_gateway.catalog.mapping import row_of
-from image_gateway.catalog.models import ImageRow, UsageRow
 from image_gateway.catalog.repository import Catalog
-from image_gateway.domain.images import ImageRecord, ImageState, Kind, ListQuery, UploadPlan, Visibility
 
-OWNER = "bench"
-START = datetime(2026, 1, 1, tzinfo=UTC)
-ROUNDS = 200
-BATCH = 5000
-
-
-def make_row(number: int) -> dict[str, object]:
-    created = START + timedelta(seconds=number)
-    record = ImageRecord(
-        image_id=f"00000000-0000-4000-8000-{number:012d}",
-        owner=OWNER,
-        base_path="/images",
-        version="v",
-        name=f"disk {number}",
-        kind=Kind.DISK,
-        visibility=Visibility.PRIVATE,
-        state=ImageState.UPLOADING,
-        plan=UploadPlan(f"upload {number}", 5 * 2**20, 2**30, None, created),
-        created_at=created,
-        updated_at=created,
-        reserved_bytes=2**30,
-    )
-    return row_of(record)
+EXAMPLE = """examples:
+  python bench/catalog.py                                   SQLite, 1,000 and 100,000 images
+  make bench-catalog-postgres                               PostgreSQL, also 3,000,000 images
+  python bench/catalog.py --sizes 1000,10000 --only sweeps --json
+"""
+SMALLEST = 400
 
 
-def fill(engine: Engine, first: int, last: int) -> None:
-    with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
-        for start in range(first, last, BATCH):
-            rows = [make_row(number) for number in range(start, min(start + BATCH, last))]
-            connection.execute(insert(ImageRow), rows)
-        connection.execute(text("DELETE FROM usage"))
-        connection.execute(insert(UsageRow).values(owner=OWNER, images=last, bytes=last * 2**30))
-    with engine.connect().execution_options(
-        isolation_level="AUTOCOMMIT", sqlite_begin="SELECT 1"
-    ) as connection:
-        connection.execute(text("ANALYZE"))
+@dataclass(frozen=True)
+class Filled:
+    """A filled database of one size."""
+
+    images: int
+    engine: Engine
+    calls: dict[str, list[Call]]
 
 
-def measure(call: Callable[[int], object], count: int) -> float:
-    """Median milliseconds of a call with numbers spread over all images."""
-    times = []
-    for turn in range(ROUNDS):
-        began = time.perf_counter()
-        call(turn * 7919 % count)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
-def measure_all(catalog: Catalog, count: int) -> dict[str, float]:
-    def middle_page(number: int) -> object:
-        place = (START + timedelta(seconds=number), f"00000000-0000-4000-8000-{number:012d}")
-        return catalog.list(ListQuery(OWNER, 100, after=place))
+@contextmanager
+def new_database(server: str | None, folder: str) -> Iterator[str]:
+    """A database with nothing in it, which is gone on leaving: a file, or one of a PostgreSQL server."""
+    name = f"bench_{uuid.uuid4().hex}"
+    if server is None:
+        yield f"sqlite:///{folder}/{name}.db"
+        return
+    url = make_url(server)
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
 
+
+def filled(url: str, images: int, batch: int) -> Filled:
+    engine = open_engine(url)
+    upgrade(engine)
+    began = time.monotonic()
+    fill(engine, 0, images)
+    add_old(engine, 0, FORGETS * batch)
+    vacuum(engine)
+    say(f"filled a catalog of {images:,} images in {time.monotonic() - began:.0f} s")
+    return Filled(images, engine, calls_by_group(Catalog(engine), images, batch))
+
+
+def measure(databases: list[Filled], group: str, number: int, turns: int) -> list[float]:
+    """Return the median milliseconds of a call on each database."""
+    calls = [each.calls[group][number] for each in databases]
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(min(turns, calls[0].most_turns or turns)):
+        for call, seconds in zip(calls, times, strict=True):
+            argument = call.prepare(turn)
+            began = time.perf_counter()
+            call.run(argument)
+            seconds.append(time.perf_counter() - began)
+    return [statistics.median(each) * 1000 for each in times]
+
+
+def bytes_per_row(database: Filled) -> dict[str, tuple[int, int]]:
+    """Return rows, and bytes of a row with its indexes, of each table of a PostgreSQL."""
+    found = {}
+    with database.engine.connect() as connection:
+        for table in (*DATED, "usage"):
+            rows = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            size = connection.execute(text(f"SELECT pg_total_relation_size('{table}')")).scalar_one()
+            found[table] = (rows, round(size / max(rows, 1)))
+    return found
+
+
+def report(databases: list[Filled], groups: list[str], turns: int) -> dict[str, dict[str, list[float]]]:
     return {
-        "first page": measure(lambda _: catalog.list(ListQuery(OWNER, 100)), count),
-        "page in the middle": measure(lambda number: middle_page(max(number, 100)), count),
-        "page by state": measure(lambda _: catalog.list(ListQuery(OWNER, 100, ImageState.UPLOADING)), count),
-        "one record": measure(lambda number: catalog.find(f"00000000-0000-4000-8000-{number:012d}"), count),
-        "usage": measure(lambda _: catalog.usage(OWNER), count),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--few", type=int, default=1_000)
-    parser.add_argument("--database")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="image-gateway-bench-") as scratch:
-        engine = open_engine(options.database or f"sqlite:///{scratch}/catalog.db")
-        upgrade(engine)
-        catalog = Catalog(engine)
-        fill(engine, 0, options.few)
-        few = measure_all(catalog, options.few)
-        fill(engine, options.few, options.images)
-        many = measure_all(catalog, options.images)
-        engine.dispose()
-    report = {
-        name: {
-            f"ms_at_{options.few}": round(few[name], 3),
-            f"ms_at_{options.images}": round(many[name], 3),
-            "ratio": round(many[name] / few[name], 2),
+        group: {
+            call.name: measure(databases, group, number, turns)
+            for number, call in enumerate(databases[0].calls[group])
         }
-        for name in few
+        for group in groups
     }
-    print(json.dumps({"database": engine.dialect.name, "calls": report}, indent=2))
 
 
-main()
+def table(databases: list[Filled], found: dict[str, dict[str, list[float]]]) -> str:
+    rows = [
+        [group, name, *(f"{ms:.2f}" for ms in times), *(f"{ms / times[0]:.2f}" for ms in times[1:])]
+        for group, calls in found.items()
+        for name, times in calls.items()
+    ]
+    sizes = [f"{each.images:,}" for each in databases]
+    return render(
+        ["", "call", *(f"ms at {size}" for size in sizes), *(f"ratio {s}" for s in sizes[1:])], rows
+    )
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--database", metavar="URL", help="a PostgreSQL server (new SQLite files)")
+    parser.add_argument("--sizes", default="1000,100000", help="numbers of images (1000,100000)")
+    parser.add_argument("--turns", type=int, default=50, help="how often each call is measured (50)")
+    parser.add_argument("--batch", type=int, default=500, help="rows of a page of the sweeper (500)")
+    parser.add_argument("--only", default="", metavar="GROUP,…", help="lists, reads, sweeps, … (all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    try:
+        options.sizes = sorted(int(size) for size in options.sizes.split(","))
+    except ValueError:
+        parser.error(f"--sizes must be numbers, such as 1000,100000, not {options.sizes}")
+    if options.sizes[0] < SMALLEST:
+        parser.error(f"--sizes must be at least {SMALLEST}, not {options.sizes[0]}")
+    if min(options.turns, options.batch) < 1:
+        parser.error("--turns and --batch must be at least 1")
+    return options
+
+
+def chosen(databases: list[Filled], only: str) -> list[str]:
+    known = list(databases[0].calls)
+    if unknown := set(only.split(",")) - {"", *known}:
+        raise SystemExit(f"--only {', '.join(sorted(unknown))}: must be of {', '.join(known)}")
+    return [group for group in known if not only or group in only.split(",")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse_options(arguments)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="image-gateway-bench-"))
+        databases = []
+        for images in options.sizes:
+            url = stack.enter_context(new_database(options.database, folder))
+            databases.append(filled(url, images, options.batch))
+            stack.callback(databases[-1].engine.dispose)
+        found = report(databases, chosen(databases, options.only), options.turns)
+        dialect = databases[0].engine.dialect.name
+        rows = bytes_per_row(databases[-1]) if dialect == "postgresql" else {}
+        sizes = {"database": dialect, "images": options.sizes, "turns": options.turns}
+    if options.json:
+        print(json.dumps({**sizes, "ms": found, "rows_and_bytes_per_row": rows}, indent=2))
+        return
+    print(f"{dialect}, medians of {options.turns} turns\n\n{table(databases, found)}")
+    if rows:
+        lines = [[name, f"{count:,}", str(size)] for name, (count, size) in rows.items()]
+        print(f"\n{render(['table', 'rows', 'bytes per row with indexes'], lines)}")
+
+
+if __name__ == "__main__":
+    main()

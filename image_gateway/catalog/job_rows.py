@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 
 from image_gateway.catalog.models import JobRow
 from image_gateway.domain.jobs import Job, JobKind, JobState
 
+# The constant of the partial index: SQLite, and PostgreSQL's plans for any values, use that for nothing else.
+IS_ACTIVE = text("state IN ('queued', 'running')")
 _COLUMNS = JobRow.__table__.columns
 _CONVERTED = ("kind", "state", "params", "checkpoint", "result")
 _PLAIN_COLUMNS = [column.name for column in _COLUMNS if column.name not in _CONVERTED]
@@ -47,13 +49,18 @@ def json_or_none(document: Mapping[str, Any] | None) -> str | None:
     return json.dumps(dict(document)) if document is not None else None
 
 
+def seconds_of(job: Job, now: datetime) -> float:
+    """Return the time from the first claim of a job to its end `now`."""
+    return max(0.0, (now - job.started_at).total_seconds()) if job.started_at else 0.0
+
+
 def ended(job: Job, state: JobState, now: datetime) -> dict[str, Any]:
     """Return the changes that end a job."""
     # The URL of an import may hold a secret, and no one needs it any more.
     return {
         "state": state.value,
         "finished_at": now,
-        "seconds": max(0.0, (now - job.started_at).total_seconds()) if job.started_at else 0.0,
+        "seconds": seconds_of(job, now),
         "claim_id": None,
         "claim_expires_at": None,
         "params": "{}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Update, and_, or_, select, update
 
 from image_gateway.catalog import image_rows
-from image_gateway.catalog.job_rows import ended, job_of, json_or_none
+from image_gateway.catalog.job_rows import IS_ACTIVE, ended, job_of, json_or_none
+from image_gateway.catalog.job_totals import add_ended
 from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.domain.images import ImageState
 from image_gateway.domain.jobs import MAKES_DISK, Job, JobState
@@ -25,7 +26,7 @@ def next_job(connection: Connection, now: datetime) -> Job | None:
     """Return the next job to run, locked; rows that other workers have locked are skipped."""
     waits = and_(JobRow.state == JobState.QUEUED.value, JobRow.run_after <= now)
     lost = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
-    statement = select(*_COLUMNS).where(JobRow.state.in_(ACTIVE), or_(waits, lost))
+    statement = select(*_COLUMNS).where(IS_ACTIVE, or_(waits, lost))
     statement = statement.order_by(JobRow.run_after, JobRow.job_id).limit(1)
     row = connection.execute(statement.with_for_update(skip_locked=True)).first()
     return job_of(row) if row is not None else None
@@ -65,14 +66,28 @@ def of_claim(job: Job) -> Update:
 
 def end(
     connection: Connection,
-    job: Job,
+    jobs: Sequence[Job],
     state: JobState,
     now: datetime,
     code: str | None,
     message: str | None,
     result: Mapping[str, Any] | None = None,
 ) -> None:
-    """End a job without success, and its image if that has no disk now."""
+    """End locked jobs without success, and their images if those have no disk now."""
+    for job in jobs:
+        _end_one(connection, job, state, now, code, message, result)
+    add_ended(connection, jobs, state, now)
+
+
+def _end_one(
+    connection: Connection,
+    job: Job,
+    state: JobState,
+    now: datetime,
+    code: str | None,
+    message: str | None,
+    result: Mapping[str, Any] | None,
+) -> None:
     values = {
         **ended(job, state, now),
         "error_code": code,

@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Engine, and_, delete, insert, select, update
 
 from image_gateway.catalog import image_rows, job_steps
-from image_gateway.catalog.job_rows import done, job_of, json_or_none, row_of
+from image_gateway.catalog.job_rows import IS_ACTIVE, done, job_of, json_or_none, row_of
 from image_gateway.catalog.job_steps import ACTIVE, is_held, of_claim
+from image_gateway.catalog.job_totals import add_ended, count_jobs
 from image_gateway.catalog.mapping import columns_of
 from image_gateway.catalog.mapping import row_of as image_row_of
 from image_gateway.catalog.models import ImageRow, JobRow
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import reserve
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
-from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobCount, JobKind, JobState
+from image_gateway.domain.jobs import MAX_CLAIMS, Job, JobCount, JobState
 
 _COLUMNS = JobRow.__table__.columns
 
@@ -103,7 +104,7 @@ class JobRepository:
                 job = job_steps.next_job(connection, now)
                 if job is None or job.attempt < MAX_CLAIMS:
                     return job_steps.claim(connection, job, worker, now, lifetime) if job else None
-                job_steps.end(connection, job, JobState.FAILED, now, "WORKER_LOST", _lost(job))
+                job_steps.end(connection, [job], JobState.FAILED, now, "WORKER_LOST", _lost(job))
             on_failed(job)
 
     def renew(
@@ -145,7 +146,12 @@ class JobRepository:
 
     def finish(self, job: Job, now: datetime, result: Mapping[str, Any] | None = None) -> bool:
         """End a job that changed nothing of its image's record, or that has recorded it."""
-        return self._update(job, **done(job, now), result=json_or_none(result))
+        values = {**done(job, now), "result": json_or_none(result)}
+        with self._transactions.writing() as connection:
+            if connection.execute(of_claim(job).values(**values)).rowcount != 1:
+                return False
+            add_ended(connection, [job], JobState.DONE, now)
+            return True
 
     def finish_disk(self, job: Job, upload_id: str, disk: DiskFacts, now: datetime) -> bool:
         """End a job that made the image's disk, which is readable then."""
@@ -154,6 +160,7 @@ class JobRepository:
                 return False
             before = ImageState.PROCESSING
             if image_rows.complete(connection, job.image_id, before, upload_id, disk, now):
+                add_ended(connection, [job], JobState.DONE, now)
                 return True
             # The image was deleted, and its jobs are about to be cancelled.
             connection.rollback()
@@ -170,6 +177,7 @@ class JobRepository:
                 connection.rollback()
                 return False
             connection.execute(insert(JobRow).values(**row_of(following)))
+            add_ended(connection, [job], JobState.DONE, now)
             return True
 
     def fail(
@@ -180,7 +188,7 @@ class JobRepository:
             held = connection.execute(select(JobRow.job_id).where(*is_held(job)).with_for_update()).first()
             if held is None:
                 return False
-            job_steps.end(connection, job, JobState.FAILED, now, code, message, result)
+            job_steps.end(connection, [job], JobState.FAILED, now, code, message, result)
             return True
 
     def cancel(self, job_id: str, now: datetime) -> Job | None:
@@ -193,7 +201,7 @@ class JobRepository:
             row = connection.execute(statement).first()
             job = job_of(row) if row is not None else None
             if job is not None and job.is_active:
-                job_steps.end(connection, job, JobState.CANCELLED, now, None, None)
+                job_steps.end(connection, [job], JobState.CANCELLED, now, None, None)
         return self.find(job_id)
 
     def cancel_of_image(self, image_id: str, now: datetime) -> int:
@@ -202,26 +210,20 @@ class JobRepository:
         statement = statement.order_by(JobRow.job_id).with_for_update()
         with self._transactions.writing() as connection:
             jobs = [job_of(row) for row in connection.execute(statement)]
-            for job in jobs:
-                job_steps.end(connection, job, JobState.CANCELLED, now, None, None)
+            job_steps.end(connection, jobs, JobState.CANCELLED, now, None, None)
         return len(jobs)
 
     def count(self) -> Sequence[JobCount]:
-        """Return number and total seconds of the jobs by kind and state."""
-        seconds = func.coalesce(func.sum(JobRow.seconds), 0)
-        statement = select(JobRow.kind, JobRow.state, func.count(), seconds)
+        """Return number and total seconds of the jobs by kind and state, forgotten ones included."""
         with self._transactions.reading() as connection:
-            rows = connection.execute(statement.group_by(JobRow.kind, JobRow.state)).all()
-        return [
-            JobCount(JobKind(kind), JobState(state), jobs, total or 0) for kind, state, jobs, total in rows
-        ]
+            return count_jobs(connection)
 
     def find_images_ended(self, *, limit: int) -> Sequence[str]:
         """Return ids of deleted and failed images that have active jobs."""
         ended = ImageRow.state.in_((ImageState.DELETED.value, ImageState.FAILED.value))
-        statement = select(JobRow.image_id).distinct().join(ImageRow, ImageRow.image_id == JobRow.image_id)
+        with_jobs = ImageRow.image_id.in_(select(JobRow.image_id).where(IS_ACTIVE))
         with self._transactions.reading() as connection:
-            found = connection.execute(statement.where(JobRow.state.in_(ACTIVE), ended).limit(limit))
+            found = connection.execute(select(ImageRow.image_id).where(with_jobs, ended).limit(limit))
             return list(found.scalars())
 
     def requeue_lost(self, now: datetime) -> int:
@@ -229,7 +231,7 @@ class JobRepository:
         lost = and_(JobRow.state == JobState.RUNNING.value, JobRow.claim_expires_at <= now)
         values = {"state": JobState.QUEUED.value, "claim_id": None, "claim_expires_at": None}
         with self._transactions.writing() as connection:
-            return connection.execute(update(JobRow).where(lost).values(**values)).rowcount
+            return connection.execute(update(JobRow).where(IS_ACTIVE, lost).values(**values)).rowcount
 
     def forget(self, finished_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` jobs that ended before `finished_before`, and return their number."""

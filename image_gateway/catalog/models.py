@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
-    DateTime,
-    Dialect,
     Float,
     Index,
     Integer,
@@ -19,10 +15,11 @@ from sqlalchemy import (
     String,
     Text,
     TextClause,
-    TypeDecorator,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from image_gateway.catalog.column_types import UtcDateTime
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -30,34 +27,6 @@ NAMING = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware UTC datetime on every database, also on SQLite, which does not store the time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("naive datetime: a time zone is required")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        moment: datetime = value
-        return moment.astimezone(UTC)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        """Parse SQLite's text in one step, because a list page holds hundreds of dates."""
-        return (
-            _parse_sqlite_datetime if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
-        )
-
-
-def _parse_sqlite_datetime(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(f"{text}+00:00") if text is not None else None
 
 
 class Base(DeclarativeBase):
@@ -76,7 +45,9 @@ class UsageRow(Base):
 
 _LISTED = text("state <> 'deleted'")
 _OPEN = text("state = 'uploading'")
+UNFINISHED = text("state IN ('uploading', 'processing')")
 _ACTIVE = text("state IN ('queued', 'running')")
+_COMPLETE = text("state = 'complete'")
 _UNPURGED = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
 
 
@@ -98,6 +69,9 @@ class ImageRow(Base):
         # For the sweeper.
         _partial("ix_images_open", "upload_expires_at", "image_id", where=_OPEN),
         _partial("ix_images_unpurged", "image_id", where=_UNPURGED),
+        _partial("ix_images_complete", "image_id", where=_COMPLETE),
+        # For the quota of open uploads, and the metrics.
+        _partial("ix_images_unfinished", "owner", "state", "reserved_bytes", where=UNFINISHED),
     )
 
     image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -171,6 +145,17 @@ class JobRow(Base):
     claim_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class JobTotalRow(Base):
+    """Number and seconds of the jobs of one kind that ended in one state, forgotten ones included."""
+
+    __tablename__ = "job_totals"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), primary_key=True)
+    jobs: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[float] = mapped_column(Float)
+
+
 class BootTraceRow(Base):
     """The blocks that a boot of this version of an image reads, in order; `blocks` is JSON."""
 
@@ -186,7 +171,11 @@ class WriterRow(Base):
     """A request or command that may write objects of an image until `expires_at`."""
 
     __tablename__ = "writers"
-    __table_args__ = (Index("ix_writers_image", "image_id", "expires_at"),)
+    __table_args__ = (
+        Index("ix_writers_image", "image_id", "expires_at"),
+        # For the sweeper.
+        Index("ix_writers_expiry", "expires_at"),
+    )
 
     writer_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     image_id: Mapped[str] = mapped_column(String(36))

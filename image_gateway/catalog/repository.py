@@ -76,7 +76,8 @@ class Catalog:
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""
         with self._transactions.reading() as connection:
-            connection.execute(select(ImageRow.image_id).limit(1))
+            # By the index: PostgreSQL may have to skip many dead rows at the start of the table.
+            connection.execute(select(ImageRow.image_id).order_by(ImageRow.image_id).limit(1))
 
     def add(self, record: ImageRecord, quota: Quota) -> None:
         """Insert a new image and count it. Raises QuotaExceeded, without any change, if over a limit."""
@@ -242,7 +243,8 @@ class Catalog:
         if after:
             expires_at, image_id = after
             same_moment = and_(ImageRow.upload_expires_at == expires_at, ImageRow.image_id > image_id)
-            statement = statement.where(or_(ImageRow.upload_expires_at > expires_at, same_moment))
+            later = or_(ImageRow.upload_expires_at > expires_at, same_moment)
+            statement = statement.where(ImageRow.upload_expires_at >= expires_at, later)
         return self._page(statement.order_by(ImageRow.upload_expires_at, ImageRow.image_id).limit(limit))
 
     def find_unpurged(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
@@ -253,8 +255,7 @@ class Catalog:
 
     def find_complete(self, *, after: str, limit: int) -> Sequence[ImageRecord]:
         """Return complete images, ordered by id."""
-        statement = select(*_COLUMNS).where(ImageRow.image_id > after)
-        statement = statement.where(ImageRow.state == ImageState.COMPLETE.value)
+        statement = select(*_COLUMNS).where(text("state = 'complete'"), ImageRow.image_id > after)
         return self._page(statement.order_by(ImageRow.image_id).limit(limit))
 
     def _page(self, statement: Select[Any]) -> Sequence[ImageRecord]:

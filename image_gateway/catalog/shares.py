@@ -146,7 +146,9 @@ class ShareRepository:
         if after:
             created_at, link_id = after
             same_moment = and_(row.created_at == created_at, row.link_id > link_id)
-            statement = statement.where(or_(row.created_at > created_at, same_moment))
+            statement = statement.where(
+                row.created_at >= created_at, or_(row.created_at > created_at, same_moment)
+            )
         statement = statement.order_by(row.created_at, row.link_id).limit(limit)
         with self._transactions.reading() as connection:
             return [_link_from_row(found) for found in connection.execute(statement)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from image_gateway.catalog.models import ImageRow, UsageRow
-from image_gateway.domain.images import Quota, Usage
+from image_gateway.catalog.models import UNFINISHED, ImageRow, UsageRow
+from image_gateway.domain.images import ImageState, Quota, Usage
 from image_gateway.errors import QuotaExceeded
 
 
@@ -19,7 +19,8 @@ def read_usage(connection: Connection, owner: str) -> Usage:
 def count_open(connection: Connection) -> tuple[int, int]:
     """Return the number of open uploads of all owners and the bytes that they reserve."""
     reserved = func.coalesce(func.sum(ImageRow.reserved_bytes), 0)
-    statement = select(func.count(), reserved).select_from(ImageRow).where(text("state = 'uploading'"))
+    is_open = ImageRow.state == ImageState.UPLOADING.value
+    statement = select(func.count(), reserved).select_from(ImageRow).where(UNFINISHED, is_open)
     uploads, size = connection.execute(statement).one()
     return int(uploads), int(size)
 
@@ -54,8 +55,7 @@ def _check_image_size(size: int, quota: Quota) -> None:
 def _check_open_uploads(connection: Connection, owner: str, quota: Quota) -> None:
     if quota.open_uploads is None:
         return
-    open_states = ImageRow.state.in_(("uploading", "processing"))
-    statement = select(func.count()).where(ImageRow.owner == owner, open_states)
+    statement = select(func.count()).select_from(ImageRow).where(ImageRow.owner == owner, UNFINISHED)
     if (connection.execute(statement).scalar() or 0) >= quota.open_uploads:
         raise QuotaExceeded(
             f"at most {quota.open_uploads} uploads may be open at a time: complete or abort one first"

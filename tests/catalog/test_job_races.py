@@ -63,14 +63,15 @@ def test_failing_lost_jobs_holds_one_image_at_a_time(
             has_lock.set()
             resize(*arguments)
 
-        def end_later(connection: Any, job: Job, *arguments: Any) -> None:
+        def end_later(connection: Any, jobs: list[Job], *arguments: Any) -> None:
+            (job,) = jobs
             if ended:
                 image_id = job.image_id
                 settling.append(pool.submit(catalog.settle, image_id, 50, FREE, ImageState.PROCESSING))
                 # SQLite has one writer at a time: there it waits until this transaction has ended.
                 has_lock.wait(1)
             ended.append(job)
-            end(connection, job, *arguments)
+            end(connection, jobs, *arguments)
 
         monkeypatch.setattr(image_rows, "resize", resize_later)
         monkeypatch.setattr(job_steps, "end", end_later)

@@ -255,11 +255,12 @@ def test_jobs_of_dead_workers_return_to_the_queue(catalog: Catalog) -> None:
 def test_jobs_are_counted_and_forgotten(catalog: Catalog) -> None:
     add_processing(catalog)
     catalog.jobs.finish_disk(claim(catalog), "u1", DISK, NOW + 3 * SECOND)
-    catalog.jobs.add(new_job(IMAGE_ID, JobKind.PUBLISH, NOW))
+    publish = catalog.jobs.add(new_job(IMAGE_ID, JobKind.PUBLISH, NOW))
     assert sorted(catalog.jobs.count()) == [("convert", "done", 1, 3.0), ("publish", "queued", 1, 0.0)]
     assert catalog.jobs.forget(NOW + 3 * SECOND, limit=10) == 0
     assert catalog.jobs.forget(NOW + 4 * SECOND, limit=10) == 1
-    assert [count.kind for count in catalog.jobs.count()] == [JobKind.PUBLISH]
+    assert catalog.jobs.list(IMAGE_ID, limit=10) == [publish]
+    assert sorted(catalog.jobs.count()) == [("convert", "done", 1, 3.0), ("publish", "queued", 1, 0.0)]
 
 
 @pytest.mark.thorough
