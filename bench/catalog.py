@@ -101,6 +101,17 @@ def bytes_per_row(database: Filled) -> dict[str, tuple[int, int]]:
     return found
 
 
+def bytes_per_image(database: Filled) -> int:
+    """Return the bytes of the whole database for each image, with what belongs to it."""
+    sizes = {
+        "postgresql": "SELECT pg_database_size(current_database())",
+        "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    }
+    with database.engine.connect() as connection:
+        size = connection.execute(text(sizes[database.engine.dialect.name])).scalar_one()
+    return round(size / database.images)
+
+
 def report(databases: list[Filled], groups: list[str], turns: int) -> dict[str, dict[str, list[float]]]:
     return {
         group: {
@@ -164,11 +175,14 @@ def main(arguments: list[str] | None = None) -> None:
         found = report(databases, chosen(databases, options.only), options.turns)
         dialect = databases[0].engine.dialect.name
         rows = bytes_per_row(databases[-1]) if dialect == "postgresql" else {}
-        sizes = {"database": dialect, "images": options.sizes, "turns": options.turns}
+        per_image = [bytes_per_image(each) for each in databases]
     if options.json:
-        print(json.dumps({**sizes, "ms": found, "rows_and_bytes_per_row": rows}, indent=2))
+        document = {"database": dialect, "images": options.sizes, "turns": options.turns, "ms": found}
+        sizes = {"bytes_per_image": per_image, "rows_and_bytes_per_row": rows}
+        print(json.dumps(document | sizes, indent=2))
         return
     print(f"{dialect}, medians of {options.turns} turns\n\n{table(databases, found)}")
+    print(f"\nbytes of the database for each image: {', '.join(f'{size:,}' for size in per_image)}")
     if rows:
         lines = [[name, f"{count:,}", str(size)] for name, (count, size) in rows.items()]
         print(f"\n{render(['table', 'rows', 'bytes per row with indexes'], lines)}")

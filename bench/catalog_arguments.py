@@ -95,6 +95,11 @@ class Arguments:
         assert self.catalog.complete(image_id, UPLOAD, DISK, NOW)
         return image_id
 
+    def with_chunk_size(self, turn: int) -> str:
+        image_id = self.completed(turn)
+        assert self.catalog.claim_chunk_size(image_id, CHUNKED.chunk_size) == CHUNKED.chunk_size
+        return image_id
+
     def deleted(self, turn: int) -> str:
         image_id = self.completed(turn)
         assert self.catalog.delete(image_id, NOW)

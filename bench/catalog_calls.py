@@ -135,7 +135,7 @@ def changes_of_images(given: Arguments) -> list[Call]:
         Call("complete", lambda image: catalog.complete(image, UPLOAD, DISK, NOW), given.open),
         Call("fail an upload", lambda image: catalog.fail(image, UPLOAD, NOW), given.open),
         Call("claim a chunk size", lambda image: catalog.claim_chunk_size(image, 2**18), complete),
-        Call("publish", lambda image: catalog.publish(image, CHUNKED, NOW), complete),
+        Call("publish", lambda image: catalog.publish(image, CHUNKED, NOW), given.with_chunk_size),
         Call("record a zero map", lambda image: catalog.set_zero_map(image, "v", 9), complete),
         Call("forget a source", catalog.forget_source, complete),
         Call("delete", lambda image: catalog.delete(image, NOW), complete),
