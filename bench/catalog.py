@@ -18,8 +18,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from catalog_calls import FORGETS, Call, calls_by_group
+from catalog_arguments import Call
+from catalog_calls import calls_by_group
 from catalog_rows import DATED, add_old, fill, vacuum
+from catalog_sweep_calls import FORGETS
 from sqlalchemy import Engine, create_engine, make_url, text
 from streaming_report import render
 

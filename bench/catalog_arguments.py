@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from catalog_rows import (
     IMAGE,
@@ -46,6 +48,16 @@ SOURCE = SourceFacts(SIZE, '"source"', NOW)
 CHUNKED = ChunkedFacts(2**18, 8, SHA256, 999, '"manifest"', NOW, "no-transform")
 QUOTA = Quota(images=10**9, bytes=10**18, bytes_per_image=10**12, open_uploads=10**6)
 PAGE = 25
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: `run` is what counts, with what `prepare` made for this turn."""
+
+    name: str
+    run: Callable[[Any], object]
+    prepare: Callable[[int], Any] = lambda turn: turn
+    most_turns: int | None = None
 
 
 class Arguments:

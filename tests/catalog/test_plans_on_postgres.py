@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from catalog_calls import FORGETS, calls_by_group
+from catalog_calls import calls_by_group
 from catalog_rows import DATED, add_old, fill, vacuum
+from catalog_sweep_calls import FORGETS
 from sqlalchemy import Engine
 
 from image_gateway.catalog.database import open_engine

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from catalog_calls import FORGETS, calls_by_group
+from catalog_calls import calls_by_group
 from catalog_rows import DATED, add_old, fill
+from catalog_sweep_calls import FORGETS
 
 from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
