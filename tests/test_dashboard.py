@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from image_gateway.observability.metrics import EdgeReads, write_sweep
 from image_gateway.observability.metrics_exposition import Exposition
-from image_gateway.services.sweeping import SweepReport
+from image_gateway.services.sweep_report import SweepReport
 
 ROOT = Path(__file__).parents[1]
 ENDINGS = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}

@@ -18,7 +18,8 @@ from image_gateway.cli.remote import dump_json, one_line
 from image_gateway.components import make_block_cache, open_catalog, open_store
 from image_gateway.errors import GatewayError
 from image_gateway.observability.metrics import write_sweep
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from image_gateway.serving.environment import read_settings
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")

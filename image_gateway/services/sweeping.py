@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from image_gateway.block_cache.block_cache import BlockCache
@@ -15,12 +16,16 @@ from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of, image_of_prefix
+from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.purging import Purger
+from image_gateway.services.sweep_report import SweepReport
 from image_gateway.storage.objects import ObjectStore, OpenUpload
 
 _log = logging.getLogger(__name__)
 PAGE = 500
+# Images whose objects are looked up in the store at the same time.
+CHECKED_AT_ONCE = 16
 # A create request starts the upload before it writes the record; a younger upload may belong to one.
 YOUNGEST_ORPHAN = timedelta(hours=1)
 # Until then an expired lease is reported as expired, not as unknown.
@@ -28,35 +33,6 @@ LEASES_KEPT = timedelta(days=1)
 # How long ended jobs are shown.
 JOBS_KEPT = timedelta(days=30)
 AUDIT_KEPT = timedelta(days=90)
-
-
-@dataclass
-class SweepReport:
-    """Counts of what a sweep found and did.
-
-    `vanished` lists images whose object is missing, `unknown` the prefixes of objects without a record.
-    """
-
-    expired_uploads: int = 0
-    orphaned_uploads: int = 0
-    purged_images: int = 0
-    checked_images: int = 0
-    vanished: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    left_for_later: int = 0
-    forgotten_leases: int = 0
-    forgotten_sessions: int = 0
-    ended_jobs: int = 0
-    requeued_jobs: int = 0
-    forgotten_jobs: int = 0
-    forgotten_audit_entries: int = 0
-    deleted_sources: int = 0
-    uncached_images: int = 0
-
-    def as_numbers(self) -> dict[str, int]:
-        """Every field as a number, by its name."""
-        values = asdict(self)
-        return {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 class Sweeper:
@@ -179,8 +155,9 @@ class Sweeper:
         return True
 
     def _purge_ended(self, report: SweepReport, dry_run: bool) -> None:
-        for record in self._by_id(self._catalog.find_unpurged):
-            self._purge(record, report, dry_run)
+        for page in self._pages_by_id(self._catalog.find_unpurged):
+            for record in page:
+                self._purge(record, report, dry_run)
 
     def _purge(self, record: ImageRecord, report: SweepReport, dry_run: bool) -> None:
         try:
@@ -223,25 +200,40 @@ class Sweeper:
                     yield image_id, prefix
 
     def _check_complete(self, report: SweepReport, dry_run: bool) -> None:
-        for record in self._by_id(self._catalog.find_complete):
-            report.checked_images += 1
-            try:
-                self._store.head(record.location.disk_key)
-                if record.source is not None and not self._keep_sources:
-                    self._delete_source(record, report, dry_run)
-            except ObjectMissing:
-                if self._is_still_complete(record):
-                    _log.error("the object of image %s is missing from the store", record.image_id)
-                    report.vanished.append(record.image_id)
-            except GatewayError:
-                report.left_for_later += 1
+        """Ask the store for every image's object, some at a time: this step grows with the catalog."""
+        for page in self._pages_by_id(self._catalog.find_complete):
+            with closing(map_ordered(partial(self._check_disk, page), len(page), CHECKED_AT_ONCE)) as errors:
+                for record, error in zip(page, errors, strict=True):
+                    report.checked_images += 1
+                    self._act_on_check(record, error, report, dry_run)
+
+    def _check_disk(self, page: Sequence[ImageRecord], number: int) -> Exception | None:
+        try:
+            self._store.head(page[number].location.disk_key)
+        except (ObjectMissing, GatewayError) as error:
+            return error
+        return None
+
+    def _act_on_check(
+        self, record: ImageRecord, error: Exception | None, report: SweepReport, dry_run: bool
+    ) -> None:
+        if error is None and record.source is not None and not self._keep_sources:
+            self._delete_source(record, report, dry_run)
+        elif isinstance(error, GatewayError):
+            report.left_for_later += 1
+        elif error is not None and self._is_still_complete(record):
+            _log.error("the object of image %s is missing from the store", record.image_id)
+            report.vanished.append(record.image_id)
 
     def _delete_source(self, record: ImageRecord, report: SweepReport, dry_run: bool) -> None:
         """Delete what was converted, if the worker died before it did."""
         report.deleted_sources += 1
-        if not dry_run:
-            self._store.delete(record.location.source_key)
-            self._catalog.forget_source(record.image_id)
+        try:
+            if not dry_run:
+                self._store.delete(record.location.source_key)
+                self._catalog.forget_source(record.image_id)
+        except GatewayError:
+            report.left_for_later += 1
 
     def _end_jobs(self, report: SweepReport, dry_run: bool) -> None:
         """Cancel the jobs of ended images, requeue those of dead workers, forget old ones."""
@@ -272,10 +264,10 @@ class Sweeper:
         current = self._catalog.find(record.image_id)
         return current is not None and current.state is ImageState.COMPLETE
 
-    def _by_id(self, find: Callable[..., Sequence[ImageRecord]]) -> Iterator[ImageRecord]:
+    def _pages_by_id(self, find: Callable[..., Sequence[ImageRecord]]) -> Iterator[Sequence[ImageRecord]]:
         after = ""
         while page := find(after=after, limit=PAGE):
-            yield from page
+            yield page
             after = page[-1].image_id
 
 

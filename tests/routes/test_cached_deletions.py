@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from image_gateway.block_cache.block_cache import BlockCache
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from tests.support.world import Image, World
 
 pytestmark = pytest.mark.database

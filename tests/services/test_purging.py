@@ -12,7 +12,8 @@ from image_gateway.errors import NotFound
 from image_gateway.protocol.layout import ImageLocation
 from image_gateway.services.publishing import Publishing
 from image_gateway.services.purging import WRITER_LIFETIME, Purger
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from tests.support.clock import Clock
 from tests.support.world import Image, World
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,8 @@ import pytest
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.errors import StoreUnavailable
 from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from tests.support.world import Image, World
 
 HOUR = 3600
@@ -147,6 +149,26 @@ def test_a_vanished_object_is_reported_and_nothing_changed(world: World, sweeper
     for _ in range(2):
         assert sweeper.sweep().vanished == [image.image_id]
     assert world.request("GET", f"/v1/images/{image.image_id}").get_json()["state"] == "complete"
+
+
+def test_objects_of_images_are_looked_up_at_the_same_time(
+    world: World, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, a sweep of a million images takes hours."""
+    there, gone, unknown = (world.make_image(b"x") for _ in range(3))
+    world.store.delete(gone.key)
+    all_ask, head = threading.Barrier(3, timeout=30), world.store.head
+
+    def head_together(key: str) -> object:
+        all_ask.wait()
+        if key == unknown.key:
+            raise StoreUnavailable("the store does not answer")
+        return head(key)
+
+    monkeypatch.setattr(world.store, "head", head_together)
+    report = sweeper.sweep()
+    assert (report.checked_images, report.vanished, report.left_for_later) == (3, [gone.image_id], 1)
+    assert world.catalog.find(there.image_id) is not None
 
 
 def test_old_audit_entries_are_forgotten(world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

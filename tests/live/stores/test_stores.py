@@ -16,7 +16,8 @@ import urllib3
 
 from image_gateway.client.api import GatewayClient
 from image_gateway.local.seaweed import LocalStore
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from image_gateway.storage.client import StoreAddress, StoreClients
 from tests.live.conftest import StartGateway
 from tests.live.stores.conftest import DATA, PART, Places, begin, complete, put, running_places, upload
