@@ -30,9 +30,11 @@ BYTES_PER_LEASE = 490
 SESSION_SECONDS = 43_200
 LEASE_DAYS = 1.5
 SESSIONS_PER_DAY = 2
-# Assumed: one call to a store in the same region, and rows of one page of its list.
+# Assumed: one call to a store in the same region, and images of one owner.
 STORE_CALL_MS = 20
-LISTED_AT_ONCE = 1_000
+IMAGES_PER_OWNER = 10
+# As the sweeper does.
+HEADS_AT_ONCE = 16
 # Assumed: a machine.
 CORES, MIB_PER_SECOND = 8, 1_100
 
@@ -106,17 +108,13 @@ def readers_table(loads: list[Load]) -> str:
 
 
 def images_table(images: list[int]) -> str:
-    head = ["images", "database", "HEAD requests of a sweep", "hours of a sweep", "LIST requests of a sweep"]
-    rows = [
-        [
-            f"{count:,}",
-            f"{count * BYTES_PER_IMAGE / GB:,.4g} GB",
-            f"{count:,}",
-            f"{count * STORE_CALL_MS / 3_600_000:,.3g}",
-            f"{math.ceil(count / LISTED_AT_ONCE):,}",
-        ]
-        for count in images
-    ]
+    head = ["images", "database", "requests of a sweep", "hours of a sweep"]
+    rows = []
+    for count in images:
+        lists = math.ceil(count / IMAGES_PER_OWNER)
+        hours = (count / HEADS_AT_ONCE + lists) * STORE_CALL_MS / 3_600_000
+        size = f"{count * BYTES_PER_IMAGE / GB:,.3g} GB"
+        rows.append([f"{count:,}", size, f"{count + lists:,}", f"{hours:,.2g}"])
     return render(head, rows)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,9 @@ from image_gateway.catalog.database import (
 )
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState, Usage
+from image_gateway.domain.jobs import JobKind, JobState, new_job
 from image_gateway.errors import CatalogUnavailable
+from tests.support.documents import ROOT
 from tests.support.records import NOW
 
 OLD_IMAGE = {
@@ -134,3 +138,29 @@ def test_a_database_that_does_not_answer() -> None:
     with pytest.raises(CatalogUnavailable) as caught:
         require_current(postgres)
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_index_that_was_created_before_the_upgrade_is_kept(engine: Engine) -> None:
+    """On PostgreSQL by CREATE INDEX CONCURRENTLY, so that no write waits for the upgrade."""
+    guide = (ROOT / "docs/how-to/postgresql.md").read_text()
+    statements = re.findall(r"CREATE INDEX CONCURRENTLY [^;]+;", guide)
+    upgrade(engine, "0006")
+    on_sqlite = engine.dialect.name == "sqlite"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT", sqlite_begin=None) as connection:
+        for statement in statements:
+            connection.execute(text(statement.replace("CONCURRENTLY ", "") if on_sqlite else statement))
+    assert len(statements) == 2
+    upgrade(engine)
+    check_drift(engine)
+
+
+def test_jobs_that_ended_before_the_upgrade_are_counted(engine: Engine) -> None:
+    upgrade(engine)
+    catalog = Catalog(engine)
+    for _ in range(3):
+        catalog.jobs.add(replace(new_job("a", JobKind.PUBLISH, NOW), state=JobState.DONE, seconds=2.0))
+    catalog.jobs.add(new_job("a", JobKind.VERIFY, NOW))
+    downgrade(engine, "0006")
+    upgrade(engine)
+    counted = [("publish", "done", 3, 6.0), ("verify", "queued", 1, 0.0)]
+    assert sorted(catalog.jobs.count()) == counted
