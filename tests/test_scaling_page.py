@@ -8,6 +8,7 @@ import sys
 
 from tests.support.documents import ROOT
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 PAGE = (ROOT / "docs/scaling.md").read_text()
 
 
@@ -29,11 +30,11 @@ def test_the_sizing_tables_are_computed_from_the_costs_that_the_page_states() ->
     for table in tables:
         assert table in PAGE
     source = (ROOT / "bench/sizing.py").read_text()
-    stated = {name: value for name, value in re.findall(r"^([A-Z_]+) = ([\d_.]+)$", source, re.MULTILINE)}
+    stated = dict(re.findall(r"^([A-Z_]+) = ([\d_.]+)$", source, re.MULTILINE))
     for name, unit in [("GATEWAY_READ_MS", " ms"), ("EDGE_READ_MS", " ms"), ("PERMISSION_MS", " ms")]:
-        assert f"× {stated[name]}{unit}" in PAGE, name
+        assert f"{TIMES} {stated[name]}{unit}" in PAGE, name
     for name in ("BYTES_PER_IMAGE", "BYTES_PER_LEASE"):
-        assert f"× {int(stated[name]):,} bytes" in PAGE, name
+        assert f"{TIMES} {int(stated[name]):,} bytes" in PAGE, name
 
 
 def test_sizes_of_your_own_and_wrong_ones() -> None:
