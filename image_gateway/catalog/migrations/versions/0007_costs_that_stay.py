@@ -17,9 +17,6 @@ _UNFINISHED = sa.text("state IN ('uploading', 'processing')")
 
 
 def upgrade() -> None:
-    _create_index("ix_images_complete", "images", ["image_id"], _COMPLETE)
-    _create_index("ix_images_unfinished", "images", ["owner", "state", "reserved_bytes"], _UNFINISHED)
-    _create_index("ix_writers_expiry", "writers", ["expires_at"])
     op.create_table(
         "job_totals",
         sa.Column("kind", sa.String(16), nullable=False),
@@ -33,6 +30,10 @@ def upgrade() -> None:
         " SELECT kind, state, COUNT(*), COALESCE(SUM(seconds), 0) FROM jobs"
         " WHERE state NOT IN ('queued', 'running') GROUP BY kind, state"
     )
+    # Last: the locks are held until the end of the transaction.
+    _create_index("ix_writers_expiry", "writers", ["expires_at"])
+    _create_index("ix_images_unfinished", "images", ["owner", "state", "reserved_bytes"], _UNFINISHED)
+    _create_index("ix_images_complete", "images", ["image_id"], _COMPLETE)
 
 
 def downgrade() -> None:
