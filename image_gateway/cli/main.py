@@ -18,6 +18,7 @@ from image_gateway.cli.db import db
 from image_gateway.cli.db_wait import wait
 from image_gateway.cli.demo import demo
 from image_gateway.cli.dev import dev
+from image_gateway.cli.doctor import doctor
 from image_gateway.cli.download import download
 from image_gateway.cli.edge import edge
 from image_gateway.cli.images import images
@@ -70,6 +71,7 @@ _COMMANDS = (
     dev,
     demo,
     config,
+    doctor,
     db,
     bucket,
     publish,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from image_gateway.components import make_cdn, open_catalog
 from image_gateway.serving.environment import exit_with
 from image_gateway.serving.tracing import check_tracing
 from image_gateway.settings import Settings, SettingsError, is_loopback
+from image_gateway.settings.doubts import (
+    lacks_proxy,
+    rejected_cookie_modes,
+    signs_internal_name,
+    trusts_any_host,
+)
 
 
 def check_startup(settings: Settings) -> None:
@@ -39,7 +44,7 @@ def refuse_open_dev(settings: Settings, hosts: Iterable[str]) -> None:
 
 def warn_of_any_host(settings: Settings, hosts: Iterable[str]) -> list[str]:
     """Return a warning if returned URLs contain the Host header of remote clients unchecked."""
-    if settings.public_url is not None or settings.allowed_hosts or all(is_loopback(host) for host in hosts):
+    if not trusts_any_host(settings, hosts):
         return []
     text = (
         "returned URLs contain the Host header of the request, which clients control: "
@@ -50,7 +55,7 @@ def warn_of_any_host(settings: Settings, hosts: Iterable[str]) -> list[str]:
 
 def warn_of_no_front_door(settings: Settings, hosts: Iterable[str]) -> list[str]:
     """Return a warning if clients connect to gunicorn without a proxy."""
-    if settings.trusted_proxy_hops or all(is_loopback(host) for host in hosts):
+    if not lacks_proxy(settings, hosts):
         return []
     text = (
         "no proxy in front of gunicorn: slow clients can occupy all threads; run nginx in front "
@@ -64,32 +69,16 @@ def describe_endpoints(settings: Settings) -> list[str]:
     endpoint = settings.s3_endpoint or f"AWS S3 in {settings.aws_region}"
     public = settings.s3_public_endpoint or endpoint
     lines = [f"store: {endpoint}, bucket {settings.s3_bucket}; presigned URLs use {public}"]
-    if settings.s3_endpoint and _is_internal_name(public):
+    if signs_internal_name(settings):
         lines.append(
             f"presigned URLs use {public}, which a browser on another machine cannot resolve: "
             "set S3_PUBLIC_ENDPOINT to an address of the store that browsers can reach"
         )
-    modes = _cookie_modes(settings)
-    if modes and settings.cors_allow_origin == ("*",):
+    modes = rejected_cookie_modes(settings)
+    if modes:
         given, instead = (" and ".join(f"{name}={value}" for name in modes) for value in ("cookie", "url"))
         lines.append(
             f"warning: {given} does not work cross-origin with CORS_ALLOW_ORIGIN=*: "
             f"browsers reject such cookies; set CORS_ALLOW_ORIGIN to the origins of your pages, or {instead}"
         )
     return lines
-
-
-def _cookie_modes(settings: Settings) -> list[str]:
-    """Return the names of the settings that select cookies."""
-    names = []
-    if settings.has_cloudfront and settings.cloudfront_auth_mode == "cookie":
-        names.append("CLOUDFRONT_AUTH_MODE")
-    if settings.gateway_auth_mode == "cookie":
-        names.append("GATEWAY_AUTH_MODE")
-    return names
-
-
-def _is_internal_name(url: str) -> bool:
-    """Return whether the host is a single-label name, as in container networks."""
-    host = urlsplit(url).hostname or ""
-    return "." not in host and ":" not in host and host != "localhost"

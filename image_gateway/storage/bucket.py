@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
 
 from image_gateway.storage.client import StoreClients
+from image_gateway.storage.cors import EXPOSED, hidden_headers, page_origins, preflight_problem
+from image_gateway.storage.probe import ProbeFailed, StoreProbe
 
 _log = logging.getLogger(__name__)
 UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
@@ -20,7 +20,6 @@ UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XN
 RULE_UNSUPPORTED = UNSUPPORTED | {"MalformedXML", "InvalidArgument"}
 # A fallback for the sweeper, which, unlike a lifecycle rule, knows whether an upload is still active.
 ABORT_AFTER_DAYS = 30
-PROBE_SECONDS = 60
 
 
 class Outcome(StrEnum):
@@ -43,6 +42,7 @@ class BucketSetup:
 
     def __init__(self, clients: StoreClients, origins: tuple[str, ...]) -> None:
         self._clients = clients
+        self._probe = StoreProbe(clients.address)
         self._bucket = clients.address.bucket
         self._origins = origins
 
@@ -63,9 +63,9 @@ class BucketSetup:
             code = error.response.get("Error", {}).get("Code", "")
             outcome = Outcome.UNSUPPORTED if code in unsupported else Outcome.FAILED
             return Step(name, outcome, code)
-        except _ProbeFailed as error:
+        except (ProbeFailed, _ProbeFailed) as error:
             return Step(name, Outcome.FAILED, str(error))
-        except (BotoCoreError, HTTPError) as error:
+        except BotoCoreError as error:
             return Step(name, Outcome.FAILED, type(error).__name__)
 
     def _create(self) -> str:
@@ -90,11 +90,7 @@ class BucketSetup:
             "AllowedOrigins": list(self._origins),
             "AllowedMethods": ["PUT", "GET", "HEAD"],
             "AllowedHeaders": ["*"],
-            "ExposeHeaders": [
-                *("ETag", "Content-Range", "Content-Length", "Accept-Ranges", "Last-Modified"),
-                # How long uploads are to leave a busy store alone.
-                "Retry-After",
-            ],
+            "ExposeHeaders": list(EXPOSED),
             "MaxAgeSeconds": 86_400,
         }
         self._clients.requests.put_bucket_cors(
@@ -133,44 +129,31 @@ class BucketSetup:
         return [dict(rule) for rule in configuration.get("Rules", [])]
 
     def _check_preflight(self) -> str:
-        origin = self._probe_origin()
-        headers = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
-        response = self._request("OPTIONS", self._sign_put(), headers=headers)
-        allowed = response.headers.get("Access-Control-Allow-Origin")
-        if response.status not in (200, 204) or allowed not in ("*", origin):
-            raise _ProbeFailed(
-                f"status {response.status}, Access-Control-Allow-Origin {allowed!r} for {origin}"
-            )
+        origin = page_origins(self._origins)[0]
+        problem = preflight_problem(self._probe, self._sign_put(_probe_key()), origin)
+        if problem is not None:
+            raise _ProbeFailed(problem)
         return f"from {origin}"
 
     def _check_put(self) -> str:
-        key = self._probe_key()
+        key = _probe_key()
+        origin = {"Origin": page_origins(self._origins)[0]}
         try:
-            response = self._request(
-                "PUT", self._sign_put(key), body=b"probe", headers={"Origin": self._probe_origin()}
-            )
-            exposed = response.headers.get("Access-Control-Expose-Headers", "")
-            if response.status != 200:
-                raise _ProbeFailed(f"the store answered {response.status}")
-            if "etag" not in exposed.lower() and exposed != "*":
+            answer = self._probe.send("PUT", self._sign_put(key), body=b"probe", headers=origin)
+            if not answer.ok:
+                raise _ProbeFailed(f"the store answered {answer.shown}")
+            if hidden_headers(answer, ["ETag"]):
                 raise _ProbeFailed("the CORS rules do not expose the ETag")
         finally:
             self._clients.requests.delete_object(Bucket=self._bucket, Key=key)
         return ""
 
-    def _request(self, method: str, url: str, **options: object) -> urllib3.BaseHTTPResponse:
-        with urllib3.PoolManager(retries=False, timeout=10) as http:
-            return http.request(method, url, **options)  # type: ignore[arg-type]
+    def _sign_put(self, key: str) -> str:
+        return self._probe.presign("put_object", public=True, Key=key)
 
-    def _sign_put(self, key: str | None = None) -> str:
-        arguments = {"Bucket": self._bucket, "Key": key or self._probe_key()}
-        return self._clients.signing.generate_presigned_url("put_object", arguments, ExpiresIn=PROBE_SECONDS)
 
-    def _probe_key(self) -> str:
-        return f"image-gateway-probe-{secrets.token_hex(8)}"
-
-    def _probe_origin(self) -> str:
-        return "https://probe.example" if self._origins == ("*",) else self._origins[0]
+def _probe_key() -> str:
+    return f"image-gateway-probe-{secrets.token_hex(8)}"
 
 
 class _ProbeFailed(Exception):

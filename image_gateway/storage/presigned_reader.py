@@ -123,7 +123,7 @@ class PresignedReader:
                     port=url.port or DEFAULT_PORTS[url.scheme],
                     connect_timeout=self._address.connect_timeout,
                     read_timeout=self._address.read_timeout,
-                    ca_bundle=_ca_bundle(),
+                    ca_bundle=ca_bundle(),
                     pool=IdleSockets(self._address.pool_size),
                 )
             return pool
@@ -281,7 +281,7 @@ def _parse_http_date(text: str) -> datetime:
     return parsedate_to_datetime(text)
 
 
-def _ca_bundle() -> str:
+def ca_bundle() -> str:
     """Return the path of the CA certificates that the SDK uses."""
     configured = botocore.session.get_session().get_config_variable("ca_bundle")
     return str(configured or get_cert_path(True))
