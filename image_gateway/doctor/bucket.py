@@ -30,7 +30,7 @@ def check_bucket(
         yield run_check(target, "an anonymous read", partial(_anonymous_read, probed=probed))
     for name, check in (
         ("an anonymous write", _anonymous_write),
-        ("encryption at rest", partial(_encryption, written=written)),
+        ("encryption at rest", partial(check_encryption, written=written)),
         ("versioning", partial(_versioning, written=written)),
     ):
         if read_only:
@@ -61,6 +61,7 @@ def _anonymous_read(target: StoreTarget, *, probed: ProbeObject) -> Findings:
 def _anonymous_write(target: StoreTarget) -> Findings:
     key = target.scratch.key("anonymous")
     answer = target.probe.send("PUT", unsigned(target.probe.presign("put_object", Key=key)), body=b"probe")
+    target.scratch.settle(key, answer)
     if answer.ok:
         yield _public("store-public-write", "write objects", "the store: images can be replaced")
     return f"refused: {answer.shown}"
@@ -77,7 +78,7 @@ def _public(code: str, may: str, exposes: str) -> Finding:
     )
 
 
-def _encryption(target: StoreTarget, *, written: Answer | None) -> Findings:
+def check_encryption(target: StoreTarget, *, written: Answer | None) -> Findings:
     if written is None:
         raise Skip("PutObject failed")
     algorithm = written.fields.get("ServerSideEncryption")

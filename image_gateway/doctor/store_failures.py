@@ -67,6 +67,17 @@ def busy_finding(answer: Answer, where: str) -> Finding:
     )
 
 
+def incomplete_finding(field: str, where: str) -> Finding:
+    """Return the finding for an answer that lacks a field of the S3 API."""
+    return Finding(
+        "store-unexpected-answer",
+        Severity.BROKEN,
+        f"an answer of {where} lacks {field}",
+        "The gateway answers 502 S3_ERROR when it gets this from the store.",
+        "use a store that answers as the S3 API reference says, and remove proxies that change answers",
+    )
+
+
 def unexpected_finding(answer: Answer, what: str) -> Finding:
     """Return the finding for an error that no check knows."""
     return Finding(

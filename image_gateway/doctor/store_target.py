@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
-from image_gateway.doctor.store_failures import failure_finding
+from image_gateway.doctor.store_failures import failure_finding, incomplete_finding
 from image_gateway.domain.findings import Check, Finding
 from image_gateway.storage.probe import Answer, ProbeFailed, StoreProbe
 
@@ -47,9 +47,13 @@ class Scratch:
             ContentEncoding="identity",
             CacheControl="private, no-store, no-transform",
         )
-        if not answer.ok:
-            self.keys.discard(key)
         self.has_versions |= answer.fields.get("VersionId", "null") != "null"
+        return self.settle(key, answer)
+
+    def settle(self, key: str, answer: Answer) -> Answer:
+        """Return the answer to a request that writes a key, which is not there if the request was refused."""
+        if not answer.ok and not answer.is_busy:
+            self.keys.discard(key)
         return answer
 
     def create_upload(self, name: str) -> Answer:
@@ -102,7 +106,7 @@ class StoreTarget:
         base: Prefix of the keys of all images; empty or with a trailing slash.
         origins: As CORS_ALLOW_ORIGIN.
         upload_max_seconds: Longest time that an upload may take.
-        where: Scheme and host of the store.
+        where: The endpoint of the store, for people.
     """
 
     probe: StoreProbe
@@ -143,6 +147,8 @@ def run_check(target: StoreTarget, name: str, work: Callable[[StoreTarget], Find
         return Check(SUBJECT, name, findings=tuple(findings), skipped=None if findings else str(skip))
     except ProbeFailed as error:
         return Check(SUBJECT, name, findings=(*findings, failure_finding(error, target.where)))
+    except KeyError as error:
+        return Check(SUBJECT, name, findings=(*findings, incomplete_finding(str(error), target.where)))
 
 
 def skipped(name: str, why: str) -> Check:

@@ -23,7 +23,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 class StoreAddress:
     """Location of the store and connection settings; timeouts in seconds.
 
-    Endpoints are None for AWS. `credentials` are (key id, secret), or None for the SDK's provider chain.
+    Endpoints are None for AWS. A request is sent up to `attempts` times. `credentials` are (key id, secret),
+    or None for the SDK's provider chain.
     """
 
     bucket: str
@@ -34,6 +35,7 @@ class StoreAddress:
     pool_size: int = 32
     connect_timeout: int = 5
     read_timeout: int = 60
+    attempts: int = 3
     credentials: tuple[str, str] | None = field(default=None, repr=False)
 
 
@@ -107,7 +109,7 @@ def _make_session(address: StoreAddress) -> boto3.session.Session:
 
 
 def _make_client(
-    session: boto3.session.Session, address: StoreAddress, endpoint: str | None, attempts: int = 3
+    session: boto3.session.Session, address: StoreAddress, endpoint: str | None, attempts: int | None = None
 ) -> S3Client:
     config = Config(
         signature_version="s3v4",
@@ -115,7 +117,7 @@ def _make_client(
         max_pool_connections=address.pool_size,
         connect_timeout=address.connect_timeout,
         read_timeout=address.read_timeout,
-        retries={"mode": "standard", "total_max_attempts": attempts},
+        retries={"mode": "standard", "total_max_attempts": attempts or address.attempts},
         # S3-compatible stores reject the SDK's default CRC trailers, and AWS_ENDPOINT_URL may set a custom
         # endpoint without our knowledge, so send checksums only where S3 requires them.
         request_checksum_calculation="when_required",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -27,7 +28,7 @@ from urllib3.exceptions import TimeoutError as HttpTimeoutError
 
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.part_signer import PartSigner
-from image_gateway.storage.presigned_reader import ca_bundle, read_origin
+from image_gateway.storage.presigned_reader import ca_bundle
 
 URL_SECONDS = 300
 MAX_BODY = 8 * 1024 * 1024
@@ -110,14 +111,19 @@ class StoreProbe:
             address,
             connect_timeout=min(address.connect_timeout, CONNECT_SECONDS),
             read_timeout=min(address.read_timeout, READ_SECONDS),
+            attempts=1,
         )
         self.clients = StoreClients(self.address)
         self._sleep = sleep
 
+    @cached_property
+    def _ca_bundle(self) -> str:
+        return ca_bundle()
+
     @property
     def origin(self) -> str:
-        """Scheme and host of the store."""
-        return read_origin(self.address)
+        """The endpoint of the store, for people."""
+        return self.address.endpoint or f"AWS S3 in {self.address.region}"
 
     def call(self, operation: str, **arguments: Any) -> Answer:
         """Call an S3 operation of the bucket, named as the method of the SDK's client."""
@@ -157,9 +163,7 @@ class StoreProbe:
     def _call(self, operation: str, arguments: Mapping[str, Any]) -> Answer:
         with _translated():
             try:
-                fields = getattr(self.clients.requests_once, operation)(
-                    Bucket=self.address.bucket, **arguments
-                )
+                fields = getattr(self.clients.requests, operation)(Bucket=self.address.bucket, **arguments)
             except sdk.ClientError as error:
                 return _refusal(error)
             body = fields["Body"].read(MAX_BODY) if operation == "get_object" else b""
@@ -168,12 +172,13 @@ class StoreProbe:
 
     def _send(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         request = AWSRequest(method=method, url=url, headers=headers, data=body, stream_output=True)
-        session = URLLib3Session(
-            # Both take what the SDK itself gives them, which the type stubs do not know.
-            verify=ca_bundle(),  # type: ignore[arg-type]
-            timeout=(self.address.connect_timeout, self.address.read_timeout),  # type: ignore[arg-type]
-            proxies=get_environ_proxies(url),
-        )
+        with _translated():
+            session = URLLib3Session(
+                # Both take what the SDK itself gives them, which the type stubs do not know.
+                verify=self._ca_bundle,  # type: ignore[arg-type]
+                timeout=(self.address.connect_timeout, self.address.read_timeout),  # type: ignore[arg-type]
+                proxies=get_environ_proxies(url),
+            )
         sent = time.time()
         try:
             with _translated():

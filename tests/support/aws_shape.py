@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
@@ -57,6 +59,11 @@ class AwsShape:
     slow_down_every: int = 0
     # Whether the answer to a request that the store has served is lost on its way.
     loses: Callable[[str, str], bool] = lambda _method, _target: False
+    # Changes headers (with names in lower case) of a request before the store sees it, and of its answer.
+    edit_request: Callable[[dict[str, str]], dict[str, str]] = lambda headers: headers
+    edit_answer: Callable[[str, str, dict[str, str]], dict[str, str]] = lambda _, __, headers: headers
+    # By how many seconds Date is ahead.
+    clock_offset: float = 0
     calls: list[str] = field(default_factory=list)
     slowed: int = 0
     _numbers: Any = field(default_factory=lambda: count(1))
@@ -109,17 +116,21 @@ def aws_shape(store: tuple[str, int]) -> Iterator[AwsShape]:
         def _forward(self, body: bytes) -> None:
             upstream = http.client.HTTPConnection(*store, timeout=30)
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                if name.lower() not in ("content-length", "transfer-encoding", "connection", "expect"):
+            given = shape.edit_request({name.lower(): value for name, value in self.headers.items()})
+            for name, value in given.items():
+                if name not in ("content-length", "transfer-encoding", "connection", "expect"):
                     upstream.putheader(name, value)
             upstream.putheader("Content-Length", str(len(body)))
             upstream.endheaders(body)
             answer = upstream.getresponse()
-            headers = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
+            headers = {
+                name.lower(): value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP
+            }
             data = answer.read()
             if self.command == "HEAD" and answer.headers.get("Content-Length"):
                 headers["Content-Length"] = answer.headers["Content-Length"]
             upstream.close()
+            headers = shape.edit_answer(self.command, self.path, headers)
             if shape.loses(self.command, self.path):
                 self.close_connection = True
                 return
@@ -149,6 +160,9 @@ def aws_shape(store: tuple[str, int]) -> Iterator[AwsShape]:
             if body:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
             self.wfile.write(b"0\r\n\r\n")
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(time.time() + shape.clock_offset, usegmt=True)
 
         def log_message(self, format: str, *args: Any) -> None:
             """What passes is not logged."""

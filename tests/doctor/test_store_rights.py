@@ -1,0 +1,98 @@
+"""Rights: each call that the gateway makes is tried, and a denied one is named with its IAM action."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from botocore import xform_name
+
+import image_gateway.storage
+from image_gateway.doctor.store import check_store_target
+from image_gateway.doctor.store_rights import CALLS, StoreCall, Trial
+from image_gateway.storage.client import StoreClients
+from tests.doctor.conftest import Doctor, codes, findings
+from tests.support.aws_shape import AwsShape, Canned
+from tests.support.s3_operations import operation_of
+
+# These set up and examine a bucket; the gateway itself does not use them.
+NOT_THE_GATEWAY = {"bucket.py", "probe.py", "cors.py"}
+
+
+def deny(shape: AwsShape, denied: str, canned: Canned | None = None) -> None:
+    refusal = canned or Canned(403, "AccessDenied")
+    shape.script = lambda *request: refusal if operation_of(*request) == denied else None
+
+
+def test_the_calls_are_those_of_the_gateway(moto_clients: StoreClients) -> None:
+    names = moto_clients.requests.meta.service_model.operation_names
+    by_method = {xform_name(name): name for name in names}
+    used = set()
+    for path in Path(image_gateway.storage.__path__[0]).glob("*.py"):
+        if path.name in NOT_THE_GATEWAY:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                used.add(by_method.get(node.attr))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                used.add(by_method.get(node.value))
+    assert used - {None} == {call.operation for call in CALLS}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.operation)
+def test_a_denied_call_is_named_with_its_action(doctor: Doctor, shape: AwsShape, call: StoreCall) -> None:
+    deny(shape, call.operation)
+    checks = list(Trial(doctor.target()).run())
+    first, *others = [check for check in checks if check.findings]
+    (found,) = first.findings
+    assert (first.name, found.code) == (f"the call {call.operation}", "store-denied")
+    assert found.what.startswith(f"{call.operation} was refused (403")
+    assert call.action in found.remedy
+    assert call.used_by in found.why
+    assert others == []
+    tried = {check.name for check in checks if check.skipped is None}
+    assert tried.isdisjoint(f"the call {other.operation}" for other in CALLS if call.operation in other.needs)
+
+
+def test_the_action_that_aws_names_is_told(doctor: Doctor, shape: AwsShape) -> None:
+    message = b"User: x is not authorized to perform: kms:GenerateDataKey on resource: y"
+    body = b"<Error><Code>AccessDenied</Code><Message>%s</Message></Error>" % message
+    deny(shape, "PutObject", Canned(403, body=body))
+    (found,) = findings(Trial(doctor.target()).run())
+    assert "allow kms:GenerateDataKey in the IAM policy of the gateway, on the KMS key" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("canned", "code"),
+    [(Canned(501, "NotImplemented"), "store-call-failed"), (Canned(503, "SlowDown"), "store-busy")],
+    ids=["not implemented", "slow down"],
+)
+def test_a_call_that_fails_otherwise_is_told(
+    doctor: Doctor, shape: AwsShape, canned: Canned, code: str
+) -> None:
+    deny(shape, "UploadPartCopy", canned)
+    (found,) = findings(Trial(doctor.target()).run())
+    assert found.code == code
+    assert "UploadPartCopy" in found.what
+
+
+def test_what_may_not_be_deleted_is_told_as_left_behind(
+    doctor: Doctor, shape: AwsShape, clients: StoreClients
+) -> None:
+    deny(shape, "DeleteObject")
+    checks = list(check_store_target(doctor.target()))
+    assert codes(checks) == {"store-denied", "store-leftovers"}
+    (left,) = checks[-1].findings
+    listed = clients.requests.list_objects_v2(Bucket="images")["Contents"]
+    assert {item["Key"] for item in listed} <= set(left.what.partition(": ")[2].split(", "))
+
+
+def test_without_any_right_nothing_is_tried_in_vain(doctor: Doctor, shape: AwsShape) -> None:
+    shape.script = lambda *_: Canned(403, "AccessDenied")
+    checks = doctor.examine()
+    assert codes(checks) == {"store-denied", "store-cors"}
+    assert [check.name for check in checks if check.skipped == "there is no object to read"] == [
+        "reads",
+        "an anonymous read",
+    ]
