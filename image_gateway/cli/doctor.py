@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 import click
@@ -54,8 +54,10 @@ def doctor(only: tuple[str, ...], read_only: bool, strict: bool, as_json: bool, 
         chosen = choose(names, read_only=read_only)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--only'") from None
-    with _stopping_by_signals() as stop:
-        made = examine(read_settings, chosen, stop=stop, seconds=seconds)
+    with (
+        _stopping_by_signals() as stop,
+        closing(examine(read_settings, chosen, stop=stop, seconds=seconds)) as made,
+    ):
         checks = list(made) if as_json else print_checks(made)
     if as_json:
         print_json(checks_document(checks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,7 +18,6 @@ from image_gateway.settings import Settings, SettingsError
 _log = logging.getLogger(__name__)
 Subject = Callable[[Settings], Iterator[Check]]
 SUBJECT_SECONDS = 120.0
-# How long a subject may take to remove what it wrote, once it was told to stop: three requests to the store.
 REMOVAL_SECONDS = 60.0
 
 
@@ -40,27 +39,30 @@ def examine(
     *,
     stop: threading.Event,
     seconds: float = SUBJECT_SECONDS,
-) -> Iterator[Check]:
+    removal_seconds: float = REMOVAL_SECONDS,
+) -> Generator[Check]:
     """Yield the checks of the chosen subjects as they are made.
 
     Invalid settings are findings, and so are exceptions of a subject, and one that does not end in time.
+    Close the generator to stop early: that waits until the current subject has removed what it wrote.
 
     Args:
         read_settings: Returns the settings or raises SettingsError.
         stop: When it is set, the current subject removes what it wrote, and nothing follows.
         seconds: Time limit of each subject.
+        removal_seconds: How long a subject that has used up its time may take to remove what it wrote.
     """
     try:
         settings = read_settings()
     except SettingsError as error:
         yield invalid_settings(error)
-        for name in chosen.keys() - {"settings"}:
+        for name in [name for name in chosen if name != "settings"]:
             yield Check(name, "everything", skipped="the settings are invalid")
         return
     for name, subject in chosen.items():
         if stop.is_set():
             return
-        yield from _SubjectRun(name, partial(subject, settings), stop).checks(seconds)
+        yield from _SubjectRun(name, partial(subject, settings), stop).checks(seconds, removal_seconds)
 
 
 def choose(only: Collection[str], *, read_only: bool = False) -> dict[str, Subject]:
@@ -79,12 +81,13 @@ class _SubjectRun:
         self._name = name
         self._subject = subject
         self._stop = stop
-        self._out_of_time = threading.Event()
+        self._ending = threading.Event()
         self._made: SimpleQueue[Check | None] = SimpleQueue()
 
-    def checks(self, seconds: float) -> Iterator[Check]:
+    def checks(self, seconds: float, removal_seconds: float) -> Iterator[Check]:
         """Yield the checks, for up to `seconds`, and then what the end of the subject has to say."""
-        threading.Thread(target=self._run, name=f"doctor-{self._name}", daemon=True).start()
+        thread = threading.Thread(target=self._run, name=f"doctor-{self._name}", daemon=True)
+        thread.start()
         try:
             yield from self._until(time.monotonic() + seconds)
         except Empty:
@@ -94,13 +97,15 @@ class _SubjectRun:
                 "Something answers too slowly, or not at all.",
                 "see which check was the last one, and give --timeout more seconds if the network is slow",
             )
-            self._out_of_time.set()
+            self._ending.set()
             try:
-                yield from self._until(time.monotonic() + min(seconds, REMOVAL_SECONDS))
+                yield from self._until(time.monotonic() + removal_seconds)
             except Empty:
                 _log.debug("the checks of %s still run", self._name)
-        finally:
-            self._out_of_time.set()
+        except GeneratorExit:
+            self._ending.set()
+            thread.join(removal_seconds)
+            raise
 
     def _until(self, deadline: float) -> Iterator[Check]:
         """Yield checks until the subject has ended; raises Empty at the deadline."""
@@ -129,7 +134,7 @@ class _SubjectRun:
         checks = self._subject()
         for check in checks:
             self._made.put(check)
-            if self._stop.is_set() or self._out_of_time.is_set():
+            if self._stop.is_set() or self._ending.is_set():
                 self._end(checks)
                 return
 

@@ -11,7 +11,7 @@ _REMEDIES = {
     Failure.REFUSED: ("store-refused", "start the store, or correct host and port in S3_ENDPOINT"),
     Failure.CONNECTION: (
         "store-connection",
-        "check the network, routes and firewalls between this machine and the store",
+        "check network and firewalls between here and the store; use https:// if its port speaks TLS",
     ),
     Failure.TLS: (
         "store-tls",

@@ -5,12 +5,12 @@ Unlike ObjectStore, nothing is translated: checks of a store need its status, er
 
 from __future__ import annotations
 
-import errno
 import random
 import re
+import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -247,40 +247,47 @@ def _translated() -> Iterator[None]:
 
 
 def _no_answer(error: Exception) -> ProbeFailed:
-    inner = getattr(error, "kwargs", {}).get("error", error)
-    cause = inner.__cause__ or inner
+    causes = list(_causes(error))
+    system = next((cause for cause in causes if isinstance(cause, OSError) and cause.errno), None)
+    reason = str(system.strerror) if system is not None else type(causes[-1]).__name__
     if isinstance(error, sdk.SSLError):
-        return ProbeFailed(Failure.TLS, _tls_text(inner))
+        return ProbeFailed(Failure.TLS, _tls_text(causes))
     if isinstance(error, sdk.ProxyConnectionError):
-        return ProbeFailed(Failure.PROXY, f"the proxy cannot be used ({type(cause).__name__})")
+        return ProbeFailed(Failure.PROXY, f"the proxy cannot be used ({reason})")
     if isinstance(error, _TIMEOUTS):
         what = "connection" if isinstance(error, sdk.ConnectTimeoutError) else "answer"
         return ProbeFailed(Failure.TIMEOUT, f"no {what} within the time limit")
-    if isinstance(inner, NameResolutionError):
-        return ProbeFailed(Failure.DNS, f"its name cannot be resolved ({_strerror(cause)})")
-    if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+    if any(isinstance(cause, (NameResolutionError, socket.gaierror)) for cause in causes):
+        return ProbeFailed(Failure.DNS, f"its name cannot be resolved ({reason})")
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return ProbeFailed(Failure.REFUSED, "the connection was refused")
     if isinstance(error, sdk.EndpointConnectionError):
-        return ProbeFailed(Failure.CONNECTION, f"the connection failed ({_strerror(cause)})")
-    return ProbeFailed(Failure.BAD_ANSWER, f"the connection broke or the answer is not HTTP ({_kind(error)})")
+        return ProbeFailed(Failure.CONNECTION, f"the connection failed ({reason})")
+    if any(isinstance(cause, ConnectionError) for cause in causes):
+        return ProbeFailed(
+            Failure.CONNECTION, f"the connection was closed before the answer ended ({reason})"
+        )
+    return ProbeFailed(Failure.BAD_ANSWER, f"the answer is not HTTP ({reason})")
 
 
-def _tls_text(error: BaseException) -> str:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and those inside it: the SDK wraps urllib3's, which wrap those of the system."""
+    yield error
+    wrapped = getattr(error, "kwargs", {}).get("error") or error.__cause__
+    inner = [wrapped, *error.args] if wrapped is not error else list(error.args)
+    for candidate in inner:
+        if isinstance(candidate, BaseException):
+            yield from _causes(candidate)
+
+
+def _tls_text(causes: Iterable[BaseException]) -> str:
     """Return OpenSSL's reason."""
-    for candidate in (*error.args, error.__cause__, error.__context__):
-        if isinstance(candidate, ssl.SSLCertVerificationError):
-            return candidate.verify_message
-        if isinstance(candidate, ssl.SSLError) and candidate.reason:
-            return str(candidate.reason)
-    return type(error).__name__
-
-
-def _strerror(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
-def _kind(error: Exception) -> str:
-    return type(getattr(error, "kwargs", {}).get("error", error)).__name__
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.replace("_", " ").lower()
+    return "the TLS handshake failed"
 
 
 def _shown(error: Exception) -> str:

@@ -44,7 +44,7 @@ def test_a_subject_that_hangs_is_told_and_the_next_one_is_examined() -> None:
 
     chosen = {"database": hangs, "store": lambda _: iter([Check("store", "third")])}
     started = time.monotonic()
-    checks = list(examine(load, chosen, stop=NEVER, seconds=0.2))
+    checks = list(examine(load, chosen, stop=NEVER, seconds=0.2, removal_seconds=0.2))
     ended.set()
     assert [check.name for check in checks] == ["first", "the checks end", "third"]
     assert [finding.code for finding in checks[1].findings] == ["doctor-timeout"]

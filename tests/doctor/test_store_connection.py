@@ -51,6 +51,16 @@ def test_a_name_that_does_not_resolve_is_told(doctor: Doctor, monkeypatch: pytes
     assert "Name or service not known" in found.what
 
 
+def test_a_proxy_that_is_down_is_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = find_free_ports(1)
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://user:a-password@127.0.0.1:{port}")
+    (found,) = doctor.connect(endpoint="http://store.example.com:9000")
+    assert found.code == "store-proxy"
+    assert "a-password" not in repr(found)
+
+
 def test_a_certificate_of_another_authority_is_told(doctor: Doctor, tmp_path: Path) -> None:
     _, certificate, key = make_certificate(tmp_path, "localhost")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,6 +74,21 @@ def test_a_certificate_of_another_authority_is_told(doctor: Doctor, tmp_path: Pa
 def test_https_to_a_port_without_tls_is_told(doctor: Doctor, shape: AwsShape) -> None:
     (found,) = doctor.connect(endpoint=shape.url.replace("http:", "https:"))
     assert found.code == "store-tls"
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Reply(b"", "close"), "store-connection"),
+        (Reply(b"", "reset"), "store-connection"),
+        (Reply(b"220 mail.example.com ESMTP\r\n", "close"), "store-not-s3"),
+    ],
+    ids=["closed", "reset", "another protocol"],
+)
+def test_a_connection_that_breaks_is_told(doctor: Doctor, reply: Reply, code: str) -> None:
+    with running_store(lambda _: reply) as store:
+        (found,) = doctor.connect(endpoint=store.url)
+    assert found.code == code
 
 
 @pytest.mark.parametrize("form", ["chunked", "length"])
