@@ -99,7 +99,15 @@ def check_encryption(target: StoreTarget, *, written: Answer | None) -> Findings
 def _versioning(target: StoreTarget, *, written: Answer | None) -> Findings:
     if written is None:
         raise Skip("PutObject failed")
-    if written.fields.get("VersionId", "null") != "null":
+    if written.fields.get("VersionId", "null") == "null":
+        return "off"
+    answer = target.probe.call("get_bucket_lifecycle_configuration")
+    expiring = [
+        rule
+        for rule in _enabled_rules(answer)
+        if "NoncurrentVersionExpiration" in rule and target.base.startswith(_prefix(rule) or "")
+    ]
+    if not expiring:
         yield Finding(
             "store-versioning",
             Severity.WARNING,
@@ -107,7 +115,7 @@ def _versioning(target: StoreTarget, *, written: Answer | None) -> Findings:
             "Deleted images stay in the bucket as old versions, and cost as much as before.",
             "suspend versioning, or add a lifecycle rule with NoncurrentVersionExpiration",
         )
-    return "off"
+    return "on, and a lifecycle rule deletes old versions"
 
 
 def _lifecycle(target: StoreTarget) -> Findings:
@@ -118,17 +126,21 @@ def _lifecycle(target: StoreTarget) -> Findings:
         raise Skip("s3:GetLifecycleConfiguration is not allowed, which the gateway does not need")
     if not answer.ok and answer.code not in (_NO_RULES, "404"):
         raise Skip(f"GetBucketLifecycleConfiguration was answered {answer.shown}")
-    rules = [
-        rule
-        for rule in answer.fields.get("Rules", [])
-        if rule.get("Status") == "Enabled" and _prefix(rule) is not None
-    ]
+    rules = _enabled_rules(answer)
     yield from _abort_rule([rule for rule in rules if target.base.startswith(_prefix(rule) or "")], target)
     for rule in rules:
         touched = _touched(rule, target)
         if touched is not None:
             yield touched
     return f"{len(rules)} enabled" if rules else "none"
+
+
+def _enabled_rules(answer: Answer) -> list[Mapping[str, Any]]:
+    return [
+        rule
+        for rule in answer.fields.get("Rules", [])
+        if rule.get("Status") == "Enabled" and _prefix(rule) is not None
+    ]
 
 
 def _prefix(rule: Mapping[str, Any]) -> str | None:

@@ -138,6 +138,14 @@ def test_versions_are_a_warning_and_leave_none_behind(doctor: Doctor, clients: S
     clients.requests.put_bucket_versioning(Bucket="images", VersioningConfiguration={"Status": "Enabled"})
     assert codes(check_store_target(doctor.target())) == {"store-versioning"}
     assert is_empty(clients)
+    written = doctor.target().scratch.put("probe", b"probe")
+    assert "store-versioning" in codes(check_bucket(doctor.target(), probed=None, written=written))
+    rule = {**ABORT, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}
+    clients.requests.put_bucket_lifecycle_configuration(
+        Bucket="images",
+        LifecycleConfiguration={"Rules": [rule]},  # type: ignore[list-item]
+    )
+    assert codes(check_bucket(doctor.target(), probed=None, written=written)) == set()
 
 
 def test_uploads_that_nobody_completed_are_counted(doctor: Doctor, clients: StoreClients) -> None:
