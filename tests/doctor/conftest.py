@@ -17,6 +17,7 @@ from image_gateway.storage.bucket import BucketSetup, Outcome
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.probe import StoreProbe
 from tests.support.aws_shape import AwsShape, aws_shape
+from tests.support.findings_page import documented_severities
 
 # moto verifies no signature, no expiry and no length, and lets anonymous requests list and write.
 MOTO_LACKS = {
@@ -83,11 +84,14 @@ def doctor(shared_doctor: Doctor, shape: AwsShape) -> Doctor:
 
 
 def findings(checks: Iterable[Check]) -> list[Finding]:
-    """What is wrong; no text may contain a secret."""
+    """What is wrong; no text may contain a secret, and the severity must be documented."""
     made = list(checks)
     for word in SECRETS:
         assert word not in repr(made)
-    return [finding for check in made for finding in check.findings]
+    found = [finding for check in made for finding in check.findings]
+    for finding in found:
+        assert finding.severity in documented_severities("doctor")[finding.code], finding.code
+    return found
 
 
 def codes(checks: Iterable[Check]) -> set[str]:

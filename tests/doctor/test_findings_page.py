@@ -8,8 +8,8 @@ from collections import defaultdict
 
 from image_gateway.doctor.run import subjects
 from tests.support.documents import ROOT
+from tests.support.findings_page import documented_severities
 
-PAGE = ROOT / "docs/reference/findings.md"
 MODULES = sorted((ROOT / "image_gateway/doctor").glob("*.py"))
 SEVERITIES = {"BROKEN": "broken", "WARNING": "warning"}
 
@@ -38,21 +38,12 @@ def severities() -> dict[str, set[str]]:
     return found
 
 
-def rows() -> dict[str, set[str]]:
-    """The severities of each code on the page, in the sections of the doctor."""
-    sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
-    text = "".join(section for section in sections if section.startswith("doctor"))
-    cells = re.findall(r"^\| `([a-z0-9-]+)` \| ([a-z, ]+) \| \S", text, re.MULTILINE)
-    assert len({code for code, _ in cells}) == len(cells)
-    return {code: set(severity.split(", ")) for code, severity in cells}
-
-
 def test_every_code_is_documented_and_every_documented_code_is_used() -> None:
-    assert constants() == rows().keys()
+    assert constants() == documented_severities("doctor").keys()
 
 
 def test_the_severities_are_those_of_the_code() -> None:
-    documented = rows()
+    documented = documented_severities("doctor")
     assert {code: documented[code] for code, found in severities().items() if found} == {
         code: found for code, found in severities().items() if found
     }

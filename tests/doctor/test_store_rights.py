@@ -20,6 +20,21 @@ from tests.support.s3_operations import operation_of
 NOT_THE_GATEWAY = {"bucket.py", "probe.py", "cors.py"}
 
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ACTIONS = {
+    "s3:AbortMultipartUpload": {"AbortMultipartUpload"},
+    "s3:DeleteObject": {"DeleteObject", "DeleteObjects"},
+    "s3:GetObject": {"GetObject", "HeadObject"},
+    "s3:ListBucket": {"HeadBucket", "ListObjectsV2"},
+    "s3:ListBucketMultipartUploads": {"ListMultipartUploads"},
+    "s3:ListMultipartUploadParts": {"ListParts"},
+    "s3:PutObject": {
+        *("PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"),
+        "CompleteMultipartUpload",
+    },
+}
+
+
 def deny(shape: AwsShape, denied: str, canned: Canned | None = None) -> None:
     refusal = canned or Canned(403, "AccessDenied")
     shape.script = lambda *request: refusal if operation_of(*request) == denied else None
@@ -38,6 +53,12 @@ def test_the_calls_are_those_of_the_gateway(moto_clients: StoreClients) -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used.add(by_method.get(node.value))
     assert used - {None} == {call.operation for call in CALLS}
+
+
+def test_each_call_has_the_action_that_aws_documents() -> None:
+    assert {(call.operation, call.action) for call in CALLS} == {
+        (operation, action) for action, operations in ACTIONS.items() for operation in operations
+    }
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.operation)
