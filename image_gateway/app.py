@@ -19,15 +19,17 @@ from image_gateway.components import (
     fetch_rules,
     make_block_cache,
     make_cdn,
+    make_verifier,
+    oidc_client_rules,
     open_catalog,
     open_store,
     upload_rules,
 )
 from image_gateway.errors import CatalogUnavailable, GatewayError, StoreUnavailable
 from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
-from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
+from image_gateway.identity.oidc import OidcVerifier
 from image_gateway.identity.oidc_keys import LIFETIME_SECONDS, Discovery, fetch_discovery
-from image_gateway.identity.oidc_sign_in import ClientRules, OidcSignIn, PendingSignIns
+from image_gateway.identity.oidc_sign_in import OidcSignIn, PendingSignIns
 from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
@@ -69,7 +71,7 @@ from image_gateway.services.sharing import Sharing, SharingLimits
 from image_gateway.services.slots import Streams, make_compression_slots, make_stream_slots
 from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.services.uploads import Uploads
-from image_gateway.settings import Settings, SettingsError
+from image_gateway.settings import Settings
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -134,7 +136,7 @@ def create_app(
         exposition = Exposition(catalog.open_uploads, count_jobs=catalog.jobs.count)
         app.register_blueprint(make_metrics_blueprint(settings.metrics_token, exposition.render))
     limits = Limits(_limit_rules(settings), timer)
-    verifier = _make_verifier(settings, clock)
+    verifier = make_verifier(settings, clock)
     sessions = _make_sessions(settings, catalog, clock)
     install_identity(app, Authenticator(settings.auth_mode, leases, verifier, limits.count_refusal, sessions))
     oidc_client = _make_oidc_client(settings, verifier, timer)
@@ -186,24 +188,6 @@ def _make_reader(settings: Settings, store: ObjectStore, catalog: Catalog) -> Re
     return Reader(store, cached, ReadAhead(cached, catalog.boot_traces.find, most) if most else None)
 
 
-def _make_verifier(settings: Settings, clock: Callable[[], float]) -> OidcVerifier | None:
-    """Return the token verifier for AUTH_MODE=oidc, without fetching keys; None otherwise."""
-    if settings.auth_mode != "oidc" or settings.oidc_issuer is None:
-        return None
-    rules = OidcRules(
-        issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
-        jwks_url=settings.oidc_jwks_url,
-        user_claim=settings.oidc_user_claim,
-        admin_claim=settings.oidc_admin_claim,
-        leeway=settings.oidc_leeway_seconds,
-    )
-    try:
-        return OidcVerifier(rules, clock)
-    except OidcUnusable as error:
-        raise SettingsError([f"AUTH_MODE=oidc {error}"]) from error
-
-
 def _make_sessions(settings: Settings, catalog: Catalog, clock: Callable[[], float]) -> Sessions:
     rules = SessionRules(settings.session_idle_seconds, settings.session_max_seconds)
     return Sessions(catalog.sessions, rules, clock)
@@ -213,14 +197,13 @@ def _make_oidc_client(
     settings: Settings, verifier: OidcVerifier | None, timer: Callable[[], float]
 ) -> OidcClient | None:
     """Return the sign-in at the identity provider; None if it is not configured."""
-    issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
-    if verifier is None or issuer is None or client_id is None:
+    issuer, rules = settings.oidc_issuer, oidc_client_rules(settings)
+    if verifier is None or issuer is None or rules is None:
         return None
     discovery: TTLCache[str, Discovery] = TTLCache(1, LIFETIME_SECONDS, timer)
     discover = cached(discovery, key=lambda: issuer, lock=threading.Lock())(lambda: fetch_discovery(issuer))
-    rules = ClientRules(client_id, settings.oidc_scopes, settings.oidc_client_secret)
     keys = [secret for _, secret in reversed(settings.lease_keys)]
-    sign_in = OidcSignIn(rules, verifier.for_audience(client_id), discover)
+    sign_in = OidcSignIn(rules, verifier.for_audience(rules.client_id), discover)
     return OidcClient(sign_in, PendingSignIns(keys))
 
 

@@ -17,6 +17,8 @@ from image_gateway.cdn.signer import CloudFrontSigner
 from image_gateway.domain.images import Quota
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.fetching.url_rules import FetchRules
+from image_gateway.identity.oidc import OidcRules, OidcUnusable, OidcVerifier
+from image_gateway.identity.oidc_sign_in import ClientRules
 from image_gateway.services.new_images import UploadRules
 from image_gateway.services.stream_urls import Cdn
 from image_gateway.settings import Settings, SettingsError
@@ -83,6 +85,35 @@ def make_cdn(
         domain=settings.cloudfront_cookie_domain,
     )
     return Cdn(domain, settings.cloudfront_auth_mode == "url", signer, cookies)
+
+
+def make_verifier(settings: Settings, clock: Callable[[], float] = time.time) -> OidcVerifier | None:
+    """Return the token verifier for AUTH_MODE=oidc, without fetching keys; None otherwise.
+
+    Raises:
+        SettingsError: The rules are invalid, or the dependencies are missing.
+    """
+    if settings.auth_mode != "oidc" or settings.oidc_issuer is None:
+        return None
+    try:
+        rules = OidcRules(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            jwks_url=settings.oidc_jwks_url,
+            user_claim=settings.oidc_user_claim,
+            admin_claim=settings.oidc_admin_claim,
+            leeway=settings.oidc_leeway_seconds,
+        )
+        return OidcVerifier(rules, clock)
+    except OidcUnusable as error:
+        raise SettingsError([f"AUTH_MODE=oidc {error}"]) from error
+
+
+def oidc_client_rules(settings: Settings) -> ClientRules | None:
+    """Return how the gateway is registered at the issuer; None without OIDC_CLIENT_ID."""
+    if settings.oidc_client_id is None:
+        return None
+    return ClientRules(settings.oidc_client_id, settings.oidc_scopes, settings.oidc_client_secret)
 
 
 def make_block_cache(settings: Settings) -> BlockCache | None:

@@ -62,7 +62,7 @@ class CacheDirectory:
         self.blocks = f"{self._top}/blocks"
         self.images = f"{self._top}/images"
         self.incoming = f"{self._top}/incoming"
-        self._capacity = f"{self._top}/capacity"
+        self.capacity = f"{self._top}/capacity"
         self._locks = f"{self._top}/locks"
         self._prepared = False
 
@@ -74,7 +74,7 @@ class CacheDirectory:
 
     def lock_capacity(self) -> FileLock:
         """Open the byte count's file, whose lock protects all changes to the blocks."""
-        return self._open_lock(self._capacity)
+        return self._open_lock(self.capacity)
 
     def lock_fill(self, stem: str) -> FileLock:
         """Open the lock for filling a block.

@@ -123,6 +123,15 @@ def _remove(path: str) -> None:
 _FORMAT = struct.Struct("<QQ")
 
 
+def recorded_usage(directory: CacheDirectory) -> CacheUsage:
+    """Return the usage as the last change recorded it, which may be too high; zero if there is no cache."""
+    try:
+        with open(directory.capacity, "rb") as file:
+            return CacheUsage(*_FORMAT.unpack(file.read(_FORMAT.size)))
+    except (OSError, struct.error):
+        return CacheUsage(0, 0)
+
+
 class Capacity:
     """Tracks the usage on disk and serializes changes across threads and processes.
 

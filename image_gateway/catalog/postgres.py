@@ -82,6 +82,11 @@ def open_postgres(url: URL, pool_size: int, timeout: int | None) -> Engine:
     return engine
 
 
+def most_connections(threads: int) -> int:
+    """Return how many connections the engine of a process with so many threads may open."""
+    return min(threads, POSTGRES_CONNECTIONS) + POSTGRES_CONNECTIONS
+
+
 def _timeout_arguments(url: URL, timeout: int | None) -> dict[str, Any]:
     if timeout is None:
         return {}

@@ -23,7 +23,7 @@ def open_sqlite(url: URL, pool_size: int) -> Engine:
     Raises:
         OSError: The folder cannot be created.
     """
-    path = _database_path(url)
+    path = database_path(url)
     if path is not None:
         path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     # A connection is only a few open files, so the pool has one per thread.
@@ -37,7 +37,7 @@ def open_sqlite(url: URL, pool_size: int) -> Engine:
     return engine
 
 
-def _database_path(url: URL) -> Path | None:
+def database_path(url: URL) -> Path | None:
     """Return the database's file, or None for an in-memory database and for `file:` URIs."""
     name = url.database
     return Path(name).resolve() if name and name != ":memory:" and not name.startswith("file:") else None

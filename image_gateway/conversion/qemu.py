@@ -111,7 +111,7 @@ def running_qemu(
     Raises:
         ConverterUnavailable: A program is missing.
     """
-    programs = {name: _find(name) for name in _PACKAGES}
+    programs = find_programs()
     with tempfile.TemporaryDirectory(prefix="image-gateway-qemu-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, "disk.sock")
         if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
@@ -174,6 +174,11 @@ def _limited(prlimit: str, limits: QemuLimits) -> list[str]:
         # It writes no files.
         "--fsize=0",
     ]
+
+
+def find_programs() -> dict[str, str]:
+    """Return the paths of the programs that a conversion runs; ConverterUnavailable if one is missing."""
+    return {name: _find(name) for name in _PACKAGES}
 
 
 def _find(program: str) -> str:

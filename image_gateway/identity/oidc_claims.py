@@ -18,6 +18,10 @@ class KeysUnobtainable(Exception):
     """One attempt to fetch the issuer's keys failed; the message names the host and the reason, no secret."""
 
 
+class IssuerUnreachable(KeysUnobtainable):
+    """The issuer cannot be connected to, or does not answer in time."""
+
+
 def refuse(reason: str) -> Unauthenticated:
     """Return the 401 error for an invalid token, with a challenge as in RFC 6750 §3.
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from image_gateway.errors import IdentityUnavailable
-from image_gateway.identity.oidc_claims import KeysUnobtainable
+from image_gateway.identity.oidc_claims import IssuerUnreachable, KeysUnobtainable
 
 if TYPE_CHECKING:
     from image_gateway.identity.oidc_signatures import KeySet
 import json
 import time
+from email.utils import parsedate_to_datetime
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -141,6 +142,20 @@ MAX_BYTES = 1 << 20
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "image-gateway"}
 
 
+@dataclass(frozen=True)
+class FetchedDocument:
+    """A decoded JSON document; `server_time` is the sender's clock in epoch seconds, if it told."""
+
+    document: object
+    server_time: float | None
+
+
+def fetch_document(url: str) -> FetchedDocument:
+    """Return a JSON document of the issuer. Raises KeysUnobtainable as `fetch_key_set`."""
+    with _connections() as http:
+        return _get_document(http, url)
+
+
 def fetch_key_set(issuer: str, jwks_url: str | None) -> object:
     """Return the decoded JWKS from `jwks_url`, or from the `jwks_uri` in the issuer's discovery document.
 
@@ -169,15 +184,24 @@ def _get_discovery(http: urllib3.PoolManager, issuer: str) -> Discovery:
 
     https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
     """
-    document = _get_json(http, issuer.rstrip("/") + "/.well-known/openid-configuration")
+    document = _get_json(http, discovery_url(issuer))
     if not isinstance(document, dict) or document.get("issuer") != issuer:
         raise KeysUnobtainable(f"{_host(issuer)} has a discovery document for another issuer")
     return document
 
 
+def discovery_url(issuer: str) -> str:
+    """Return the URL of the issuer's discovery document."""
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"
+
+
 def _discover_keys(http: urllib3.PoolManager, issuer: str) -> str:
-    """Return the `jwks_uri` of the issuer."""
-    url = _get_discovery(http, issuer).get("jwks_uri")
+    return jwks_url_of(_get_discovery(http, issuer), issuer)
+
+
+def jwks_url_of(discovery: Discovery, issuer: str) -> str:
+    """Return the `jwks_uri` of a discovery document. Raises KeysUnobtainable if there is none to use."""
+    url = discovery.get("jwks_uri")
     allowed = ("https://",) if issuer.lower().startswith("https:") else ("https://", "http://")
     if not isinstance(url, str) or not url.lower().startswith(allowed):
         raise KeysUnobtainable(f"{_host(issuer)} has no usable jwks_uri")
@@ -185,6 +209,10 @@ def _discover_keys(http: urllib3.PoolManager, issuer: str) -> str:
 
 
 def _get_json(http: urllib3.PoolManager, url: str) -> object:
+    return _get_document(http, url).document
+
+
+def _get_document(http: urllib3.PoolManager, url: str) -> FetchedDocument:
     host = _host(url)
     try:
         with http.request(
@@ -192,10 +220,10 @@ def _get_json(http: urllib3.PoolManager, url: str) -> object:
         ) as response:
             if response.status != 200:
                 raise KeysUnobtainable(f"{host} answered {response.status}")
-            return json.loads(_read_body(response, host))
+            return FetchedDocument(json.loads(_read_body(response, host)), _server_time(response.headers))
     except (HTTPError, OSError) as error:
         # The message may contain the full URL.
-        raise KeysUnobtainable(f"{host}: {type(error).__name__}") from None
+        raise IssuerUnreachable(f"{host}: {type(error).__name__}") from None
     except (ValueError, RecursionError):
         raise KeysUnobtainable(f"{host} sent a response that is not JSON") from None
 
@@ -209,6 +237,14 @@ def _read_body(response: urllib3.BaseHTTPResponse, host: str) -> bytes:
         if time.monotonic() > deadline:
             raise KeysUnobtainable(f"{host} timeout: the response took longer than {BODY_SECONDS} seconds")
     return bytes(body)
+
+
+def _server_time(headers: Mapping[str, str]) -> float | None:
+    """Return the sender's clock: its Date, which a cache keeps, and the Age since (RFC 9111 §5.1)."""
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp() + int(headers.get("Age", "0"))
+    except (KeyError, ValueError):
+        return None
 
 
 def _host(url: str) -> str:

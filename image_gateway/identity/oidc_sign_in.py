@@ -124,6 +124,22 @@ class OidcSignIn:
             raise refuse("the ID token was issued to another client")
         return SignedInUser(identity.user, _name_of(claims, identity.user), identity.admin)
 
+    def try_client(self, redirect_uri: str) -> str:
+        """Send a made-up code to the token endpoint and return the error code of its answer.
+
+        `invalid_grant` means that the issuer knows the client and its secret (RFC 6749 §5.2).
+
+        Raises:
+            IdentityUnavailable: The issuer did not answer as it should.
+        """
+        from authlib.integrations.base_client.errors import OAuthError
+
+        try:
+            self._exchange_code(redirect_uri, secrets.token_urlsafe(32), secrets.token_urlsafe(48))
+        except OAuthError as error:
+            return _printable(error.error)
+        return "no error"
+
     def sign_out_url(self, return_to: str) -> str | None:
         """Return the issuer's URL that ends the session there; None if it has none or cannot be asked.
 
@@ -141,6 +157,20 @@ class OidcSignIn:
 
     def _fetch_id_token(self, redirect_uri: str, code: str, code_verifier: str) -> str:
         from authlib.integrations.base_client.errors import OAuthError
+
+        try:
+            answer = self._exchange_code(redirect_uri, code, code_verifier)
+        except OAuthError as error:
+            # Only the standard error code: a description may repeat what was sent.
+            _log.warning("the identity provider refused the authorization code: %s", _printable(error.error))
+            raise refuse("the identity provider refused the authorization code") from None
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise refuse("the identity provider sent no ID token")
+        return token
+
+    def _exchange_code(self, redirect_uri: str, code: str, code_verifier: str) -> Mapping[str, Any]:
+        """Return what the token endpoint answers; raises Authlib's OAuthError, and IdentityUnavailable."""
         from requests import RequestException
 
         endpoint = self._endpoint("token_endpoint")
@@ -154,21 +184,12 @@ class OidcSignIn:
                     timeout=(CONNECT_SECONDS, TOKEN_SECONDS),
                     allow_redirects=False,
                 )
-            except OAuthError as error:
-                # Only the standard error code: a description may repeat what was sent.
-                _log.warning(
-                    "the identity provider refused the authorization code: %s", _printable(error.error)
-                )
-                raise refuse("the identity provider refused the authorization code") from None
             except (RequestException, ValueError, AttributeError, TypeError) as error:
                 _log.warning("fetching the ID token failed: %s", type(error).__name__)
                 raise IdentityUnavailable(
                     "the identity provider did not answer as expected; try again"
                 ) from None
-        token = answer.get("id_token")
-        if not isinstance(token, str):
-            raise refuse("the identity provider sent no ID token")
-        return token
+        return answer
 
     def _endpoint(self, name: str) -> str:
         try:

@@ -34,6 +34,7 @@ from image_gateway.serving.startup import (
     warn_of_any_host,
     warn_of_no_front_door,
 )
+from image_gateway.settings.descriptors import wanted_connections
 
 limit_malloc_arenas()
 _metrics = MetricsProcess(_settings)
@@ -46,7 +47,7 @@ workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "gthread"
 # An idle connection occupies a file descriptor but no thread; above this limit none are accepted.
-worker_connections = raise_descriptor_limit(max(1000, 4 * threads), threads)
+worker_connections = raise_descriptor_limit(wanted_connections(threads), threads)
 # The kernel caps the listen backlog at net.core.somaxconn.
 backlog = 2048
 # Applies to the worker's main loop, not to the duration of responses.

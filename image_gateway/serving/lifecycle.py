@@ -15,6 +15,7 @@ from typing import Any
 
 from image_gateway.routes.health import STOPPING as STOPPING_KEY
 from image_gateway.serving.client_sockets import ListeningSocket
+from image_gateway.settings.descriptors import wanted_descriptors
 
 # https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_ARENA_MAX = -8
@@ -32,8 +33,6 @@ def limit_malloc_arenas() -> bool:
     return mallopt is not None and mallopt(M_ARENA_MAX, MAX_ARENAS) == 1
 
 
-# For connections to store and database, log files, pipes and block cache files.
-SPARE_DESCRIPTORS = 256
 # How long a stopping server still accepts connections while /readyz returns 503.
 DRAIN_SECONDS = 1.0
 # How long a stopping worker waits for incomplete requests.
@@ -131,12 +130,11 @@ def raise_descriptor_limit(connections: int, threads: int) -> int:
     Returns:
         The number of client connections that the limit allows.
     """
-    spare = SPARE_DESCRIPTORS + 4 * threads
-    wanted = connections + spare
+    wanted = wanted_descriptors(connections, threads)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return connections
     if hard == resource.RLIM_INFINITY or hard > soft:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(threads + 1, min(connections, soft - spare))
+    return max(threads + 1, connections - (wanted - soft))

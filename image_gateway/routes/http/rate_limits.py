@@ -125,8 +125,7 @@ class _Counters:
     """Counts in the storage of this URL, or in memory while that does not answer."""
 
     def __init__(self, storage_url: str, timer: Callable[[], float]) -> None:
-        storage = storage_from_string(storage_url, wrap_exceptions=True, **_storage_bounds(storage_url))
-        self._shared = FixedWindowRateLimiter(cast(Storage, storage))
+        self._shared = FixedWindowRateLimiter(open_storage(storage_url))
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._timer = timer
         self._pause = 0.0
@@ -172,10 +171,15 @@ def _hit_all(counter: RateLimiter, hits: Sequence[_Hit]) -> float | None:
     return None
 
 
-def _storage_bounds(storage_url: str) -> dict[str, Any]:
-    if storage_url == "memory://":
-        return {}
-    return {"socket_connect_timeout": STORAGE_SECONDS, "socket_timeout": STORAGE_SECONDS}
+def open_storage(storage_url: str, *, wrap_exceptions: bool = True) -> Storage:
+    """Return the storage of a URL, with timeouts and without connecting.
+
+    Its methods raise StorageError, or the driver's own errors without `wrap_exceptions`. Raises
+    ConfigurationError if the scheme is unknown or its driver is missing.
+    """
+    seconds = {"socket_connect_timeout": STORAGE_SECONDS, "socket_timeout": STORAGE_SECONDS}
+    bounds: dict[str, Any] = {} if storage_url == "memory://" else seconds
+    return cast(Storage, storage_from_string(storage_url, wrap_exceptions=wrap_exceptions, **bounds))
 
 
 def _too_many(reset_at: float) -> TooManyRequests:

@@ -1,0 +1,92 @@
+"""Sends one HTTP request with bounds on time and size, as checks need it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Timeout
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 5
+MAX_BYTES = 1 << 20
+_REASONS: list[tuple[type[HTTPError], str]] = [
+    (NameResolutionError, "its host name cannot be resolved"),
+    (ConnectTimeoutError, "no connection within 3 s"),
+    (NewConnectionError, "it refuses the connection"),
+    (ReadTimeoutError, "no answer within 5 s"),
+    (SSLError, "TLS failed"),
+]
+
+
+class ProbeFailed(Exception):
+    """No response came; the message is the reason, without the URL."""
+
+
+class TlsFailed(ProbeFailed):
+    """The server's certificate is not accepted, or it speaks no TLS."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A response; redirects are not followed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def probe(url: str, *, host: str | None = None, verify: bool = True) -> Probed:
+    """GET a URL, past the proxies of the environment.
+
+    Args:
+        host: Host header to send, for a URL that has an address.
+        verify: Check the server's certificate.
+
+    Raises:
+        ProbeFailed: No response within the bounds.
+    """
+    sent = {"User-Agent": "image-gateway", **({"Host": host} if host else {})}
+    options: dict[str, Any] = {} if verify else {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    try:
+        with (
+            urllib3.PoolManager(retries=False, timeout=timeout, **options) as http,
+            http.request("GET", url, headers=sent, redirect=False, preload_content=False) as response,
+        ):
+            return Probed(response.status, response.headers, _read(response))
+    except SSLError as error:
+        raise TlsFailed(_tls_reason(error)) from None
+    except (HTTPError, OSError, ValueError) as error:
+        raise ProbeFailed(_reason(error)) from None
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    body, deadline = bytearray(), time.monotonic() + READ_SECONDS
+    while len(body) < MAX_BYTES and time.monotonic() < deadline and (block := response.read1(65_536)):
+        body += block
+    return bytes(body)
+
+
+def _reason(error: Exception) -> str:
+    for kind, text in _REASONS:
+        if isinstance(error, kind):
+            return text
+    return type(error).__name__
+
+
+def _tls_reason(error: SSLError) -> str:
+    """Return what OpenSSL says, such as `certificate has expired`."""
+    cause = error.args[0] if error.args else error
+    return str(getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__)
