@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, false, select, text
+from sqlalchemy import Connection, Engine, Executable, false, select, text
 from sqlalchemy.exc import DBAPIError
 
 from image_gateway.catalog.models import Base
@@ -112,19 +112,29 @@ def find_missing_rights(engine: Engine) -> Iterator[tuple[str, DBAPIError]]:
     The statements concern no row, and are rolled back. The database checks rights and locks all the same.
     """
     writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+    with writer.connect() as connection:
+        try:
+            connection.begin()
+        except DBAPIError as error:
+            yield "BEGIN", error
+            return
+        for name, statement in _harmless_statements():
+            try:
+                with connection.begin_nested():
+                    connection.execute(statement)
+            except DBAPIError as error:
+                yield name, error
+        connection.rollback()
+
+
+def _harmless_statements() -> Iterator[tuple[str, Executable]]:
     for table in Base.metadata.sorted_tables:
         nothing = select(table).where(false())
         column = next(iter(table.columns))
-        statements = {
+        statements: dict[str, Executable] = {
             "SELECT FROM": nothing,
             "INSERT INTO": table.insert().from_select(list(table.columns.keys()), nothing),
             "UPDATE": table.update().where(false()).values({column: column}),
             "DELETE FROM": table.delete().where(false()),
         }
-        for verb, statement in statements.items():
-            try:
-                with writer.connect() as connection:
-                    connection.execute(statement)
-                    connection.rollback()
-            except DBAPIError as error:
-                yield f"{verb} {table.name}", error
+        yield from ((f"{verb} {table.name}", statement) for verb, statement in statements.items())

@@ -68,7 +68,7 @@ def _check_engine(
             yield Check(SUBJECT, "connect", shown(settings, "DATABASE_URL"))
             yield from _check_connection(connection, settings, clock, timer)
     except DBAPIError as error:
-        finding = explain_connection_failure(settings.database_url, error)
+        finding = explain_connection_failure(settings, error)
         yield Check(SUBJECT, "connect", findings=(finding,))
         return
     yield from _check_schema(engine, settings.database_url)

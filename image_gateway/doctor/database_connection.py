@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import make_url
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from image_gateway.doctor.shown_settings import shown
 from image_gateway.domain.findings import Finding, Severity
 from image_gateway.observability.masking import MASKED, mask
+from image_gateway.settings import Settings
 
 _WHY = "Each request of the API asks the database; without it clients get 503 CATALOG_UNAVAILABLE."
 _LOCATION = "set DATABASE_URL to the server's address, start the server, or open the port in its firewall"
@@ -50,14 +51,13 @@ _CAUSES = [
 ]
 
 
-def explain_connection_failure(database_url: str, error: DBAPIError) -> Finding:
+def explain_connection_failure(settings: Settings, error: DBAPIError) -> Finding:
     """Return the finding for a database that could not be connected to; it has no secrets."""
-    url = make_url(database_url)
-    message = str(error.orig)
+    message, place = str(error.orig), shown(settings, "DATABASE_URL")
     for code, pattern, text, remedy in _CAUSES:
         if re.search(pattern, message, re.IGNORECASE):
-            return Finding(code, Severity.BROKEN, f"{_place(url)} {text}", _WHY, remedy)
-    what = f"{_place(url)} cannot be used: {describe_error(database_url, error)}"
+            return Finding(code, Severity.BROKEN, f"{place} {text}", _WHY, remedy)
+    what = f"{place} cannot be used: {describe_error(settings.database_url, error)}"
     return Finding("database-unusable", Severity.BROKEN, what, _WHY, _LOCATION)
 
 
@@ -65,13 +65,9 @@ def describe_error(database_url: str, error: DBAPIError) -> str:
     """Return the first line of the driver's message, without user, password and query of the URL."""
     url = make_url(database_url)
     text = next(iter(str(error.orig).splitlines()), type(error.orig).__name__)
-    for secret in (url.password, url.username, *map(str, url.query.values())):
+    # An @ in a password that is not percent-encoded makes its end a part of the host.
+    misplaced = url.host if url.host and "@" in url.host else None
+    for secret in (url.password, url.username, misplaced, *map(str, url.query.values())):
         if secret:
             text = text.replace(str(secret), MASKED)
     return mask(text)
-
-
-def _place(url: URL) -> str:
-    if url.get_backend_name() == "sqlite":
-        return f"the file {url.database}"
-    return f"the server at {url.host or 'the local socket'}:{url.port or 5432}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from image_gateway.doctor.http_probe import ProbeFailed, probe
+from image_gateway.doctor.http_probe import ProbeFailed, TlsFailed, probe
 from image_gateway.domain.findings import Check, Finding, Severity
 from image_gateway.settings import Settings
 
@@ -25,8 +25,14 @@ def check_edge(settings: Settings, clock: Callable[[], float] = time.time) -> It
         return
     detail = f"TRUSTED_PROXY_HOPS={settings.trusted_proxy_hops}"
     yield Check(SUBJECT, "proxy hops", detail, _find_wrong_hops(settings))
-    yield from _check_certificate(settings, clock)
-    yield _check_answer(settings)
+    certificate = list(_check_certificate(settings, clock))
+    yield from certificate
+    findings = [finding for check in certificate for finding in check.findings]
+    is_missing = certificate[0].skipped is not None and settings.edge_tls_certificate is not None
+    if is_missing or any(finding.severity is Severity.BROKEN for finding in findings):
+        yield Check(SUBJECT, "answers", skipped="the certificate cannot be compared: see TLS certificate")
+    else:
+        yield _check_answer(settings)
 
 
 def _find_wrong_hops(settings: Settings) -> tuple[Finding, ...]:
@@ -123,8 +129,9 @@ def _check_answer(settings: Settings) -> Check:
     address = f"[{host}]" if ":" in host and not host.startswith("[") else host
     url = f"{scheme}://{address}:{settings.edge_port}"
     try:
-        # The certificate names the public host, not this address.
-        answer = probe(f"{url}/healthz", host=_public_host(settings), verify=False)
+        answer = probe(f"{url}/healthz", host=_public_host(settings), context=_only_certificate(settings))
+    except TlsFailed as error:
+        return Check(SUBJECT, name, findings=(_other_certificate(settings, error),))
     except ProbeFailed as error:
         if settings.public_url is not None:
             reason = f"not at {url} ({error}): nginx may run on another machine, see public-url"
@@ -142,6 +149,27 @@ def _check_answer(settings: Settings) -> Check:
         else "write nginx.conf by `image-gateway edge config`, and reload nginx",
     )
     return Check(SUBJECT, name, findings=(finding,))
+
+
+def _only_certificate(settings: Settings) -> ssl.SSLContext | None:
+    """Return a context that accepts the configured certificate alone, without its authority."""
+    if settings.edge_tls_certificate is None:
+        return None
+    context = ssl.create_default_context(cafile=settings.edge_tls_certificate)
+    # The certificate names the public host, and nginx is asked by its address.
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _other_certificate(settings: Settings, error: TlsFailed) -> Finding:
+    return Finding(
+        "edge-tls-other-certificate",
+        Severity.WARNING,
+        f"nginx does not use the certificate in {settings.edge_tls_certificate}: {error}",
+        "A renewed certificate is of no use before nginx reads it: clients see the old one until it expires.",
+        "run nginx -s reload, and let the ACME client do so after each renewal",
+    )
 
 
 def _public_host(settings: Settings) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ SLOW_SECONDS = 0.02
 _ROUNDS = 9
 _KEY, _KEY_SECONDS = "image-gateway-doctor", 1
 _NAME = "RATE_LIMIT_STORAGE_URL"
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+(?::[0-9]{1,5})?)(?:/[0-9]*)?", re.ASCII)
 _WHY = "While it does not answer, each worker counts by itself: the limits are higher than you set."
 
 
@@ -61,7 +63,7 @@ def _check_memory(settings: Settings) -> Check:
 
 
 def _check_storage(storage: Storage, settings: Settings, timer: Callable[[], float]) -> Iterator[Check]:
-    place = shown(settings, _NAME)
+    place = _place(settings.rate_limit_storage_url)
     client = storage.get_connection() if isinstance(storage, RedisStorage) else None
     drivers: Any = storage.base_exceptions
     errors: tuple[type[Exception], ...] = (OSError, *(drivers if isinstance(drivers, tuple) else (drivers,)))
@@ -124,13 +126,10 @@ def _explain(place: str, error: Exception) -> Finding:
             f"correct user and password in {_NAME}",
         )
     if names & {"ResponseError", "NoPermissionError", "ReadOnlyError", "OutOfMemoryError"}:
-        # An error code is the first word: https://redis.io/docs/latest/develop/reference/protocol-spec/
-        code = next(iter(str(error).split()), type(error).__name__)
-        reason = code if code.isalpha() else type(error).__name__
         return Finding(
             "redis-refuses-writes",
             Severity.WARNING,
-            f"{place} does not count a hit ({reason})",
+            f"{place} does not count a hit ({type(error).__name__})",
             _WHY,
             "name the primary, free memory, and allow the user EVALSHA, SCRIPT, INCRBY and EXPIRE",
         )
@@ -142,6 +141,12 @@ def _explain(place: str, error: Exception) -> Finding:
         _WHY,
         f"start Redis, correct {_NAME}, or open the port in its firewall",
     )
+
+
+def _place(url: str) -> str:
+    """Return the host, if what follows the user and password is one: passwords get misplaced."""
+    match = _ADDRESS.fullmatch(url.rpartition("@" if "@" in url else "://")[2])
+    return f"the storage at {match[1]}" if match else f"the storage of {_NAME}"
 
 
 def _cause(error: Exception) -> str | None:
