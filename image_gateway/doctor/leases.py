@@ -16,7 +16,7 @@ from image_gateway.errors import LeaseExpired
 from image_gateway.identity.lease_tokens import LeaseClaims, LeaseKey, LeaseTokens
 from image_gateway.settings import Settings, is_loopback
 
-SUBJECT = "leases"
+SUBJECT = "lease"
 # A random secret of 32 hexadecimal digits has fewer with a probability below one in 100,000.
 LEAST_CHARACTERS = 8
 
