@@ -23,6 +23,12 @@ _CAUSES = [
         "has a host name that cannot be resolved",
         "correct the host name in DATABASE_URL, or the DNS server of this machine",
     ),
+    (
+        "database-pgbouncer",
+        r"startup parameter",
+        "does not take the start-up parameter `options`",
+        "set ignore_startup_parameters = options in pgbouncer.ini, or use a pooler that passes it on",
+    ),
     ("database-timeout", r"timeout|timed out|no answer within", "does not answer in time", _LOCATION),
     (
         "database-name-unknown",

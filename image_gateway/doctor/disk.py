@@ -97,16 +97,16 @@ def _find_unwritable(folder: Path, name: str) -> tuple[Finding, ...]:
                 file.flush()
                 _lock(file.name)
         except OSError as error:
-            reason = f"writing to {folder} failed: {error.strerror}"
+            reason = f"writing failed: {error.strerror}"
     elif not os.access(parent, os.W_OK | os.X_OK):
-        reason = f"{folder} does not exist, and cannot be made in {parent}"
+        reason = f"it does not exist, and cannot be made in {parent}"
     if reason is None:
         return ()
     return (
         Finding(
             "disk-unwritable",
             Severity.BROKEN,
-            f"{name}: {reason}",
+            f"{name}={folder}: {reason}",
             "No block is kept, and each read goes to the store."
             if name == "RANGE_CACHE_DIR"
             else "Metrics and conversions need temporary files.",

@@ -73,8 +73,11 @@ def _find_unusable_files(certificate: str, key: str) -> tuple[Finding, ...]:
     except (OSError, ValueError) as error:
         # ssl.SSLError is an OSError without a path.
         is_mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-        what = "the key is of another certificate" if is_mismatch else f"they cannot be loaded: {reason}"
+        what = (
+            "the key is of another certificate"
+            if is_mismatch
+            else f"they cannot be loaded: {_load_reason(error)}"
+        )
         return (
             Finding(
                 "edge-tls-mismatch" if is_mismatch else "edge-tls-unreadable",
@@ -86,6 +89,12 @@ def _find_unusable_files(certificate: str, key: str) -> tuple[Finding, ...]:
             ),
         )
     return ()
+
+
+def _load_reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "no certificate or key in PEM"
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _check_expiry(certificate: Path, clock: Callable[[], float]) -> Check:

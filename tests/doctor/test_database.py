@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,10 +14,15 @@ from sqlalchemy import Engine, Row, inspect, text
 
 from image_gateway.catalog.database import downgrade, newest_revision, open_engine
 from image_gateway.doctor.database import check_database
+from image_gateway.domain.findings import Check
 from image_gateway.settings import Settings
-from tests.support.findings import codes_of, only_finding
+from tests.support.findings import codes_of, only_finding, stopped_timer
 
 pytestmark = pytest.mark.database
+
+
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
+    return check_database(settings, clock, stopped_timer)
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def rows_of(engine: Engine) -> dict[str, list[Row[Any]]]:
 
 
 def test_a_healthy_database_has_no_finding(settings: Settings) -> None:
-    checks = list(check_database(settings))
+    checks = list(examine(settings))
     assert codes_of(checks) == []
     named = {check.name: check.detail for check in checks}
     assert named["schema"] == f"revision {newest_revision()}"
@@ -46,33 +52,33 @@ def test_a_healthy_database_has_no_finding(settings: Settings) -> None:
 
 
 def test_a_database_without_tables(settings: Settings, empty_database_url: str) -> None:
-    finding = only_finding(check_database(replace(settings, database_url=empty_database_url)))
+    finding = only_finding(examine(replace(settings, database_url=empty_database_url)))
     assert finding.code == "database-schema-outdated"
     assert "image-gateway db upgrade" in finding.remedy
 
 
 def test_tables_of_an_older_version(settings: Settings, engine: Engine) -> None:
     downgrade(engine, "0005")
-    finding = only_finding(check_database(settings))
+    finding = only_finding(examine(settings))
     assert finding.code == "database-schema-outdated"
     assert finding.what == f"the tables are at revision 0005; this program needs {newest_revision()}"
 
 
 def test_tables_of_a_newer_version(settings: Settings, engine: Engine) -> None:
     change(engine, "UPDATE alembic_version SET version_num = '9999'")
-    finding = only_finding(check_database(settings))
+    finding = only_finding(examine(settings))
     assert finding.code == "database-schema-newer"
     assert "revision 9999, which this program does not know" in finding.what
 
 
 def test_a_column_that_somebody_removed(settings: Settings, engine: Engine) -> None:
     change(engine, "ALTER TABLE audit_entries DROP COLUMN user_id")
-    assert codes_of(check_database(settings)) == ["broken database-rights", "broken database-drift"]
+    assert codes_of(examine(settings)) == ["broken database-rights", "broken database-drift"]
 
 
 def test_a_table_of_another_program(settings: Settings, engine: Engine) -> None:
     change(engine, "CREATE TABLE visitors (name VARCHAR(10))")
-    checks = list(check_database(settings))
+    checks = list(examine(settings))
     assert codes_of(checks) == ["warning database-drift"]
     assert "remove table visitors" in only_finding(checks).what
 
@@ -91,13 +97,13 @@ def test_the_checks_change_nothing(settings: Settings, engine: Engine) -> None:
         "VALUES ('e', 'i', '2026-01-02 03:04:05', 'deleted', '{}')",
     )
     before = rows_of(engine)
-    assert codes_of(check_database(settings)) == []
+    assert codes_of(examine(settings)) == []
     assert rows_of(engine) == before
     assert sum(map(len, before.values())) == 2
 
 
 def test_a_missing_file_is_not_made(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "new" / "catalog.db"
-    finding = only_finding(check_database(replace(settings, database_url=f"sqlite:///{path}")))
+    finding = only_finding(examine(replace(settings, database_url=f"sqlite:///{path}")))
     assert finding.code == "database-schema-outdated"
     assert not path.parent.exists()

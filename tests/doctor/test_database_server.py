@@ -100,6 +100,7 @@ def failed() -> Callable[[str], DBAPIError]:
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.7"', "database-authentication"),
         ("FATAL:  sorry, too many clients already", "database-connections-used-up"),
         ("connection timeout expired", "database-timeout"),
+        ("FATAL:  unsupported startup parameter: options", "database-pgbouncer"),
         ("SSL error: certificate verify failed", "database-tls"),
         ('FATAL:  database "images" does not exist', "database-name-unknown"),
         ("FATAL:  the database system is starting up", "database-unusable"),

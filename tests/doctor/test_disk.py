@@ -67,9 +67,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["", "blocks"])
 def test_a_file_in_place_of_the_cache_folder(tmp_path: Path, below: str) -> None:
     (tmp_path / "cache").touch()
-    finding = only_finding(check_disk(load(RANGE_CACHE_DIR=str(tmp_path / "cache" / below))))
+    folder = tmp_path / "cache" / below
+    finding = only_finding(check_disk(load(RANGE_CACHE_DIR=str(folder))))
     assert (finding.code, finding.severity) == ("disk-unwritable", "broken")
-    assert finding.what == f"RANGE_CACHE_DIR: {tmp_path}/cache is not a folder"
+    assert finding.what == f"RANGE_CACHE_DIR={folder}: {tmp_path}/cache is not a folder"
 
 
 def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", fail)
     found = findings_of(check_disk(load(RANGE_CACHE_DIR=str(tmp_path))))
     assert {finding.code for finding in found} == {"disk-unwritable"}
-    assert found[0].what == f"RANGE_CACHE_DIR: writing to {tmp_path} failed: Read-only file system"
+    assert found[0].what == f"RANGE_CACHE_DIR={tmp_path}: writing failed: Read-only file system"
 
 
 def test_a_cache_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

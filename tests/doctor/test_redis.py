@@ -9,13 +9,15 @@ import pytest
 from redis import Redis
 
 from image_gateway.doctor.redis import check_redis
+from image_gateway.domain.findings import Check
 from image_gateway.local.ports import find_free_ports
 from image_gateway.settings import Settings
 from tests.support.black_hole import black_hole
 from tests.support.environments import load
-from tests.support.findings import codes_of, only_finding, skipped_of
+from tests.support.findings import codes_of, only_finding, skipped_of, stopped_timer
 from tests.support.redis_server import PASSWORD, running_redis
 
+BOUND = "image_gateway.routes.http.rate_limits.STORAGE_SECONDS"
 SERVER = {"HOST": "0.0.0.0", "ALLOW_INSECURE_DEV_AUTH": "true"}
 
 
@@ -41,8 +43,18 @@ def with_redis(url: str, password: str = PASSWORD, user: str = "") -> Settings:
     return load(RATE_LIMIT_STORAGE_URL=url.replace("://", f"://{user}:{password}@"))
 
 
+def examine(settings: Settings) -> Iterator[Check]:
+    return check_redis(settings, stopped_timer)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second is little on a busy machine."""
+    monkeypatch.setattr(BOUND, 20)
+
+
 def test_a_healthy_redis_has_no_finding(redis_url: str, admin: Redis) -> None:
-    checks = list(check_redis(with_redis(redis_url)))
+    checks = list(examine(with_redis(redis_url)))
     assert codes_of(checks) == []
     assert [check.name for check in checks] == ["count a hit", "latency", "eviction"]
     assert 0 < admin.pttl("LIMITS:image-gateway-doctor") <= 1000 or not admin.keys()
@@ -50,7 +62,7 @@ def test_a_healthy_redis_has_no_finding(redis_url: str, admin: Redis) -> None:
 
 @pytest.mark.parametrize(("password", "user"), [("wrong-sesame", ""), (PASSWORD, "nobody")])
 def test_a_wrong_password(redis_url: str, password: str, user: str) -> None:
-    finding = only_finding(check_redis(with_redis(redis_url, password, user)))
+    finding = only_finding(examine(with_redis(redis_url, password, user)))
     assert finding.code == "redis-authentication"
     assert password not in str(finding)
 
@@ -62,16 +74,16 @@ def test_no_password(redis_url: str) -> None:
 
 def test_a_redis_that_evicts(redis_url: str, admin: Redis) -> None:
     admin.config_set("maxmemory", "64mb")
-    assert codes_of(check_redis(with_redis(redis_url))) == []
+    assert codes_of(examine(with_redis(redis_url))) == []
     admin.config_set("maxmemory-policy", "allkeys-lru")
-    finding = only_finding(check_redis(with_redis(redis_url)))
+    finding = only_finding(examine(with_redis(redis_url)))
     assert finding.code == "redis-evicts"
     assert finding.what == "maxmemory-policy is allkeys-lru, with maxmemory 67108864"
 
 
 def test_a_redis_whose_memory_is_full(redis_url: str, admin: Redis) -> None:
     admin.config_set("maxmemory", "1")
-    finding = only_finding(check_redis(with_redis(redis_url)))
+    finding = only_finding(examine(with_redis(redis_url)))
     assert finding.code == "redis-refuses-writes"
     assert finding.what.endswith("does not count a hit (OutOfMemoryError)")
 
@@ -79,12 +91,12 @@ def test_a_redis_whose_memory_is_full(redis_url: str, admin: Redis) -> None:
 def test_a_replica(redis_url: str, admin: Redis) -> None:
     (port,) = find_free_ports(1)
     admin.replicaof("127.0.0.1", str(port))
-    assert codes_of(check_redis(with_redis(redis_url))) == ["warning redis-refuses-writes"]
+    assert codes_of(examine(with_redis(redis_url))) == ["warning redis-refuses-writes"]
 
 
 def test_a_user_without_rights(redis_url: str, admin: Redis) -> None:
     admin.acl_setuser("gateway", enabled=True, passwords=["+sesame"], commands=["+ping", "+info"], keys=["*"])
-    found = codes_of(check_redis(with_redis(redis_url, "sesame", "gateway")))
+    found = codes_of(examine(with_redis(redis_url, "sesame", "gateway")))
     assert found == ["warning redis-refuses-writes"]
 
 
@@ -97,14 +109,15 @@ def test_a_slow_redis(redis_url: str) -> None:
 
 def test_a_closed_port() -> None:
     (port,) = find_free_ports(1)
-    finding = only_finding(check_redis(with_redis(f"redis://127.0.0.1:{port}")))
+    finding = only_finding(examine(with_redis(f"redis://127.0.0.1:{port}")))
     assert finding.code == "redis-unreachable"
     assert finding.what == f"the storage at 127.0.0.1:{port} cannot be reached: Connection refused"
 
 
-def test_a_redis_that_never_answers() -> None:
+def test_a_redis_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BOUND, 0.2)
     with black_hole() as hole:
-        finding = only_finding(check_redis(with_redis(f"redis://127.0.0.1:{hole.port}")))
+        finding = only_finding(examine(with_redis(f"redis://127.0.0.1:{hole.port}")))
     assert finding.code == "redis-unreachable"
     assert finding.what.endswith("no answer in time")
 

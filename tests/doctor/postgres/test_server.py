@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,15 @@ from sqlalchemy import Engine, make_url, text
 from image_gateway.catalog.database import open_engine
 from image_gateway.doctor.database import check_database
 from image_gateway.doctor.database_server import connections_needed
+from image_gateway.domain.findings import Check
 from image_gateway.settings import Settings
-from tests.support.findings import codes_of, only_finding
+from tests.support.findings import codes_of, only_finding, stopped_timer
 
 pytestmark = pytest.mark.database
+
+
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
+    return check_database(settings, clock, stopped_timer)
 
 
 @pytest.fixture
@@ -50,22 +56,20 @@ def with_url(settings: Settings, **changes: str) -> Settings:
 
 def test_a_role_with_the_documented_rights_is_enough(settings: Settings, engine: Engine, role: str) -> None:
     allow_all(engine, role)
-    assert codes_of(check_database(with_url(settings, username=role))) == []
+    assert codes_of(examine(with_url(settings, username=role))) == []
 
 
 def test_a_role_without_rights_on_one_table(settings: Settings, engine: Engine, role: str) -> None:
     allow_all(engine, role)
     change(engine, f"REVOKE DELETE ON images FROM {role}")
-    finding = only_finding(check_database(with_url(settings, username=role)))
+    finding = only_finding(examine(with_url(settings, username=role)))
     assert finding.code == "database-rights"
     assert finding.what.startswith("DELETE FROM images failed: ")
     assert "permission denied" in finding.what
 
 
 def test_a_role_without_any_rights(settings: Settings, role: str) -> None:
-    assert codes_of(check_database(with_url(settings, username=role))) == [
-        "broken database-schema-unreadable"
-    ]
+    assert codes_of(examine(with_url(settings, username=role))) == ["broken database-schema-unreadable"]
 
 
 def test_a_role_with_fewer_connections_than_one_gateway_opens(
@@ -73,11 +77,11 @@ def test_a_role_with_fewer_connections_than_one_gateway_opens(
 ) -> None:
     allow_all(engine, role)
     change(engine, f"ALTER ROLE {role} CONNECTION LIMIT {connections_needed(settings) - 1}")
-    finding = only_finding(check_database(with_url(settings, username=role)))
+    finding = only_finding(examine(with_url(settings, username=role)))
     assert finding.code == "database-few-connections"
     assert finding.severity == "broken"
     change(engine, f"ALTER ROLE {role} CONNECTION LIMIT {connections_needed(settings)}")
-    assert codes_of(check_database(with_url(settings, username=role))) == []
+    assert codes_of(examine(with_url(settings, username=role))) == []
 
 
 def test_a_database_whose_connections_are_in_use(settings: Settings, engine: Engine, role: str) -> None:
@@ -85,46 +89,46 @@ def test_a_database_whose_connections_are_in_use(settings: Settings, engine: Eng
     name = make_url(settings.database_url).database
     # The test's own connection counts, too.
     change(engine, f'ALTER DATABASE "{name}" CONNECTION LIMIT {connections_needed(settings)}')
-    finding = only_finding(check_database(with_url(settings, username=role)))
+    finding = only_finding(examine(with_url(settings, username=role)))
     assert (finding.code, finding.severity) == ("database-few-connections", "warning")
 
 
 def test_a_role_with_no_connection_left(settings: Settings, engine: Engine, role: str) -> None:
     change(engine, f"ALTER ROLE {role} CONNECTION LIMIT 0")
-    found = codes_of(check_database(with_url(settings, username=role)))
+    found = codes_of(examine(with_url(settings, username=role)))
     assert found == ["broken database-connections-used-up"]
 
 
 def test_a_role_that_may_not_log_in(settings: Settings, engine: Engine, role: str) -> None:
     change(engine, f"ALTER ROLE {role} NOLOGIN")
-    found = codes_of(check_database(with_url(settings, username=role)))
+    found = codes_of(examine(with_url(settings, username=role)))
     assert found == ["broken database-authentication"]
 
 
 def test_a_database_that_does_not_exist(settings: Settings) -> None:
-    found = codes_of(check_database(with_url(settings, database="nowhere")))
+    found = codes_of(examine(with_url(settings, database="nowhere")))
     assert found == ["broken database-name-unknown"]
 
 
 def test_a_server_without_tls(settings: Settings) -> None:
     url = f"{settings.database_url}?sslmode=require"
-    assert codes_of(check_database(replace(settings, database_url=url))) == ["broken database-tls"]
+    assert codes_of(examine(replace(settings, database_url=url))) == ["broken database-tls"]
 
 
 def test_a_role_that_only_reads(settings: Settings, engine: Engine, role: str) -> None:
     allow_all(engine, role)
     change(engine, f"ALTER ROLE {role} SET default_transaction_read_only = on")
-    found = codes_of(check_database(with_url(settings, username=role)))
+    found = codes_of(examine(with_url(settings, username=role)))
     assert found == ["broken database-read-only", "broken database-rights"]
 
 
 def test_options_that_turn_the_statement_timeout_off(settings: Settings) -> None:
     url = f"{settings.database_url}?options=-c%20statement_timeout%3D0"
-    found = codes_of(check_database(replace(settings, database_url=url)))
+    found = codes_of(examine(replace(settings, database_url=url)))
     assert found == ["warning database-statement-timeout"]
 
 
 def test_a_clock_that_is_wrong(settings: Settings) -> None:
-    found = only_finding(check_database(settings, clock=lambda: 1_000_000_000.0))
+    found = only_finding(examine(settings, clock=lambda: 1_000_000_000.0))
     assert found.code == "database-clock-skew"
     assert "ahead of this machine's" in found.what
