@@ -40,7 +40,7 @@ def check_oidc(settings: Settings, clock: Callable[[], float] = time.time) -> It
     except SettingsError as error:
         yield Check(SUBJECT, "settings", findings=(_unusable(error),))
         return
-    yield Check(SUBJECT, "https", settings.oidc_issuer, _find_plain_http(settings.oidc_issuer))
+    yield Check(SUBJECT, "URL", settings.oidc_issuer, _find_plain_http(settings.oidc_issuer))
     yield from _check_issuer(_Fetcher(clock), settings, settings.oidc_issuer)
 
 
@@ -117,7 +117,7 @@ def _check_keys(fetcher: _Fetcher, settings: Settings, jwks_url: str) -> Iterato
 def _check_clock(answer: _Answer, leeway: int) -> Check:
     if answer.ahead is None:
         return Check(SUBJECT, "clock", skipped="the issuer sends no Date header")
-    detail = f"{answer.ahead:+.0f} s, OIDC_LEEWAY_SECONDS={leeway}"
+    detail = f"{round(answer.ahead):+d} s, OIDC_LEEWAY_SECONDS={leeway}"
     if abs(answer.ahead) <= leeway + answer.uncertain:
         return Check(SUBJECT, "clock", detail)
     side = "ahead of" if answer.ahead > 0 else "behind"
