@@ -11,6 +11,7 @@ PARALLEL ?= $(shell expr $$(nproc) + 1)
 BROWSER := tests/browser/node_modules/.package-lock.json
 
 .PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,7 +32,7 @@ system: ## Install the system packages that the tests need, as far as that is al
 
 browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there
 
-lint: $(READY) browser docs ## ruff, mypy, import contracts, Dockerfile, nginx configuration, JavaScript and documentation
+lint: $(READY) browser docs lint-template ## ruff, mypy, import contracts, Dockerfile, nginx, CloudFormation, JavaScript and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,6 +40,9 @@ lint: $(READY) browser docs ## ruff, mypy, import contracts, Dockerfile, nginx c
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python deploy/check_edge.py
 	sh requirements/check-javascript.sh image_gateway/console
+
+lint-template: $(READY) ## cfn-lint and checkov over the template of CloudFront
+	@sh requirements/check-template.sh $(VENV) $(VENV)-template
 
 docs: $(READY) ## Build the documentation site into docs/_build/html; warnings and broken internal links are errors
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
@@ -118,4 +122,4 @@ $(BROWSER): tests/browser/package-lock.json
 	@sh requirements/browser-packages.sh tests/browser
 
 clean: ## Remove the virtual environment, reports and all local data
-	rm -rf $(VENV) tests/browser/node_modules test-results .image-gateway .coverage htmlcov
+	rm -rf $(VENV) $(VENV)-template tests/browser/node_modules test-results .image-gateway .coverage htmlcov

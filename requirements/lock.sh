@@ -1,6 +1,6 @@
 #!/bin/sh
 # Resolves the ranges of setup.cfg and of pyproject.toml's build-system: runtime.txt is what the container ships,
-# dev.txt what tests run with, build.txt what builds the package. Extras stay in the pins ("coverage[toml]==7.1"): with a bare
+# dev.txt what tests run with, build.txt what builds the package, template.txt what checks the template of CloudFront. Extras stay in the pins ("coverage[toml]==7.1"): with a bare
 # pin older versions of pip look up the newest release for the extra, and fail on its missing hash.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,3 +14,6 @@ export UV_CUSTOM_COMPILE_COMMAND="make lock"
 .venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' |
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
         -c requirements/dev.txt -o requirements/build.txt -
+# Apart from the others, because checkov pins an older SDK than the gateway uses.
+"$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+    -o requirements/template.txt requirements/template.in

@@ -1,0 +1,154 @@
+"""The IAM policies of the template allow what the code calls, and nothing more."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from tests.deploy.conftest import LEAST
+from tests.support.cloudformation import Stack
+
+PACKAGE = Path(__file__).parents[2] / "image_gateway"
+BUCKET_INIT = PACKAGE / "storage" / "bucket.py"
+# What each operation needs: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+ACTIONS = {
+    "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
+    "CompleteMultipartUpload": {"s3:PutObject"},
+    "CopyObject": {"s3:GetObject", "s3:PutObject"},
+    "CreateBucket": {"s3:CreateBucket"},
+    "CreateMultipartUpload": {"s3:PutObject"},
+    "DeleteObject": {"s3:DeleteObject"},
+    "DeleteObjects": {"s3:DeleteObject"},
+    "GetBucketCors": {"s3:GetBucketCORS"},
+    "GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
+    "GetBucketLifecycleConfiguration": {"s3:GetLifecycleConfiguration"},
+    "GetBucketLocation": {"s3:GetBucketLocation"},
+    "GetBucketVersioning": {"s3:GetBucketVersioning"},
+    "GetObject": {"s3:GetObject"},
+    "HeadBucket": {"s3:ListBucket"},
+    "HeadObject": {"s3:GetObject"},
+    "ListMultipartUploads": {"s3:ListBucketMultipartUploads"},
+    "ListObjectsV2": {"s3:ListBucket"},
+    "ListParts": {"s3:ListMultipartUploadParts"},
+    "PutBucketCors": {"s3:PutBucketCORS"},
+    "PutBucketLifecycleConfiguration": {"s3:PutLifecycleConfiguration"},
+    "PutObject": {"s3:PutObject"},
+    "UploadPart": {"s3:PutObject"},
+    "UploadPartCopy": {"s3:GetObject", "s3:PutObject"},
+}
+# Of the bucket; all others are of objects.
+BUCKET_ACTIONS = {
+    *("s3:CreateBucket", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
+    *("s3:GetBucketCORS", "s3:GetEncryptionConfiguration", "s3:GetBucketLocation", "s3:GetBucketVersioning"),
+    *("s3:PutBucketCORS", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
+}
+# S3 calls KMS for the caller: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+KMS_ACTIONS = {"kms:Decrypt", "kms:GenerateDataKey"}
+KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/abc"
+
+
+@pytest.fixture(scope="module")
+def operations() -> dict[str, str]:
+    """The operations of S3 by the names of the SDK's methods, from the SDK's own model."""
+    model = botocore.session.get_session().get_service_model("s3")
+    return {xform_name(name): name for name in model.operation_names}
+
+
+def called(source: str, operations: dict[str, str]) -> set[str]:
+    """The operations that code calls, paginates or presigns."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name = node.func.attr
+        if name in ("get_paginator", "get_waiter", "generate_presigned_url"):
+            argument = node.args[0]
+            assert isinstance(argument, ast.Constant), "the name of an operation is computed"
+            name = argument.value
+            assert name in operations, f"{name} is no operation"
+        if name in operations:
+            found.add(operations[name])
+    return found
+
+
+def modules_with_the_sdk() -> Iterator[Path]:
+    """The modules that may call S3: those of the storage package, and whoever takes its clients."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text()
+        if path.parent.name == "storage" or "StoreClients" in text or "boto3" in text:
+            yield path
+
+
+def actions_of(paths: list[Path], operations: dict[str, str]) -> set[str]:
+    needed: set[str] = set()
+    for path in paths:
+        for operation in called(path.read_text(), operations):
+            assert operation in ACTIONS, f"{path.name} calls {operation}: say here which right it needs"
+            needed |= ACTIONS[operation]
+    return needed
+
+
+def statements(stack: Stack, policy: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.properties(policy)["PolicyDocument"]["Statement"]
+    assert {statement["Effect"] for statement in found} == {"Allow"}
+    assert not any("*" in action for statement in found for action in statement["Action"])
+    return found
+
+
+def allowed(stack: Stack, policy: str) -> dict[str, str]:
+    """The resource of each action of a policy."""
+    return {action: each["Resource"] for each in statements(stack, policy) for action in each["Action"]}
+
+
+def test_the_gateway_may_do_what_it_does_and_nothing_more(stack: Stack, operations: dict[str, str]) -> None:
+    modules = [path for path in modules_with_the_sdk() if path not in OPERATORS]
+    assert set(allowed(stack, "GatewayPolicy")) == actions_of(modules, operations)
+
+
+# What only commands of operators call.
+OPERATORS = [BUCKET_INIT, *sorted((PACKAGE / "doctor").rglob("*.py"))]
+
+
+def test_operators_may_do_what_their_commands_do_and_nothing_more(
+    stack: Stack, operations: dict[str, str]
+) -> None:
+    assert set(allowed(stack, "OperatorPolicy")) == actions_of(OPERATORS, operations)
+
+
+def test_rights_end_at_the_images_of_this_bucket(stack: Stack) -> None:
+    for policy in ("GatewayPolicy", "OperatorPolicy"):
+        for action, resource in allowed(stack, policy).items():
+            if action in BUCKET_ACTIONS:
+                assert resource == "ref:Bucket.Arn"
+            else:
+                assert resource.startswith(("ref:Bucket.Arn/images/", "ref:Bucket.Arn/image-gateway-probe-"))
+    assert fnmatchcase(
+        "ref:Bucket.Arn/image-gateway-probe-ab12", allowed(stack, "OperatorPolicy")["s3:PutObject"]
+    )
+
+
+def test_the_key_is_used_only_if_there_is_one(template: dict[str, Any], stack: Stack) -> None:
+    encrypted = allowed(Stack(template, {**LEAST, "KmsKeyArn": KMS_KEY}), "GatewayPolicy")
+    assert encrypted.keys() - allowed(stack, "GatewayPolicy").keys() == KMS_ACTIONS
+    assert {encrypted[action] for action in KMS_ACTIONS} == {KMS_KEY}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("client.put_object(Bucket='b')", {"PutObject"}),
+        ("self._client.get_paginator('list_parts').paginate()", {"ListParts"}),
+        ("clients.signing.generate_presigned_url('upload_part', a)", {"UploadPart"}),
+        ("client.put_bucket_policy(Bucket='b')", {"PutBucketPolicy"}),
+        ("store.sign_part()", set()),
+    ],
+)
+def test_a_new_call_is_found(source: str, expected: set[str], operations: dict[str, str]) -> None:
+    assert called(source, operations) == expected
