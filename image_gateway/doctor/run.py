@@ -10,6 +10,14 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from image_gateway.doctor.database import check_database
+from image_gateway.doctor.disk import check_disk
+from image_gateway.doctor.edge import check_edge
+from image_gateway.doctor.jobs import check_jobs
+from image_gateway.doctor.leases import check_leases
+from image_gateway.doctor.oidc import check_oidc
+from image_gateway.doctor.public_url import check_public_url
+from image_gateway.doctor.redis import check_redis
 from image_gateway.doctor.settings import check_settings, invalid_settings
 from image_gateway.doctor.store import check_store
 from image_gateway.domain.findings import Check, Finding, Severity
@@ -26,6 +34,14 @@ def subjects(*, read_only: bool = False) -> dict[str, Subject]:
     return {
         "settings": check_settings,
         "store": partial(check_store, read_only=read_only),
+        "database": check_database,
+        "redis": check_redis,
+        "oidc": check_oidc,
+        "lease": check_leases,
+        "disk": check_disk,
+        "jobs": check_jobs,
+        "edge": check_edge,
+        "public-url": check_public_url,
     }
 
 
