@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
 from image_gateway.cli.bucket import bucket
+from image_gateway.cli.check import check
 from image_gateway.cli.config import config
 from image_gateway.cli.db import db
 from image_gateway.cli.db_wait import wait
@@ -83,6 +84,7 @@ _COMMANDS = (
     images,
     jobs,
     share,
+    check,
     verify_command,
 )
 for command in _COMMANDS:

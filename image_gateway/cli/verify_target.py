@@ -141,7 +141,7 @@ def open_target(
     make = functools.partial(_open_http, headers, patience=patience, connections=connections, say=say)
     connect = functools.partial(_connect_views, headers, patience=patience, connections=connections, say=say)
     if target.startswith(("http://", "https://")):
-        _check_url(target)
+        check_target_url(target)
         if headers.headers:
             warn_if_overheard(target)
         view = _view_of(target, client_name)
@@ -230,7 +230,8 @@ def _open_bucket(target: str) -> OpenTarget:
     return OpenTarget(target, StoreSource(open_store(settings), f"{prefix}/" if prefix else ""))
 
 
-def _check_url(url: str) -> None:
+def check_target_url(url: str) -> None:
+    """Raise UsageError for a URL that cannot be read, or that holds a password."""
     # The URL may hold secrets, so no message quotes it.
     if not is_readable_url(url) or urlsplit(url).fragment:
         raise click.UsageError("TARGET is not a valid http or https URL")

@@ -59,6 +59,12 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, _LEASE.sub(r"\1[hidden]", parts.path), "", ""))
 
 
+def chunk_url(manifest_url: str, index: int, width: int) -> str:
+    """Return the URL of a chunk, which keeps the query of the manifest's URL."""
+    folder = urlsplit(manifest_url).path.rpartition("/")[0]
+    return with_path(manifest_url, f"{folder}/chunks/{chunk_name(index, width)}")
+
+
 class HttpSource:
     """An image behind URLs; thread-safe. The query of the manifest's URL is kept for the chunks.
 
@@ -89,8 +95,7 @@ class HttpSource:
         return self._read(self._urls.manifest, PLAIN, MAX_MANIFEST_BYTES, missing)
 
     def read_chunk(self, index: int, width: int, size: int) -> Received:
-        path = f"{urlsplit(self._urls.manifest).path.rpartition('/')[0]}/chunks/{chunk_name(index, width)}"
-        return self._read(with_path(self._urls.manifest, path), PLAIN, size)
+        return self._read(chunk_url(self._urls.manifest, index, width), PLAIN, size)
 
     def read_disk_range(self, start: int, stop: int) -> Received | None:
         if self._urls.disk is None:

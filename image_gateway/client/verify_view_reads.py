@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from urllib3 import BaseHTTPResponse
@@ -16,7 +16,6 @@ from image_gateway.client.verify_requests import (
     GONE,
     PLAIN,
     RANGED,
-    HttpReader,
     check_status,
     is_readable_url,
     origin_of,
@@ -35,6 +34,23 @@ _NO_SUCH_METHOD = (405, 501)
 _MAX_SHOWN = 80
 # JavaScript's largest exact integer.
 LARGEST = 2**53
+
+
+Result = TypeVar("Result")
+
+
+class SendsRequests(Protocol):
+    """Sends the requests of a view, as `HttpReader` does."""
+
+    def read(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        receive: Callable[[BaseHTTPResponse, str], Result],
+        method: str = "GET",
+    ) -> Result:
+        """Send a request and return what `receive` makes of the answer and of the URL that it came from."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,7 @@ class ViewReader:
         with_cookies: The page sends cookies, so that `*` allows nothing.
     """
 
-    def __init__(self, http: HttpReader, *, origin: str | None = None, with_cookies: bool = False) -> None:
+    def __init__(self, http: SendsRequests, *, origin: str | None = None, with_cookies: bool = False) -> None:
         self._http = http
         self._origin = origin
         self._with_cookies = with_cookies

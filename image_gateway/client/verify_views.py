@@ -79,6 +79,11 @@ class V86:
         )
         return ViewLayout(size, [section], problems)
 
+    @property
+    def first_url(self) -> str:
+        """The URL of the first part."""
+        return self._url(0, self._block_size or _SECTOR)
+
     def _url(self, start: int, end: int) -> str:
         return f"{self._base}{start}-{end}{self._extension}"
 

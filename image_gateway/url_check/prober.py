@@ -1,0 +1,299 @@
+"""Sends the requests of a check: one connection each, without retries, counted against a budget of bytes."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from urllib.parse import urlsplit
+
+from urllib3 import BaseHTTPResponse, HTTPHeaderDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
+
+from image_gateway.client.verify_requests import MAX_REDIRECTS, follow, origin_of
+from image_gateway.fetching.watchdog import Watchdog
+from image_gateway.protocol.verification import Unreadable, shown_header
+
+REDIRECTS = (301, 302, 303, 307, 308)
+_BLOCK = 64 * 1024
+# Bounds what a server can send that nobody reads.
+_RECEIVE_BUFFER = 128 * 1024
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one check: bytes of bodies, and seconds to connect, without a byte, for a request, and in all."""
+
+    max_bytes: int = 64 * 1024 * 1024
+    connect: float = 10
+    stall: float = 20
+    request: float = 60
+    total: float = 300
+
+
+class ProbeFailed(Exception):
+    """There is no usable answer.
+
+    Args:
+        code: Code of the finding: `unreachable`, `tls`, `timeout`, `budget-exhausted`, `redirect-loop`,
+            or `redirect-to-http`.
+        text: What happened; no secret.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Hop:
+    """An answer that redirected."""
+
+    status: int
+    headers: HTTPHeaderDict = field(repr=False)
+    leaves_origin: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and the start of its body.
+
+    Attributes:
+        is_cut: The connection ended before the body did.
+        is_whole: The whole body was read.
+        hops: The redirects that led here.
+    """
+
+    status: int
+    headers: HTTPHeaderDict = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    is_cut: bool = False
+    is_whole: bool = False
+    hops: tuple[Hop, ...] = ()
+
+    def get(self, name: str) -> str | None:
+        """Return the value of a header; of several ones, all with commas between."""
+        return self.headers.get(name)
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length, if it is a number."""
+        value = self.headers.get("Content-Length", "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether Content-Encoding says that the bytes are not the file's."""
+        return (self.get("Content-Encoding") or "identity").strip().lower() not in ("", "identity")
+
+
+class CountedResponse:
+    """An open answer, whose reads are counted; it has what readers of urllib3's responses use."""
+
+    def __init__(self, prober: Prober, response: BaseHTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._prober = prober
+        self._response = response
+
+    def read(self, amount: int, decode_content: bool = False) -> bytes:
+        """Return up to `amount` bytes as they come, b"" at the end.
+
+        Raises:
+            ProbeFailed: The budget is used up, or the server is too slow.
+            HTTPError: The body broke off.
+        """
+        left = self._prober.bytes_left
+        if left <= 0:
+            raise budget_exhausted()
+        block = self._response.read1(min(amount, left, _BLOCK), decode_content=decode_content)
+        self._prober.bytes_read += len(block)
+        return block
+
+
+class Prober:
+    """Sends requests; every wait is bounded. No error message holds a URL or the value of a header.
+
+    Args:
+        url: Its origin may have the credentials, no other.
+        credentials: Headers that authenticate the reads.
+    """
+
+    def __init__(self, url: str, credentials: Mapping[str, str], limits: Limits) -> None:
+        self.credentials = dict(credentials)
+        self.limits = limits
+        self.bytes_read = 0
+        self.requests = 0
+        self._origin = origin_of(url)
+        self._deadline = time.monotonic() + limits.total
+
+    @property
+    def bytes_left(self) -> int:
+        return self.limits.max_bytes - self.bytes_read
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        read: int = 0,
+        with_credentials: bool = True,
+        follows: bool = True,
+    ) -> Answer:
+        """Send a request and read at most `read` bytes of its answer.
+
+        Args:
+            follows: Follow redirects, up to five.
+
+        Raises:
+            ProbeFailed: There is no answer, or reading `read` bytes could exceed the budget.
+        """
+        if read > self.bytes_left:
+            raise budget_exhausted()
+        with self.open(method, url, headers, with_credentials=with_credentials, follows=follows) as (
+            response,
+            hops,
+            _,
+        ):
+            body, is_cut, is_whole = _read_up_to(response, read)
+            return Answer(response.status, response.headers, body, is_cut, is_whole, tuple(hops))
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        with_credentials: bool = True,
+        follows: bool = True,
+    ) -> Iterator[tuple[CountedResponse, list[Hop], str]]:
+        """Send a request; yields the answer, the redirects before it, and the URL that it came from."""
+        hops: list[Hop] = []
+        while True:
+            sent = dict(headers)
+            at_home = origin_of(url) == self._origin
+            if at_home and with_credentials:
+                sent = {**self.credentials, **sent}
+            elif not at_home and "Origin" in sent:
+                # What browsers send when one foreign origin redirects to another one (Fetch, HTTP-redirect fetch).
+                sent["Origin"] = "null"
+            with self._exchange(method, url, sent) as response:
+                if not follows or response.status not in REDIRECTS:
+                    yield response, hops, url
+                    return
+                location = response.headers.get("Location", "")
+                target = _redirect_target(url, location)
+                leaves = origin_of(target) != origin_of(url)
+                hops.append(Hop(response.status, response.headers, leaves))
+            if len(hops) > MAX_REDIRECTS:
+                raise ProbeFailed("redirect-loop", f"there are more than {MAX_REDIRECTS} redirects")
+            url = target
+
+    @contextmanager
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> Iterator[CountedResponse]:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise ProbeFailed("timeout", f"the check took more than {self.limits.total:.0f} s in all")
+        self.requests += 1
+        connection = self.connect(url)
+        watchdog: Watchdog | None = None
+        try:
+            connection.connect()
+            watchdog = Watchdog(connection.sock, _POLL_SECONDS)
+            connection.sock.settimeout(self.limits.stall)
+            with watchdog.limit(min(left, self.limits.request)):
+                connection.request(
+                    method, _request_target(url), headers=headers, preload_content=False, decode_content=False
+                )
+                response = connection.getresponse()
+                yield CountedResponse(self, response)
+        except (HTTPError, HTTPException, OSError) as error:
+            if watchdog is not None and watchdog.expired:
+                raise ProbeFailed("timeout", f"{method} took more than {self.limits.request:.0f} s") from None
+            raise _failure(method, error) from None
+        finally:
+            if watchdog is not None:
+                watchdog.stop()
+            connection.close()
+
+    def connect(self, url: str) -> HTTPConnection:
+        """Return a connection that is not open yet."""
+        parts = urlsplit(url)
+        make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        options = [
+            *HTTPConnection.default_socket_options,
+            (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
+        ]
+        return make(parts.hostname or "", parts.port, timeout=self.limits.connect, socket_options=options)
+
+
+def quote_header(answer: Answer, name: str) -> str:
+    """Return a header of an answer for messages, cut if it is long."""
+    return shown_header(answer.get(name))
+
+
+def budget_exhausted() -> ProbeFailed:
+    """Return the failure of a read that --max-bytes does not allow."""
+    return ProbeFailed("budget-exhausted", "--max-bytes allows no further reads")
+
+
+def _request_target(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _redirect_target(url: str, location: str) -> str:
+    try:
+        return follow(url, location)
+    except Unreadable as error:
+        is_downgrade = urlsplit(url).scheme == "https" and location.startswith("http:")
+        raise ProbeFailed("redirect-to-http" if is_downgrade else "redirect-loop", str(error)) from None
+
+
+def _read_up_to(response: CountedResponse, limit: int) -> tuple[bytes, bool, bool]:
+    """Return up to `limit` bytes, whether the body broke off, and whether its end was reached."""
+    blocks: list[bytes] = []
+    left = limit
+    try:
+        while left:
+            block = response.read(left)
+            if not block:
+                return b"".join(blocks), False, True
+            blocks.append(block)
+            left -= len(block)
+    except (ReadTimeoutError, TimeoutError):
+        raise
+    except (HTTPError, HTTPException, OSError):
+        return b"".join(blocks), True, False
+    length = response.headers.get("Content-Length")
+    return b"".join(blocks), False, length == str(limit)
+
+
+def _failure(method: str, error: Exception) -> ProbeFailed:
+    """Return the failure without the error's message, which may hold the URL."""
+    name = type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ProbeFailed("tls", f"the certificate is not valid: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return ProbeFailed("tls", f"TLS failed: {error.reason or name}")
+    if isinstance(error, NameResolutionError):
+        return ProbeFailed("unreachable", "the host name cannot be resolved")
+    is_timeout = isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError))
+    if is_timeout and not isinstance(error, NewConnectionError):
+        return ProbeFailed("timeout", f"{method} had no answer in time ({name})")
+    return ProbeFailed("unreachable", f"{method} failed: {name}")

@@ -1,0 +1,134 @@
+"""What a check found: checks with findings, facts, and a verdict for each client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from image_gateway.domain.findings import Check, Finding, Severity
+from image_gateway.url_check.clients import CLIENTS, Client, Effect, UrlKind, severity_of
+from image_gateway.url_check.codes import CODES, Fault, Tried
+
+
+class Verdict(StrEnum):
+    """What a client makes of the URL."""
+
+    WORKS = "works"
+    SLOW = "works slowly"
+    OWN_ORIGIN = "works on pages of the same origin only"
+    BREAKS = "breaks"
+    NOT_FOR_IT = "reads no such URL"
+
+
+@dataclass(frozen=True)
+class ClientVerdict:
+    """The verdict for one client, and why."""
+
+    client: str
+    verdict: Verdict
+    because: str = ""
+
+
+@dataclass(frozen=True)
+class UrlReport:
+    """All that was found out about a URL; nothing in it is secret."""
+
+    kind: UrlKind
+    checks: tuple[Check, ...]
+    verdicts: tuple[ClientVerdict, ...]
+    facts: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    bytes_read: int = 0
+
+
+def make_report(
+    kind: UrlKind,
+    tried: Sequence[Tried],
+    *,
+    client: str | None,
+    page_counts: bool,
+    facts: dict[str, str],
+    requests: int,
+    bytes_read: int,
+) -> UrlReport:
+    """Return the report for one client, or for all clients that read such URLs.
+
+    Args:
+        page_counts: Faults of CORS are findings. Without it, they only limit the verdicts of clients in browsers.
+    """
+    readers = [each for each in CLIENTS.values() if kind in each.reads]
+    if client is not None:
+        readers = [CLIENTS[client]]
+    checks = _make_checks(tried, readers, only=client is not None, page_counts=page_counts)
+    names = [client] if client is not None else list(CLIENTS)
+    verdicts = tuple(_judge(CLIENTS[name], kind, tried, page_counts=page_counts) for name in names)
+    return UrlReport(kind, tuple(checks), verdicts, facts, requests, bytes_read)
+
+
+def is_of_page(item: Tried, fault: Fault) -> bool:
+    """Return whether a fault matters to pages of another origin only."""
+    return item.subject == "CORS" or fault.code == "corp-missing"
+
+
+def _make_checks(
+    tried: Iterable[Tried], readers: Sequence[Client], *, only: bool, page_counts: bool
+) -> Iterable[Check]:
+    told: set[tuple[str, bool]] = set()
+    for item in tried:
+        findings, notes = [], []
+        for fault in item.faults:
+            finding = _finding_of(fault, readers, only=only)
+            key = (fault.code, finding is not None and finding.severity is Severity.BROKEN)
+            if finding is None or (is_of_page(item, fault) and not page_counts):
+                notes.append(fault.code)
+            elif key not in told:
+                told.add(key)
+                findings.append(finding)
+            else:
+                notes.append(f"again {fault.code}")
+        detail = "; ".join(filter(None, [item.detail, *dict.fromkeys(notes)]))
+        yield Check(item.subject, item.name, detail, tuple(findings), item.skipped)
+
+
+def _finding_of(fault: Fault, readers: Sequence[Client], *, only: bool) -> Finding | None:
+    """Return the finding, or None if the one client that counts does not care."""
+    effects = {client.name: client.effect(fault) for client in readers}
+    if not any(effects.values()) and (only or fault.code in _FOR_SOME_ONLY):
+        return None
+    if not only and fault.code in _FOR_SOME_ONLY:
+        return None
+    severity = Severity.WARNING if only else severity_of(fault, readers)
+    breaks = tuple(name for name, effect in effects.items() if effect is Effect.BREAKS)
+    if (breaks and fault.code not in _FOR_SOME_ONLY) or (only and breaks):
+        severity = Severity.BROKEN
+    code = CODES[fault.code]
+    return Finding(fault.code, severity, fault.what, code.why, code.remedy, breaks)
+
+
+# Right by the standards, and fatal for one client: a finding only if this is the client that counts.
+_FOR_SOME_ONLY = frozenset({"content-encoding-identity"})
+
+
+def _judge(client: Client, kind: UrlKind, tried: Iterable[Tried], *, page_counts: bool) -> ClientVerdict:
+    if kind not in client.reads:
+        return ClientVerdict(client.name, Verdict.NOT_FOR_IT, f"it needs {client.wants}")
+    breaks: dict[str, str] = {}
+    slows: dict[str, str] = {}
+    foreign: dict[str, str] = {}
+    for item in tried:
+        for fault in item.faults:
+            effect = client.effect(fault)
+            if is_of_page(item, fault) and not client.in_browser:
+                continue
+            if effect is Effect.BREAKS:
+                (foreign if is_of_page(item, fault) and not page_counts else breaks)[fault.code] = (
+                    client.breaks[fault.code]
+                )
+            elif effect is Effect.SLOWS:
+                slows[fault.code] = client.slows[fault.code]
+    for verdict, found in ((Verdict.BREAKS, breaks), (Verdict.OWN_ORIGIN, foreign), (Verdict.SLOW, slows)):
+        if found:
+            because = "; ".join(f"{reason} [{code}]" for code, reason in found.items())
+            return ClientVerdict(client.name, verdict, because)
+    return ClientVerdict(client.name, Verdict.WORKS)
