@@ -13,9 +13,9 @@ from image_gateway.cli.verify_target import RequestHeaders, check_target_url, re
 from image_gateway.client.credentials import is_address
 from image_gateway.client.verify_http import shown_url
 from image_gateway.domain.findings import exit_status
+from image_gateway.url_check.answers import Limits
 from image_gateway.url_check.check import check_url
 from image_gateway.url_check.clients import CLIENTS
-from image_gateway.url_check.prober import Limits
 from image_gateway.url_check.report import UrlReport
 from image_gateway.url_check.target import SAMPLE_ORIGIN, Target
 

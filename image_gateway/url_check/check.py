@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from image_gateway.client.verify_view_urls import NotAView
+from image_gateway.url_check.answers import Answer, Limits, ProbeFailed
 from image_gateway.url_check.chunks import check_chunked, find_chunked, read_document
 from image_gateway.url_check.clients import CLIENTS, UrlKind
 from image_gateway.url_check.codes import Fault, Tried
@@ -13,7 +14,7 @@ from image_gateway.url_check.head import check_head
 from image_gateway.url_check.headers import check_embedding, check_file_headers
 from image_gateway.url_check.layouts import LayoutToCheck
 from image_gateway.url_check.opening import is_open, looks_like_infinite_mac, open_url
-from image_gateway.url_check.prober import Answer, Limits, ProbeFailed, Prober
+from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.ranges import check_ranges
 from image_gateway.url_check.refusal import check_refusal
 from image_gateway.url_check.report import UrlReport, make_report

@@ -16,10 +16,11 @@ from image_gateway.protocol.manifest import (
     ManifestError,
     parse_manifest,
 )
+from image_gateway.url_check.answers import Answer, budget_exhausted, quote_header
 from image_gateway.url_check.codes import Fault, Tried
 from image_gateway.url_check.cors import check_plain_cors
 from image_gateway.url_check.headers import check_content_headers
-from image_gateway.url_check.prober import Answer, Prober, budget_exhausted, quote_header
+from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.target import Target
 
 _MANIFEST_ROUTE = re.compile(r"(.*/v1/images/[^/]+)/chunked/manifest")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from image_gateway.client.verify_requests import RANGED
+from image_gateway.url_check.answers import Answer, quote_header
 from image_gateway.url_check.codes import NOBODY, Fault, Tried
-from image_gateway.url_check.prober import Answer, Prober, quote_header
+from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.target import FileState, Target
 
 # What scripts look for, and the clients that fail without it. Content-Length and Last-Modified are safelisted.
@@ -23,12 +24,13 @@ def check_file_cors(file: FileState) -> Iterator[Tried]:
     yield try_preflight(target, file.prober, file.url, [*_V86_HEADERS, *names], frozenset({"v86"}))
     wanted = {"Range": "bytes=0-0"} if file.takes_ranges else {}
     answer = file.send("GET", {**wanted, "Origin": target.page}, read=0)
-    yield _check_answer(target, answer, "a read")
+    read = _check_answer(target, answer, "a read")
+    yield read
     exposed = _exposure_faults(file, answer)
     yield Tried(
         "CORS", "exposed headers", quote_header(answer, "Access-Control-Expose-Headers"), tuple(exposed)
     )
-    if file.takes_ranges and file.size:
+    if file.takes_ranges and file.size and not read.faults:
         failed = file.send("GET", {"Range": f"bytes={file.size}-{file.size}", "Origin": target.page})
         if failed.status >= 400:
             yield _check_failed(target, failed)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from image_gateway.client.verify_requests import PLAIN
 from image_gateway.protocol.cache_control import directives
 from image_gateway.protocol.verification import ContentHeaders, check_headers
+from image_gateway.url_check.answers import Answer, quote_header
 from image_gateway.url_check.codes import Fault, Tried
-from image_gateway.url_check.prober import Answer, quote_header
 from image_gateway.url_check.target import FileState, Target
 
 # What a plain GET gives is unpacked by browsers; these need to know the length, or refuse the header.

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 
 from image_gateway.client.verify_requests import RANGED
+from image_gateway.url_check.answers import Answer
 from image_gateway.url_check.codes import Fault, Tried
 from image_gateway.url_check.headers import check_redirects
-from image_gateway.url_check.prober import Answer, Prober
+from image_gateway.url_check.prober import Prober
 
 # A file of this size or smaller is read whole.
 _MOST_READ = 256 * 1024

@@ -7,11 +7,10 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from urllib3 import BaseHTTPResponse, HTTPHeaderDict
+from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -23,81 +22,14 @@ from urllib3.exceptions import (
 
 from image_gateway.client.verify_requests import MAX_REDIRECTS, follow, origin_of
 from image_gateway.fetching.watchdog import Watchdog
-from image_gateway.protocol.verification import Unreadable, shown_header
+from image_gateway.protocol.verification import Unreadable
+from image_gateway.url_check.answers import Answer, Hop, Limits, ProbeFailed, budget_exhausted
 
 REDIRECTS = (301, 302, 303, 307, 308)
 _BLOCK = 64 * 1024
 # Bounds what a server can send that nobody reads.
 _RECEIVE_BUFFER = 128 * 1024
 _POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of one check: bytes of bodies, and seconds to connect, without a byte, for a request, and in all."""
-
-    max_bytes: int = 64 * 1024 * 1024
-    connect: float = 10
-    stall: float = 20
-    request: float = 60
-    total: float = 300
-
-
-class ProbeFailed(Exception):
-    """There is no usable answer.
-
-    Args:
-        code: Code of the finding: `unreachable`, `tls`, `timeout`, `budget-exhausted`, `redirect-loop`,
-            or `redirect-to-http`.
-        text: What happened; no secret.
-    """
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
-@dataclass(frozen=True)
-class Hop:
-    """An answer that redirected."""
-
-    status: int
-    headers: HTTPHeaderDict = field(repr=False)
-    leaves_origin: bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer and the start of its body.
-
-    Attributes:
-        is_cut: The connection ended before the body did.
-        is_whole: The whole body was read.
-        hops: The redirects that led here.
-    """
-
-    status: int
-    headers: HTTPHeaderDict = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-    is_cut: bool = False
-    is_whole: bool = False
-    hops: tuple[Hop, ...] = ()
-
-    def get(self, name: str) -> str | None:
-        """Return the value of a header; of several ones, all with commas between."""
-        return self.headers.get(name)
-
-    @property
-    def length(self) -> int | None:
-        """Content-Length, if it is a number."""
-        value = self.headers.get("Content-Length", "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
-
-    @property
-    def is_encoded(self) -> bool:
-        """Whether Content-Encoding says that the bytes are not the file's."""
-        return (self.get("Content-Encoding") or "identity").strip().lower() not in ("", "identity")
 
 
 class CountedResponse:
@@ -240,16 +172,6 @@ class Prober:
             (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
         ]
         return make(parts.hostname or "", parts.port, timeout=self.limits.connect, socket_options=options)
-
-
-def quote_header(answer: Answer, name: str) -> str:
-    """Return a header of an answer for messages, cut if it is long."""
-    return shown_header(answer.get(name))
-
-
-def budget_exhausted() -> ProbeFailed:
-    """Return the failure of a read that --max-bytes does not allow."""
-    return ProbeFailed("budget-exhausted", "--max-bytes allows no further reads")
 
 
 def _request_target(url: str) -> str:

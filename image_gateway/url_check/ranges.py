@@ -5,35 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from image_gateway.url_check.answers import Answer, quote_header
 from image_gateway.url_check.codes import Fault, Tried
-from image_gateway.url_check.prober import Answer, quote_header
 from image_gateway.url_check.target import FileState
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.ASCII)
 _BLOCK = 64 * 1024
 _MULTIPART_READ = 4096
+# Where these are wrong, so is every other range.
+_BREAKS_EACH = frozenset(
+    {"range-wrong-bytes", "content-range-wrong", "range-length-wrong", "body-shorter", "no-ranges"}
+)
 
 
 def check_ranges(file: FileState) -> Iterator[Tried]:
-    """Try ranges at the start, in the middle, at the end and beyond it; backwards, so that nothing is read ahead."""
+    """Try ranges at the end, in the middle, at the start and beyond the end: backwards, against reading ahead."""
     if file.size is None:
-        file.size = _learn_size(file)
+        yield _learn_size(file)
     if not file.size:
-        reason = "the file is empty" if file.size == 0 else "the size is not known"
-        faults = (
-            ()
-            if file.size == 0
-            else (Fault("size-unknown", "neither Content-Length nor Content-Range tells the size"),)
+        yield Tried(
+            "ranges", "all", skipped="the file is empty" if file.size == 0 else "the size is not known"
         )
-        yield Tried("ranges", "size", faults=faults, skipped=reason if not faults else None)
         return
-    first = _try_plain(file, *_last_block(file.size), "last bytes")
-    yield first
+    plain = [_try_plain(file, *_last_block(file.size), "last bytes")]
+    if file.takes_ranges:
+        plain += _try_middle(file, file.size)
+    yield from plain
     if not file.takes_ranges:
         return
-    yield from _try_middle(file, file.size)
-    yield _try_suffix(file, file.size)
-    yield _try_end(file, file.size)
+    if any(fault.code in _BREAKS_EACH for tried in plain for fault in tried.faults):
+        yield Tried("ranges", "suffixes, and over the end", skipped="plain ranges are wrong already")
+    else:
+        yield _try_suffix(file, file.size)
+        yield _try_end(file, file.size)
     yield _try_beyond(file, file.size)
     yield _try_several(file, file.size)
     yield _try_reversed(file, file.size)
@@ -57,10 +61,18 @@ def _last_block(size: int) -> tuple[int, int]:
     return size - block_size(size), size - 1
 
 
-def _learn_size(file: FileState) -> int | None:
+def _learn_size(file: FileState) -> Tried:
+    """Learn the size from a range, since no Content-Length tells it."""
     answer = file.read_range("0-0", 1)
     parsed = parse_content_range(answer.get("Content-Range")) if answer.status == 206 else None
-    return parsed[2] if parsed else None
+    if parsed and parsed[2] is not None:
+        file.size = parsed[2]
+        return Tried("ranges", "size", f"{file.size} bytes")
+    faults = [Fault("size-unknown", "neither Content-Length nor Content-Range tells the size")]
+    if answer.status == 200:
+        file.takes_ranges = False
+        faults.append(Fault("no-ranges", "bytes=0-0 was answered with 200 and the whole file"))
+    return Tried("ranges", "size", faults=tuple(faults))
 
 
 def _try_plain(file: FileState, first: int, last: int, name: str) -> Tried:
@@ -132,15 +144,17 @@ def _length_faults(answer: Answer, first: int, last: int) -> Iterator[Fault]:
         yield Fault("range-length-wrong", f"{spec}: the body has {count} bytes")
 
 
-def _try_middle(file: FileState, size: int) -> Iterator[Tried]:
+def _try_middle(file: FileState, size: int) -> list[Tried]:
     """Try a range in the middle, one within it that begins elsewhere, and the first bytes."""
     block = block_size(size)
     start = (size - block) // 2
-    yield _try_plain(file, start, start + block - 1, "bytes in the middle")
-    inner = start + block // 3
-    yield _try_plain(file, inner, max(inner, start + block - 2), "bytes in the middle, again")
-    yield _try_plain(file, min(1, size - 1), max(block // 2, min(1, size - 1)), "first bytes but one")
-    yield _try_plain(file, 0, 0, "first byte")
+    inner, second = start + block // 3, min(1, size - 1)
+    return [
+        _try_plain(file, start, start + block - 1, "bytes in the middle"),
+        _try_plain(file, inner, max(inner, start + block - 2), "bytes in the middle, again"),
+        _try_plain(file, second, max(block // 2, second), "first bytes but one"),
+        _try_plain(file, 0, 0, "first byte"),
+    ]
 
 
 def _try_suffix(file: FileState, size: int) -> Tried:

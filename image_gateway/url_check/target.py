@@ -1,4 +1,4 @@
-"""What is checked: the URL, who reads it, from which page, and what becomes known about the file behind it."""
+"""What is checked: the URL, who reads it and from which page, and what becomes known about the file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from image_gateway.client.verify_requests import RANGED, origin_of, with_path
 from image_gateway.observability.masking import names_a_secret
+from image_gateway.url_check.answers import Answer
 from image_gateway.url_check.clients import UrlKind
-from image_gateway.url_check.prober import Answer, Prober
+from image_gateway.url_check.prober import Prober
 
 # The origin of pages on no host of anybody's, if none is given.
 SAMPLE_ORIGIN = "https://page.example"
@@ -84,10 +85,8 @@ class Target:
             return UrlKind.V86
         if self.client in ("webvm", None) and _WEBVM.fullmatch(path) and "/webvm/bytes/" not in path:
             return UrlKind.WEBVM
-        if (
-            (self.client == "sqljs"
-            and name.endswith(".json"))
-            or (self.client is None and name == "config.json")
+        if (self.client == "sqljs" and name.endswith(".json")) or (
+            self.client is None and name == "config.json"
         ):
             return UrlKind.SQLITE
         if self.client in ("browser", None) and (name == "manifest" or name.endswith(".json")):
@@ -121,9 +120,9 @@ class FileState:
         return self.opened.get("Last-Modified")
 
     def send(self, method: str = "GET", headers: Mapping[str, str] | None = None, *, read: int = 0) -> Answer:
-        """Send a request for the file, with the bytes as they are, and note its ETag."""
+        """Send a request for the file, with the bytes as they are, and note the ETag that a GET has."""
         answer = self.prober.send(method, self.url, {**RANGED, **(headers or {})}, read=read)
-        if answer.status in (200, 206):
+        if method == "GET" and answer.status in (200, 206):
             self.etags.append(answer.get("ETag"))
         return answer
 

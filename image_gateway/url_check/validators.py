@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from image_gateway.url_check.answers import quote_header
 from image_gateway.url_check.codes import NOBODY, Fault, Tried
-from image_gateway.url_check.prober import quote_header
 from image_gateway.url_check.target import FileState
 
 _ETAG = re.compile(r'(W/)?"[!#-~\x80-\xff]*"')
