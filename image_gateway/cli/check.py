@@ -15,9 +15,9 @@ from image_gateway.client.verify_http import shown_url
 from image_gateway.domain.findings import exit_status
 from image_gateway.url_check.answers import Limits
 from image_gateway.url_check.check import check_url
-from image_gateway.url_check.clients import CLIENTS
+from image_gateway.url_check.clients import CLIENTS, UrlKind
 from image_gateway.url_check.report import UrlReport
-from image_gateway.url_check.target import SAMPLE_ORIGIN, Target
+from image_gateway.url_check.target import Target
 
 
 @click.command(
@@ -39,8 +39,8 @@ from image_gateway.url_check.target import SAMPLE_ORIGIN, Target
     "--origin",
     metavar="ORIGIN",
     callback=lambda _context, _parameter, value: _check_origin(value),
-    help="Origin of the page that reads, such as https://page.example.com. Without it and without --as, what pages "
-    "of other origins may not read is no finding.",
+    help="Origin of the page that reads, such as https://page.example.com. Without it and without --as, missing "
+    "permissions of pages are no findings.",
 )
 @request_headers
 @click.option(
@@ -66,17 +66,19 @@ def check(
     """Check how URL behaves: ranges, HEAD, ETag, encoding, CORS, caching, redirects, and who can read it.
 
     URL is a disk, the manifest of a chunked image, or what an emulator is given (…/blk.txt,
-    …/v86/BLOCK_SIZE/disk.img, …/disk.ext2.meta, …/config.json). Some forty small requests are sent. The contents
-    are compared only where reads overlap; `image-gateway verify` compares all of them.
+    …/v86/BLOCK_SIZE/disk.img, …/disk.ext2.meta, …/config.json). Up to forty requests are sent, one after the
+    other. Bytes are compared where reads overlap; `image-gateway verify` compares all of them.
     """
     check_target_url(url)
+    if chunked and client is not None and UrlKind.CHUNKED not in CLIENTS[client].reads:
+        raise click.UsageError(f"--chunked cannot be combined with --as {client}, which reads no chunks")
     if headers.headers:
         warn_if_overheard(url)
     report = check_url(Target(url, headers.headers, client, origin, chunked), Limits(max_bytes=max_bytes))
     if as_json:
         print_json(_document(url, client, origin, report))
     else:
-        _print_report(url, origin, report)
+        _print_report(url, report)
     status = exit_status(report.checks, strict=strict)
     if status:
         sys.exit(status)
@@ -88,11 +90,10 @@ def _check_origin(value: str | None) -> str | None:
     return None if value is None else value.rstrip("/").lower()
 
 
-def _print_report(url: str, origin: str | None, report: UrlReport) -> None:
+def _print_report(url: str, report: UrlReport) -> None:
     click.echo(f"{one_line(shown_url(url))}: {report.kind.value}")
     for name, value in report.facts.items():
         click.echo(f"  {name}: {one_line(value)}")
-    click.echo(f"  page: {origin or f'{SAMPLE_ORIGIN} (sample; --origin names yours)'}")
     click.echo()
     print_checks(report.checks)
     click.echo()

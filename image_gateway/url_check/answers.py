@@ -11,7 +11,15 @@ from image_gateway.protocol.verification import shown_header
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one check: bytes of bodies, and seconds to connect, without a byte, for a request, and in all."""
+    """Limits of one check.
+
+    Attributes:
+        max_bytes: Bytes of bodies that are read.
+        connect: Seconds to connect.
+        stall: Seconds without a byte.
+        request: Seconds for one request and its answer.
+        total: Seconds for the whole check.
+    """
 
     max_bytes: int = 64 * 1024 * 1024
     connect: float = 10

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from image_gateway.client.verify_view_urls import NotAView
 from image_gateway.url_check.answers import Answer, Limits, ProbeFailed
-from image_gateway.url_check.chunks import check_chunked, find_chunked, read_document
+from image_gateway.url_check.chunks import check_chunked, find_chunked, read_document, size_of_manifest
 from image_gateway.url_check.clients import CLIENTS, UrlKind
 from image_gateway.url_check.codes import Fault, Tried
 from image_gateway.url_check.cors import check_file_cors
@@ -24,6 +24,7 @@ from image_gateway.url_check.validators import check_validators
 Steps = Iterator[Tried]
 # A server that does not answer is not asked again and again.
 _MOST_FAILURES = 2
+_FORBIDS_PAGE = {"preflight-refused", "preflight-origin-missing", "cors-origin-missing", "cors-origin-wrong"}
 
 
 def check_url(target: Target, limits: Limits | None = None) -> UrlReport:
@@ -83,8 +84,8 @@ class _Run:
             self._try("headers", iter([check_embedding(answer)]))
             self._try("CORS", check_file_cors(file))
         self._try("access", check_refusal(self.target, self.prober, self.target.url))
-        self._note_facts(answer, file.size)
         self.facts["Ranges"] = {True: "yes", False: "no", None: "not known"}[file.takes_ranges]
+        self._note_facts(answer, file.size)
 
     def _check_chunked(self) -> None:
         urls = find_chunked(self.target.url)
@@ -97,7 +98,7 @@ class _Run:
             return
         self._try("chunks", check_chunked(self.target, self.prober, urls, answer))
         self._try("access", check_refusal(self.target, self.prober, urls.manifest))
-        self._note_facts(answer, None)
+        self._note_facts(answer, size_of_manifest(answer.body))
 
     def _check_layout(self) -> None:
         try:
@@ -116,7 +117,7 @@ class _Run:
         if not self.target.is_same_origin:
             self._try("headers", iter([check_embedding(answer)]))
         self._try("access", check_refusal(self.target, self.prober, layout.first_url))
-        self._note_facts(answer, None)
+        self._note_facts(answer, layout.size)
 
     def _open(self, url: str, *, read_whole: bool = False) -> Answer | None:
         """Read the URL first; None if there is nothing to check."""
@@ -141,10 +142,18 @@ class _Run:
             self.tried.append(_failed(subject, error))
 
     def _note_facts(self, answer: Answer, size: int | None) -> None:
-        known = size if size is not None else answer.length
-        self.facts["Size"] = "not known" if known is None else f"{known} bytes"
+        self.facts["Size"] = "not known" if size is None else f"{size} bytes"
         for name in ("Content-Type", "ETag", "Last-Modified", "Cache-Control"):
             self.facts[name] = answer.get(name) or "absent"
+        self.facts["Pages"] = self._page_fact()
+
+    def _page_fact(self) -> str:
+        """Return whether the page may read."""
+        page = self.target.page
+        if self.target.is_same_origin:
+            return f"{page} has the origin of the URL"
+        codes = {fault.code for item in self.tried for fault in item.faults if item.subject == "CORS"}
+        return f"{page} {'may not read it' if codes & _FORBIDS_PAGE else 'may read it'}"
 
 
 def _failed(subject: str, error: ProbeFailed) -> Tried:

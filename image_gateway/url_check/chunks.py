@@ -46,6 +46,14 @@ def read_document(prober: Prober, url: str) -> Answer:
     return answer
 
 
+def size_of_manifest(body: bytes) -> int | None:
+    """Return the size of the disk, None if the manifest is invalid."""
+    try:
+        return parse_manifest(body).geometry.total_size
+    except ManifestError:
+        return None
+
+
 def check_chunked(target: Target, prober: Prober, urls: ImageUrls, answer: Answer) -> Iterator[Tried]:
     """Check the manifest in an answer, its headers, and the first, a middle and the last chunk."""
     yield check_content_headers(target, answer, "application/json")

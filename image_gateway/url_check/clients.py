@@ -1,4 +1,4 @@
-"""What each reader client needs of a URL: the findings that break it, and those that slow it down, with reasons."""
+"""What each reader client needs of a URL: which findings break it or slow it down, and why."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _warning(why: str, remedy: str) -> Code:
 CODES: dict[str, Code] = {
     "unreachable": _broken("no client can read the URL", "check host, port and firewall"),
     "tls": _broken(
-        "clients refuse the connection", "install a valid certificate with its chain for this host"
+        "clients refuse the connection", "install a valid certificate for this host, with its chain"
     ),
     "timeout": _broken("clients give up or hang", "look for what blocks the server, or the path to it"),
     "status": _broken(
@@ -79,8 +79,8 @@ CODES: dict[str, Code] = {
     ),
     "layout-wrong": _broken("the client cannot be given this URL", "give it the URL that its layout demands"),
     "redirect": _warning(
-        "RFC 9110 15.4: each read pays for one more request, and after a redirect to another origin a page is unknown "
-        "(Fetch: Origin is null)",
+        "RFC 9110 15.4: each read takes one more request, and after a redirect to another origin the page's "
+        "origin is null (Fetch)",
         "give the URL that the redirect leads to, if it does not expire",
     ),
     "redirect-loop": _broken("RFC 9110 15.4: clients give up", "mend the redirects"),

@@ -1,18 +1,22 @@
-"""Checks of what a page of another origin may read (Fetch standard, sections "CORS protocol" and "HTTP fetch")."""
+"""Checks of what a page of another origin may read (Fetch standard, CORS protocol)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from image_gateway.client.verify_requests import RANGED
 from image_gateway.url_check.answers import Answer, quote_header
+from image_gateway.url_check.clients import CLIENTS
 from image_gateway.url_check.codes import NOBODY, Fault, Tried
 from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.target import FileState, Target
 
-# What scripts look for, and the clients that fail without it. Content-Length and Last-Modified are safelisted.
+# What scripts look for, and who fails without it. Content-Length and Last-Modified are safelisted.
 _NEEDED = {"content-range": frozenset({"v86", "webvm"}), "accept-ranges": NOBODY, "etag": NOBODY}
 _NEEDS_VALIDATOR = frozenset({"webvm"})
+_IN_BROWSERS = frozenset(name for name, client in CLIENTS.items() if client.in_browser)
+_ALLOWED = "Access-Control-Allow-Origin"
 _V86_HEADERS = ("range", "x-accept-encoding")
 
 
@@ -25,6 +29,9 @@ def check_file_cors(file: FileState) -> Iterator[Tried]:
     wanted = {"Range": "bytes=0-0"} if file.takes_ranges else {}
     answer = file.send("GET", {**wanted, "Origin": target.page}, read=0)
     read = _check_answer(target, answer, "a read")
+    if answer.status not in (200, 206):
+        what = f"a read with Origin was answered with HTTP {answer.status}"
+        read = replace(read, faults=(*read.faults, Fault("status", what, _IN_BROWSERS)))
     yield read
     exposed = _exposure_faults(file, answer)
     yield Tried(
@@ -64,9 +71,9 @@ def _preflight_faults(
     if not 200 <= answer.status < 300:
         yield Fault("preflight-refused", f"the preflight was answered with HTTP {answer.status}", clients)
         return
-    allowed = answer.get("Access-Control-Allow-Origin")
+    allowed = answer.get(_ALLOWED)
     if allowed not in (target.page, "*"):
-        what = f"Access-Control-Allow-Origin of the preflight is {quote_header(answer, 'Access-Control-Allow-Origin')}"
+        what = f"Access-Control-Allow-Origin of the preflight is {quote_header(answer, _ALLOWED)}"
         yield Fault("preflight-origin-missing", what, clients)
     missing = _not_allowed(target, answer, names)
     if missing:
@@ -91,13 +98,13 @@ def _check_answer(target: Target, answer: Answer, what: str) -> Tried:
 
 def _origin_faults(target: Target, answer: Answer) -> Iterator[Fault]:
     for hop in answer.hops:
-        if hop.headers.get("Access-Control-Allow-Origin") not in (target.page, "*"):
+        if hop.headers.get(_ALLOWED) not in (target.page, "*"):
             yield Fault(
                 "cors-origin-missing", f"the redirect (HTTP {hop.status}) does not allow the page's origin"
             )
     origin = "null" if any(hop.leaves_origin for hop in answer.hops) else target.page
-    allowed = answer.get("Access-Control-Allow-Origin")
-    value = quote_header(answer, "Access-Control-Allow-Origin")
+    allowed = answer.get(_ALLOWED)
+    value = quote_header(answer, _ALLOWED)
     if allowed is None:
         yield Fault("cors-origin-missing", f"Access-Control-Allow-Origin is absent for {origin}")
         return
@@ -120,7 +127,7 @@ def _origin_faults(target: Target, answer: Answer) -> Iterator[Fault]:
 
 
 def _exposure_faults(file: FileState, answer: Answer) -> list[Fault]:
-    if answer.get("Access-Control-Allow-Origin") is None:
+    if answer.get(_ALLOWED) is None:
         return []
     value = answer.get("Access-Control-Expose-Headers") or ""
     listed = {name.strip().lower() for name in value.split(",")}
@@ -136,7 +143,7 @@ def _exposure_faults(file: FileState, answer: Answer) -> list[Fault]:
 
 
 def _check_failed(target: Target, answer: Answer) -> Tried:
-    allowed = answer.get("Access-Control-Allow-Origin")
-    what = f"HTTP {answer.status} has Access-Control-Allow-Origin {quote_header(answer, 'Access-Control-Allow-Origin')}"
+    allowed = answer.get(_ALLOWED)
+    what = f"Access-Control-Allow-Origin of HTTP {answer.status} is {quote_header(answer, _ALLOWED)}"
     faults = () if allowed in (target.page, "*", "null") else (Fault("cors-missing-on-errors", what),)
     return Tried("CORS", "an error", f"HTTP {answer.status}", faults)

@@ -54,7 +54,7 @@ def _check_encoding(file: FileState) -> Tried:
     if file.takes_ranges:
         ranged = file.send("GET", {**PLAIN, "Range": "bytes=0-0"})
         if ranged.is_encoded:
-            what = f"a range that offers compression has Content-Encoding {quote_header(ranged, 'Content-Encoding')}"
+            what = f"a range has Content-Encoding {quote_header(ranged, 'Content-Encoding')}"
             faults.append(Fault("content-encoding", what))
     if not faults and "Content-Encoding" in plain.headers:
         what = f"Content-Encoding is {quote_header(plain, 'Content-Encoding')}"

@@ -59,6 +59,7 @@ class LayoutToCheck:
         with_cookies = any(name.lower() == "cookie" for name in target.headers)
         requests = _Requests(prober, self._origin)
         self._view = found.connect(ViewReader(requests, origin=self._origin, with_cookies=with_cookies))
+        self.size: int | None = None
         self.first_url = found.url
         if isinstance(self._view, V86):
             self.first_url = self._view.first_url
@@ -66,7 +67,7 @@ class LayoutToCheck:
             self.first_url = f"{found.url}.meta"
 
     def check(self) -> Iterator[Tried]:
-        """Read the document, then the first, a middle and the last piece of each sort, and what lies beyond."""
+        """Read the document, then the first, a middle and the last piece of each sort, and beyond."""
         try:
             layout = self._view.open(self._disk_size() if self._kind is UrlKind.V86 else None)
         except (Missing, Unreadable, WrongAnswer) as error:
@@ -74,6 +75,7 @@ class LayoutToCheck:
                 "layout", self._view.where, faults=(_fault_of(error, self._view.where, is_piece=False),)
             )
             return
+        self.size = layout.size
         yield from _tried(self._view.where, layout.problems, f"{layout.size} bytes in all")
         for section in layout.sections:
             yield from _check_section(section)

@@ -122,7 +122,7 @@ class Prober:
             if at_home and with_credentials:
                 sent = {**self.credentials, **sent}
             elif not at_home and "Origin" in sent:
-                # What browsers send when one foreign origin redirects to another one (Fetch, HTTP-redirect fetch).
+                # As browsers do when a foreign origin redirects to another one (Fetch, HTTP-redirect fetch).
                 sent["Origin"] = "null"
             with self._exchange(method, url, sent) as response:
                 if not follows or response.status not in REDIRECTS:

@@ -19,7 +19,7 @@ _BREAKS_EACH = frozenset(
 
 
 def check_ranges(file: FileState) -> Iterator[Tried]:
-    """Try ranges at the end, in the middle, at the start and beyond the end: backwards, against reading ahead."""
+    """Try ranges: backwards from the end to the start, then beyond the end, and others that are special."""
     if file.size is None:
         yield _learn_size(file)
     if not file.size:
@@ -199,7 +199,8 @@ def _try_end(file: FileState, size: int) -> Tried:
     is_clipped = answer.status == 206 and (parsed is None or parsed[:2] == (first, last)) and length == count
     if not is_clipped or len(answer.body) != count:
         seen = quote_header(answer, "Content-Range")
-        what = f"bytes={first}-{beyond} of {size}: HTTP {answer.status}, Content-Range {seen}, {len(answer.body)} bytes"
+        got = f"HTTP {answer.status}, Content-Range {seen}, {len(answer.body)} bytes"
+        what = f"bytes={first}-{beyond} of {size}: {got}"
         faults.append(Fault("range-not-clipped", what))
     return Tried("ranges", "to the end, and over it", faults=tuple(faults))
 

@@ -10,6 +10,9 @@ from image_gateway.domain.findings import Check, Finding, Severity
 from image_gateway.url_check.clients import CLIENTS, Client, Effect, UrlKind, severity_of
 from image_gateway.url_check.codes import CODES, Fault, Tried
 
+# Right by the standards, and fatal for one client: a finding only if this is the client that counts.
+_FOR_ONE_ONLY = frozenset({"content-encoding-identity"})
+
 
 class Verdict(StrEnum):
     """What a client makes of the URL."""
@@ -55,7 +58,7 @@ def make_report(
     """Return the report for one client, or for all clients that read such URLs.
 
     Args:
-        page_counts: Faults of CORS are findings. Without it, they only limit the verdicts of clients in browsers.
+        page_counts: Faults of CORS are findings; without it, they only limit the verdicts.
     """
     readers = [each for each in CLIENTS.values() if kind in each.reads]
     if client is not None:
@@ -81,53 +84,51 @@ def _make_checks(
             finding = _finding_of(fault, readers, only=only)
             key = (fault.code, finding is not None and finding.severity is Severity.BROKEN)
             if finding is None or (is_of_page(item, fault) and not page_counts):
-                notes.append(fault.code)
+                notes.append(_note_of(fault, is_finding=finding is not None))
             elif key not in told:
                 told.add(key)
                 findings.append(finding)
             else:
-                notes.append(f"again {fault.code}")
+                notes.append(f"{fault.code}, as above")
         detail = "; ".join(filter(None, [item.detail, *dict.fromkeys(notes)]))
         yield Check(item.subject, item.name, detail, tuple(findings), item.skipped)
 
 
+def _note_of(fault: Fault, *, is_finding: bool) -> str:
+    return (
+        f"{fault.code}, for pages of other origins" if is_finding else f"{fault.code}, which harms no reader"
+    )
+
+
 def _finding_of(fault: Fault, readers: Sequence[Client], *, only: bool) -> Finding | None:
-    """Return the finding, or None if the one client that counts does not care."""
+    """Return the finding, or None if it concerns nobody that counts."""
     effects = {client.name: client.effect(fault) for client in readers}
-    if not any(effects.values()) and (only or fault.code in _FOR_SOME_ONLY):
+    if (only and not any(effects.values())) or (not only and fault.code in _FOR_ONE_ONLY):
         return None
-    if not only and fault.code in _FOR_SOME_ONLY:
-        return None
-    severity = Severity.WARNING if only else severity_of(fault, readers)
     breaks = tuple(name for name, effect in effects.items() if effect is Effect.BREAKS)
-    if (breaks and fault.code not in _FOR_SOME_ONLY) or (only and breaks):
-        severity = Severity.BROKEN
+    severity = severity_of(fault, readers)
+    if only and not breaks:
+        severity = Severity.WARNING
     code = CODES[fault.code]
     return Finding(fault.code, severity, fault.what, code.why, code.remedy, breaks)
-
-
-# Right by the standards, and fatal for one client: a finding only if this is the client that counts.
-_FOR_SOME_ONLY = frozenset({"content-encoding-identity"})
 
 
 def _judge(client: Client, kind: UrlKind, tried: Iterable[Tried], *, page_counts: bool) -> ClientVerdict:
     if kind not in client.reads:
         return ClientVerdict(client.name, Verdict.NOT_FOR_IT, f"it needs {client.wants}")
-    breaks: dict[str, str] = {}
-    slows: dict[str, str] = {}
-    foreign: dict[str, str] = {}
+    reasons: dict[Verdict, dict[str, str]] = {Verdict.BREAKS: {}, Verdict.OWN_ORIGIN: {}, Verdict.SLOW: {}}
     for item in tried:
         for fault in item.faults:
+            of_page = is_of_page(item, fault)
             effect = client.effect(fault)
-            if is_of_page(item, fault) and not client.in_browser:
+            if of_page and not client.in_browser:
                 continue
             if effect is Effect.BREAKS:
-                (foreign if is_of_page(item, fault) and not page_counts else breaks)[fault.code] = (
-                    client.breaks[fault.code]
-                )
+                verdict = Verdict.OWN_ORIGIN if of_page and not page_counts else Verdict.BREAKS
+                reasons[verdict][fault.code] = client.breaks[fault.code]
             elif effect is Effect.SLOWS:
-                slows[fault.code] = client.slows[fault.code]
-    for verdict, found in ((Verdict.BREAKS, breaks), (Verdict.OWN_ORIGIN, foreign), (Verdict.SLOW, slows)):
+                reasons[Verdict.SLOW][fault.code] = client.slows[fault.code]
+    for verdict, found in reasons.items():
         if found:
             because = "; ".join(f"{reason} [{code}]" for code, reason in found.items())
             return ClientVerdict(client.name, verdict, because)

@@ -1,4 +1,4 @@
-"""Checks of ETag and Last-Modified, and of the conditional requests that use them (RFC 9110 sections 8.8 and 13)."""
+"""Checks of ETag, Last-Modified and conditional requests (RFC 9110 sections 8.8 and 13)."""
 
 from __future__ import annotations
 
