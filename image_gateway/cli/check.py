@@ -39,7 +39,7 @@ from image_gateway.url_check.target import Target
     "--origin",
     metavar="ORIGIN",
     callback=lambda _context, _parameter, value: _check_origin(value),
-    help="Origin of the page that reads, such as https://page.example.com. Without it and without --as, missing "
+    help="Origin of the page that reads, such as https://page.example.com. Without it and --as, missing "
     "permissions of pages are no findings.",
 )
 @request_headers

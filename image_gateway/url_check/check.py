@@ -133,7 +133,8 @@ class _Run:
 
     def _try(self, subject: str, steps: Iterator[Tried]) -> None:
         if self._failures >= _MOST_FAILURES:
-            self.tried.append(Tried(subject, "all", skipped="the server did not answer earlier requests"))
+            reason = "the server did not answer earlier requests"
+            self.tried.append(Tried(subject, "all", skipped=reason, is_unfinished=True))
             return
         try:
             self.tried.extend(steps)
@@ -158,5 +159,6 @@ class _Run:
 
 def _failed(subject: str, error: ProbeFailed) -> Tried:
     if error.code == "budget-exhausted":
-        return Tried(subject, "further reads", skipped=f"budget-exhausted: {error.text}")
+        reason = f"budget-exhausted: {error.text}"
+        return Tried(subject, "further reads", skipped=reason, is_unfinished=True)
     return Tried(subject, "answer", faults=(Fault(error.code, error.text),))

@@ -71,6 +71,7 @@ _NO_ANSWER = {
     "not-an-image": "takes a page for a disk",
     "layout-wrong": "cannot be given this URL",
     "redirect-loop": "follows no endless redirects",
+    "redirect-to-http": "is led from https to http",
     "body-shorter": "gets fewer bytes than promised",
 }
 _ONE_MORE_REQUEST = {"redirect": "sends two requests for each read"}
@@ -82,7 +83,6 @@ _RANGES = {
     "content-encoding": "reads compressed bytes as the disk's",
 }
 _PAGE = {
-    "redirect-to-http": "may not load http from a page on https",
     "cors-origin-missing": "the page may not read the answer",
     "cors-origin-wrong": "the page may not read the answer",
     "cors-credentials-wildcard": "the page may not read the answer with cookies",

@@ -38,13 +38,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Tried:
-    """One thing that was tried, before it is known whom its faults concern."""
+    """One thing that was tried, before it is known whom its faults concern.
+
+    `is_unfinished` says that there is more to try, which the limits or the server did not allow.
+    """
 
     subject: str
     name: str
     detail: str = ""
     faults: tuple[Fault, ...] = ()
     skipped: str | None = None
+    is_unfinished: bool = False
 
 
 NOBODY: frozenset[str] = frozenset()

@@ -35,11 +35,12 @@ _POLL_SECONDS = 0.5
 class CountedResponse:
     """An open answer, whose reads are counted; it has what readers of urllib3's responses use."""
 
-    def __init__(self, prober: Prober, response: BaseHTTPResponse) -> None:
+    def __init__(self, prober: Prober, response: BaseHTTPResponse, watchdog: Watchdog) -> None:
         self.status = response.status
         self.headers = response.headers
         self._prober = prober
         self._response = response
+        self._watchdog = watchdog
 
     def read(self, amount: int, decode_content: bool = False) -> bytes:
         """Return up to `amount` bytes as they come, b"" at the end.
@@ -51,7 +52,12 @@ class CountedResponse:
         left = self._prober.bytes_left
         if left <= 0:
             raise budget_exhausted()
-        block = self._response.read1(min(amount, left, _BLOCK), decode_content=decode_content)
+        try:
+            block = self._response.read1(min(amount, left, _BLOCK), decode_content=decode_content)
+        except (HTTPError, HTTPException, OSError):
+            self._prober.check_time(self._watchdog)
+            raise
+        self._prober.check_time(self._watchdog)
         self._prober.bytes_read += len(block)
         return block
 
@@ -153,15 +159,22 @@ class Prober:
                     method, _request_target(url), headers=headers, preload_content=False, decode_content=False
                 )
                 response = connection.getresponse()
-                yield CountedResponse(self, response)
+                self.check_time(watchdog)
+                yield CountedResponse(self, response, watchdog)
         except (HTTPError, HTTPException, OSError) as error:
-            if watchdog is not None and watchdog.expired:
-                raise ProbeFailed("timeout", f"{method} took more than {self.limits.request:.0f} s") from None
+            if watchdog is not None:
+                self.check_time(watchdog)
             raise _failure(method, error) from None
         finally:
             if watchdog is not None:
                 watchdog.stop()
             connection.close()
+
+    def check_time(self, watchdog: Watchdog) -> None:
+        """Raise ProbeFailed if the watchdog ended the connection, which looks like an end of the answer."""
+        if watchdog.expired:
+            text = f"a request and its answer took more than {self.limits.request:g} s"
+            raise ProbeFailed("timeout", text) from None
 
     def connect(self, url: str) -> HTTPConnection:
         """Return a connection that is not open yet."""

@@ -113,7 +113,7 @@ def _finding_of(fault: Fault, readers: Sequence[Client], *, only: bool) -> Findi
     return Finding(fault.code, severity, fault.what, code.why, code.remedy, breaks)
 
 
-def _judge(client: Client, kind: UrlKind, tried: Iterable[Tried], *, page_counts: bool) -> ClientVerdict:
+def _judge(client: Client, kind: UrlKind, tried: Sequence[Tried], *, page_counts: bool) -> ClientVerdict:
     if kind not in client.reads:
         return ClientVerdict(client.name, Verdict.NOT_FOR_IT, f"it needs {client.wants}")
     reasons: dict[Verdict, dict[str, str]] = {Verdict.BREAKS: {}, Verdict.OWN_ORIGIN: {}, Verdict.SLOW: {}}
@@ -132,4 +132,5 @@ def _judge(client: Client, kind: UrlKind, tried: Iterable[Tried], *, page_counts
         if found:
             because = "; ".join(f"{reason} [{code}]" for code, reason in found.items())
             return ClientVerdict(client.name, verdict, because)
-    return ClientVerdict(client.name, Verdict.WORKS)
+    is_unfinished = any(item.is_unfinished for item in tried)
+    return ClientVerdict(client.name, Verdict.WORKS, "as far as it was tried" if is_unfinished else "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from image_gateway.local.gateway import LocalGateway
@@ -11,7 +9,6 @@ from image_gateway.local.seaweed import LocalStore
 from image_gateway.url_check.check import check_url
 from image_gateway.url_check.report import UrlReport, Verdict
 from image_gateway.url_check.target import Target
-from tests.live.support import run_cli
 from tests.live.test_verify import SIZE, Published, make_published
 
 PAGE = "https://page.example.com"
@@ -96,16 +93,3 @@ def test_the_route_of_an_image_as_its_owner_and_for_everybody(
     assert [text.partition(":")[0] for text in found(check_url(Target(url, {}, "webvm")))] == [
         "content-encoding-identity"
     ]
-
-
-def test_the_command(image: Published, urls: dict[str, str]) -> None:
-    ended = run_cli({}, "check", urls["disk"], "--as", "v86", "--strict", "--json")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "igl~" not in ended.stdout + ended.stderr
-    answer = json.loads(ended.stdout)
-    assert answer["clients"] == [{"client": "v86", "verdict": "works", "because": ""}]
-    assert answer["url"].endswith("/v1/l/[hidden]/disk.img")
-    ended = run_cli({}, "check", urls["disk"].replace("igl~", "igl~x"), "--as", "v86")
-    assert ended.returncode == 1
-    assert "HTTP 401" in ended.stdout
-    assert "igl~" not in ended.stdout + ended.stderr
