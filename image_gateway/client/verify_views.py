@@ -82,7 +82,7 @@ class V86:
     @property
     def first_url(self) -> str:
         """The URL of the first part."""
-        return self._url(0, self._block_size or _SECTOR)
+        return self._url(0, self._block_size or _V86_READ)
 
     def _url(self, start: int, end: int) -> str:
         return f"{self._base}{start}-{end}{self._extension}"

@@ -45,6 +45,7 @@ def check_url(target: Target, limits: Limits | None = None) -> UrlReport:
         facts=run.facts,
         requests=run.prober.requests,
         bytes_read=run.prober.bytes_read,
+        hide=target.hide_secrets,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from image_gateway.domain.findings import Check, Finding, Severity
@@ -54,19 +54,28 @@ def make_report(
     facts: dict[str, str],
     requests: int,
     bytes_read: int,
+    hide: Callable[[str], str],
 ) -> UrlReport:
     """Return the report for one client, or for all clients that read such URLs.
 
     Args:
+        hide: Removes secrets from a text: the server may have echoed them.
         page_counts: Faults of CORS are findings; without it, they only limit the verdicts.
     """
     readers = [each for each in CLIENTS.values() if kind in each.reads]
     if client is not None:
         readers = [CLIENTS[client]]
+    tried = [_without_secrets(item, hide) for item in tried]
+    facts = {name: hide(text) for name, text in facts.items()}
     checks = _make_checks(tried, readers, only=client is not None, page_counts=page_counts)
     names = [client] if client is not None else list(CLIENTS)
     verdicts = tuple(_judge(CLIENTS[name], kind, tried, page_counts=page_counts) for name in names)
     return UrlReport(kind, tuple(checks), verdicts, facts, requests, bytes_read)
+
+
+def _without_secrets(item: Tried, hide: Callable[[str], str]) -> Tried:
+    faults = tuple(replace(fault, what=hide(fault.what)) for fault in item.faults)
+    return replace(item, name=hide(item.name), detail=hide(item.detail), faults=faults)
 
 
 def is_of_page(item: Tried, fault: Fault) -> bool:

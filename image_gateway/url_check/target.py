@@ -19,7 +19,9 @@ SAMPLE_ORIGIN = "https://page.example"
 PREFIX = 64 * 1024
 _V86 = re.compile(r".*/v86/(?:[0-9]{3,8}|any)/[^/]*\.img(?:\.zst)?|.*/v86/(?:[0-9]{3,8}|any)/")
 _WEBVM = re.compile(r".*/webvm/(?:[^/]*)|.*\.meta")
-_LEASE = re.compile(r"(.*/v1/l/)[^/]+(/.*)")
+_LEASE = re.compile(r"(.*/v1/l/)([^/]+)(/.*)")
+# Shorter texts, such as `1`, are in many texts by chance.
+_SHORTEST_SECRET = 6
 # Headers that say nothing about who asks.
 _PLAIN_HEADERS = {"accept", "accept-language", "origin", "referer", "user-agent", "cache-control", "pragma"}
 _SIGNED_QUERY = {"expires", "policy", "sig", "se", "lease", "x-amz-algorithm", "x-goog-algorithm"}
@@ -63,11 +65,26 @@ class Target:
         parts = urlsplit(self.url)
         leased = _LEASE.fullmatch(parts.path)
         if leased:
-            return with_path(self.url, f"{leased[1]}none{leased[2]}")
+            return with_path(self.url, f"{leased[1]}none{leased[3]}")
         names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
         if any(names_a_secret(name) or name.lower() in _SIGNED_QUERY for name in names):
             return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         return None
+
+    def hide_secrets(self, text: str) -> str:
+        """Return a text without what the URL and the headers hold, in case the server echoes it."""
+        for secret in self._secrets():
+            text = text.replace(secret, "[hidden]")
+        return text
+
+    def _secrets(self) -> list[str]:
+        """Return the secrets, the longest first, since one may be a part of another."""
+        parts = urlsplit(self.url)
+        leased = _LEASE.fullmatch(parts.path)
+        texts = [parts.query, *(value for _, value in parse_qsl(parts.query)), leased[2] if leased else ""]
+        for value in self.credential_headers.values():
+            texts += [value, *value.split()]
+        return sorted({text for text in texts if len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def guess_kind(self) -> UrlKind:
         """Return how the client reads this URL, by its name and the client's."""
