@@ -101,7 +101,9 @@ CODES: dict[str, Code] = {
         "a 206 without Content-Length: CloudFront answers with the whole file, and clients show no progress",
         "send Content-Length with each 206; turn off filters that buffer nothing, such as compression",
     ),
-    "suffix-range-wrong": _warning("RFC 9110 14.1.2: archive readers ask for the last bytes first", _RANGES),
+    "suffix-range-wrong": _broken(
+        "RFC 9110 14.1.2: archive readers ask for the last bytes first, and fail", _RANGES
+    ),
     "range-beyond-end-not-416": _warning("RFC 9110 15.5.17: readers cannot see where the file ends", _RANGES),
     "unsatisfied-without-size": _warning("RFC 9110 15.5.17: a 416 should tell the size", _RANGES),
     "range-not-clipped": _broken(

@@ -86,27 +86,24 @@ def is_of_page(item: Tried, fault: Fault) -> bool:
 def _make_checks(
     tried: Iterable[Tried], readers: Sequence[Client], *, only: bool, page_counts: bool
 ) -> Iterable[Check]:
-    told: set[tuple[str, bool]] = set()
+    """Yield the checks; one whose faults are all left out is shown as skipped, with them as the reason."""
+    told: set[tuple[str, Severity]] = set()
     for item in tried:
         findings, notes = [], []
         for fault in item.faults:
             finding = _finding_of(fault, readers, only=only)
-            key = (fault.code, finding is not None and finding.severity is Severity.BROKEN)
-            if finding is None or (is_of_page(item, fault) and not page_counts):
-                notes.append(_note_of(fault, is_finding=finding is not None))
-            elif key not in told:
-                told.add(key)
-                findings.append(finding)
+            if finding is None:
+                concerned = readers[0].name if only else "most clients"
+                notes.append(f"{fault.code} does not concern {concerned}")
+            elif is_of_page(item, fault) and not page_counts:
+                notes.append(f"{fault.code} concerns pages of other origins, see --origin")
+            elif (fault.code, finding.severity) in told:
+                notes.append(f"{fault.code} as above")
             else:
-                notes.append(f"{fault.code}, as above")
-        detail = "; ".join(filter(None, [item.detail, *dict.fromkeys(notes)]))
-        yield Check(item.subject, item.name, detail, tuple(findings), item.skipped)
-
-
-def _note_of(fault: Fault, *, is_finding: bool) -> str:
-    return (
-        f"{fault.code}, for pages of other origins" if is_finding else f"{fault.code}, which harms no reader"
-    )
+                told.add((fault.code, finding.severity))
+                findings.append(finding)
+        skipped = item.skipped if findings or not notes else "; ".join(dict.fromkeys(notes))
+        yield Check(item.subject, item.name, item.detail, tuple(findings), skipped)
 
 
 def _finding_of(fault: Fault, readers: Sequence[Client], *, only: bool) -> Finding | None:

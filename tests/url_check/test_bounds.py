@@ -51,7 +51,7 @@ def test_little_is_read_of_a_huge_file() -> None:
         assert report.facts["Ranges"] == "yes"
         assert report.bytes_read < MIB
         assert server.sent < MIB + ON_ITS_WAY * report.requests
-        assert [check.skipped for check in report.checks if check.skipped] == ["no credentials were given"]
+        assert not [check for check in report.checks if "budget" in (check.skipped or "")]
 
 
 def test_max_bytes_are_a_limit() -> None:
@@ -118,5 +118,5 @@ def test_a_server_that_stops_answering_is_not_asked_for_ever() -> None:
         over.set()
         assert codes(report) == ["timeout"]
         skipped = {check.subject for check in report.checks if check.skipped}
-        assert skipped == {"validators", "headers", "CORS", "access"}
+        assert skipped == {"ranges", "validators", "headers", "CORS", "access"}
         assert report.requests < 5

@@ -59,7 +59,7 @@ def test_one_client_hears_only_of_what_concerns_it() -> None:
     refused = Fault("head-refused", "HTTP 405")
     report = report_on(refused, client="v86")
     assert findings(report) == []
-    assert report.checks[0].detail == "head-refused, which harms no reader"
+    assert report.checks[0].skipped == "head-refused does not concern v86"
     assert verdicts(report) == {"v86": Verdict.WORKS}
     assert [finding.severity for finding in findings(report_on(refused, client="qemu"))] == [Severity.BROKEN]
 
@@ -84,7 +84,7 @@ def test_pages_of_other_origins_count_if_somebody_asks_for_them() -> None:
     fault = Fault("cors-origin-missing", "Access-Control-Allow-Origin is absent")
     report = report_on(fault, subject="CORS", page_counts=False)
     assert findings(report) == []
-    assert report.checks[0].detail == "cors-origin-missing, for pages of other origins"
+    assert report.checks[0].skipped == "cors-origin-missing concerns pages of other origins, see --origin"
     found = verdicts(report)
     assert {found[name] for name in ("v86", "webvm", "sqljs", "browser")} == {Verdict.OWN_ORIGIN}
     assert found["qemu"] is found["aria2"] is Verdict.WORKS
@@ -101,11 +101,12 @@ def test_what_is_right_by_the_standards_is_a_finding_for_its_client_only() -> No
 
 
 def test_a_code_is_told_once() -> None:
-    report = report_on(
-        Fault("range-wrong-bytes", "byte 5 differs"), Fault("range-wrong-bytes", "byte 9 differs")
+    tried = [Tried("ranges", f"read {at}", faults=(Fault("no-ranges", f"at {at}"),)) for at in (5, 9)]
+    report = make_report(
+        UrlKind.FILE, tried, client=None, page_counts=True, facts={}, requests=2, bytes_read=0, hide=str
     )
-    assert [finding.what for finding in findings(report)] == ["byte 5 differs"]
-    assert report.checks[0].detail == "range-wrong-bytes, as above"
+    assert [finding.what for finding in findings(report)] == ["at 5"]
+    assert report.checks[1].skipped == "no-ranges as above"
 
 
 def test_a_client_is_not_said_to_work_without_reserve_if_the_check_ended_early() -> None:
