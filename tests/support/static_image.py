@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -114,10 +115,15 @@ class StaticServer:
         return 206, {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}", **given}, data[start:stop]
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """A server of threads whose readers may close their connections at any time."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A reader may close its connection at any time; anything else is printed."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """Print what is not the end of a connection."""
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
@@ -148,8 +154,7 @@ def serving(image: StaticImage) -> Iterator[StaticServer]:
         def log_message(self, format: str, *args: Any) -> None:
             """Requests are in `asked`."""
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = QuietServer(("127.0.0.1", 0), Handler)
     static.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
