@@ -135,7 +135,8 @@ def _reversed_range(request: Request, right: Respond) -> Response:
 # HEAD (section 9.3.2)
 
 FAULTS.with_headers("head-length-missing", headed, content_length=None)
-FAULTS.with_headers("head-headers-differ", headed, etag='"of-head"')
+FAULTS.with_headers("head-headers-differ", headed, last_modified="Fri, 27 Nov 2026 10:00:00 GMT")
+FAULTS.with_headers("head-headers-differ (ETag)", headed, etag='"of-head"')
 
 
 @FAULTS.fault("head-refused")
@@ -148,10 +149,11 @@ def _head_refused(request: Request, right: Respond) -> Response:
 
 @FAULTS.fault("head-length-differs")
 def _head_length_differs(request: Request, right: Respond) -> Response:
+    """HEAD tells half of the size, as of a compressed file."""
     response = right(request)
     if not headed(request, response):
         return response
-    return response.with_headers(content_length=str(int(response.headers["Content-Length"]) + 512))
+    return response.with_headers(content_length=str(int(response.headers["Content-Length"]) // 2))
 
 
 @FAULTS.fault("head-length-differs (0)")
@@ -254,7 +256,7 @@ def _content_encoding(request: Request, right: Respond) -> Response:
     return zipped if request.method == "GET" else Response(200, zipped.headers)
 
 
-@FAULTS.fault("content-encoding (identity)")
+@FAULTS.fault("content-encoding-identity")
 def _content_encoding_identity(request: Request, right: Respond) -> Response:
     response = right(request)
     return response.with_headers(content_encoding="identity") if reads(request, response) else response

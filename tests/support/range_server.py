@@ -198,10 +198,15 @@ def _bounds(field: str, size: int) -> tuple[int, int] | str | None:
     if not dash or not (first + last).isdecimal() or not (first + last).isascii():
         return None
     if not first:
-        start, stop = max(size - int(last), 0), size
+        start, stop = max(size - _number(last), 0), size
     else:
-        start, stop = int(first), min(int(last) + 1, size) if last else size
+        start, stop = _number(first), min(_number(last) + 1, size) if last else size
     return (start, stop) if start < stop else None
+
+
+def _number(digits: str) -> int:
+    """However many digits there are: Python refuses to convert more than 4,300."""
+    return int(digits.lstrip("0")[:20] or "0")
 
 
 @contextmanager

@@ -49,9 +49,14 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving_page(folder: Path) -> Iterator[str]:
-    """Serve the page that boots v86, and give its origin."""
-    for name, file in _PAGE.items():
+def serving_page(folder: Path, more: Mapping[str, Path] | None = None) -> Iterator[str]:
+    """Serve the page that boots v86, and give its origin.
+
+    Args:
+        folder: An empty folder.
+        more: Further files by their names.
+    """
+    for name, file in {**_PAGE, **(more or {})}.items():
         (folder / name).symlink_to(file)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

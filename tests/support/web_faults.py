@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.fault_table import Faults, actual, preflight, reads
-from tests.support.range_faults import PAGE
 from tests.support.range_server import Request, Respond, Response
 
 FAULTS = Faults()
+# What the server asks for where it needs credentials.
+TOKEN = "secret-token"
 PUBLIC = "public, max-age=31536000, immutable, no-transform"
-_CHUNK = "/chunks/00000001.bin"
+_CHUNK = "/chunks/00000002.bin"
 
 
 # The Fetch standard: preflights and CORS
@@ -79,7 +80,7 @@ FAULTS.with_headers("no-transform-missing", reads, cache_control="public, max-ag
 
 @FAULTS.fault("open-without-credentials")
 def _open_without_credentials(request: Request, right: Respond) -> Response:
-    return right(request.with_headers(authorization="Bearer secret"))
+    return right(request.with_headers(authorization=f"Bearer {TOKEN}"))
 
 
 # Chunks and their manifest
@@ -100,7 +101,7 @@ def _edit_manifest(**changes: Any) -> Callable[[Response], Response]:
 
 
 _on("manifest-invalid", "/manifest.json", _edit_manifest(totalSize=-1))
-_on("manifest-invalid (no JSON)", "/manifest.json", lambda response: response.with_body(PAGE))
+_on("manifest-invalid (no JSON)", "/manifest.json", lambda response: response.with_body(response.body[:-1]))
 _on("chunk-size-wrong", _CHUNK, lambda response: response.with_body(response.body[:-1]))
 _on("chunk-differs", _CHUNK, lambda response: response.with_body(response.body[::-1]))
 _on(
