@@ -65,6 +65,16 @@ def _content_range_wrong(request: Request, right: Respond) -> Response:
     return response.with_headers(content_range=f"bytes {first}-{last + 1}/{size}")
 
 
+@FAULTS.fault("content-range-wrong (total)")
+def _content_range_wrong_total(request: Request, right: Respond) -> Response:
+    """The size is told as half of what it is."""
+    response = right(request)
+    if response.status != 206:
+        return response
+    first, last, size = _content_range(response)
+    return response.with_headers(content_range=f"bytes {first}-{last}/{max(size // 2, last + 1)}")
+
+
 @FAULTS.fault("content-range-unknown-total")
 def _content_range_unknown_total(request: Request, right: Respond) -> Response:
     response = right(request)
@@ -234,6 +244,15 @@ def _size_unknown(request: Request, right: Respond) -> Response:
     if response.status == 200:
         return response.with_headers(content_length=None, transfer_encoding="chunked")
     return response
+
+
+@FAULTS.fault("size-unknown (of a GET)")
+def _size_unknown_of_get(request: Request, right: Respond) -> Response:
+    """Only ranges tell the size, as of a proxy that compresses everything else."""
+    response = right(request)
+    if response.status != 200 or request.method == "OPTIONS":
+        return response
+    return response.with_headers(content_length=None, transfer_encoding="chunked")
 
 
 @FAULTS.fault("body-shorter")
