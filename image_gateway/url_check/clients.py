@@ -78,7 +78,6 @@ _ONE_MORE_REQUEST = {"redirect": "sends two requests for each read"}
 _RANGES = {
     "no-ranges": "needs ranges",
     "range-wrong-bytes": "reads wrong bytes",
-    "content-range-wrong": "reads wrong bytes, or refuses them",
     "range-length-wrong": "reads wrong bytes, or refuses them",
     "content-encoding": "reads compressed bytes as the disk's",
 }
@@ -99,6 +98,8 @@ _PIECES = {
     "chunk-size-wrong": "puts bytes at wrong places",
     "chunk-differs": "reads wrong bytes",
 }
+# A single Range is a safelisted header (Fetch, CORS-safelisted request-header): current browsers ask nothing first.
+_OF_OLDER_BROWSERS = frozenset({"preflight-refused", "preflight-header-missing", "preflight-origin-missing"})
 _OF_PAGES = frozenset({"vary-origin-missing", "corp-missing", "cors-missing-on-errors"})
 _BROWSER_CACHE = {
     "if-none-match-ignored": "loads again what the browser's cache has",
@@ -120,6 +121,7 @@ CLIENTS: dict[str, Client] = {
                 **_PREFLIGHTED,
                 **_PIECES,
                 "no-ranges": "aborts at a 200 to a range",
+                "content-range-wrong": "learns the size from it, unless it is told `size`",
                 "content-range-missing": "learns the size from it, unless it is told `size`",
                 "content-range-unknown-total": "learns the size from it, unless it is told `size`",
                 "cors-not-exposed": "cannot see the size in Content-Range, unless it is told `size`",
@@ -138,6 +140,7 @@ CLIENTS: dict[str, Client] = {
                 **_PAGE,
                 **_PREFLIGHTED,
                 **_PIECES,
+                "content-range-wrong": "learns the size from it",
                 "content-range-missing": "learns the size from it",
                 "content-range-unknown-total": "learns the size from it",
                 "cors-not-exposed": "cannot see Content-Range, or neither ETag nor Last-Modified",
@@ -176,14 +179,13 @@ CLIENTS: dict[str, Client] = {
                 **_NO_ANSWER,
                 **_RANGES,
                 **_PAGE,
-                **_PREFLIGHTED,
                 **_PIECES,
                 "head-refused": "begins with HEAD",
                 "head-length-missing": "learns the size from HEAD",
                 "head-length-differs": "learns the size from HEAD",
             },
             _ONE_MORE_REQUEST,
-            _OF_PAGES,
+            _OF_PAGES | _OF_OLDER_BROWSERS | {"content-range-wrong"},
         ),
         Client(
             "qemu",
@@ -200,6 +202,7 @@ CLIENTS: dict[str, Client] = {
                 "accept-ranges-none": "refuses a server that does not say `bytes` to HEAD",
             },
             {**_ONE_MORE_REQUEST, "head-has-body": "has to connect again"},
+            frozenset({"content-range-wrong"}),
         ),
         Client(
             "aria2",
@@ -210,9 +213,13 @@ CLIENTS: dict[str, Client] = {
                 **_NO_ANSWER,
                 **_RANGES,
                 "no-ranges": "fails on a 200 to a range",
+                "content-range-wrong": "compares it with what it asked for",
                 "content-range-missing": "compares it with what it asked for",
+                "content-range-unknown-total": "resumes no download without the size",
+                "range-chunked": "resumes no download without the length of the rest",
+                "size-unknown": "takes a file that it resumes for complete",
             },
-            {**_ONE_MORE_REQUEST, "size-unknown": "loads over one connection"},
+            _ONE_MORE_REQUEST,
         ),
         Client(
             "browser",
@@ -225,6 +232,7 @@ CLIENTS: dict[str, Client] = {
                 **_PAGE,
                 **_PREFLIGHTED,
                 **_PIECES,
+                "content-range-wrong": "refuses it, if the page compares it with what it asked for",
                 "chunk-encoded": "refuses a chunk with Content-Encoding",
             },
             {**_ONE_MORE_REQUEST, **_BROWSER_CACHE},

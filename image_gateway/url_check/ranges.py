@@ -69,6 +69,8 @@ def _learn_size(file: FileState) -> Tried:
         file.size = parsed[2]
         return Tried("ranges", "size", f"{file.size} bytes")
     faults = [Fault("size-unknown", "neither Content-Length nor Content-Range tells the size")]
+    if parsed:
+        faults.append(Fault("content-range-unknown-total", "Content-Range has * in place of the size"))
     if answer.status == 200:
         file.takes_ranges = False
         faults.append(Fault("no-ranges", "bytes=0-0 was answered with 200 and the whole file"))
