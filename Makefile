@@ -8,6 +8,8 @@ EDGE ?=
 READY := $(VENV)/.ready
 # Tests wait for processes and sockets much of the time.
 PARALLEL ?= $(shell expr $$(nproc) + 1)
+# QEMU's driver for http, in a directory that is named after the architecture.
+CURL_DRIVER := /usr/lib/*/qemu/block-curl.so
 BROWSER := tests/browser/node_modules/.package-lock.json
 
 .PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
@@ -29,6 +31,7 @@ test-all: test thorough test-postgres ## `make test`, the tests marked `thorough
 system: ## Install the system packages that the tests need, as far as that is allowed
 	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils redis-server=redis-server
 	@sh requirements/system-packages.sh chromium=chromium node=nodejs npm=npm /usr/share/seabios/bios.bin=seabios
+	@sh requirements/system-packages.sh curl=curl aria2c=aria2 $(or $(wildcard $(CURL_DRIVER)),block-curl.so)=qemu-block-extra
 
 browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there
 
