@@ -98,7 +98,7 @@ _PIECES = {
     "chunk-size-wrong": "puts bytes at wrong places",
     "chunk-differs": "reads wrong bytes",
 }
-# A single Range is a safelisted header (Fetch, CORS-safelisted request-header): current browsers ask nothing first.
+# Fetch, CORS-safelisted request-header: current browsers send a single Range without a preflight.
 _OF_OLDER_BROWSERS = frozenset({"preflight-refused", "preflight-header-missing", "preflight-origin-missing"})
 _OF_PAGES = frozenset({"vary-origin-missing", "corp-missing", "cors-missing-on-errors"})
 _BROWSER_CACHE = {

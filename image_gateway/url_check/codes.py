@@ -97,8 +97,8 @@ CODES: dict[str, Code] = {
         "RFC 9110 14.4: clients learn the size from Content-Range", _RANGES
     ),
     "range-length-wrong": _broken("RFC 9110 8.6, 14.4: a 206 has more or fewer bytes than it says", _RANGES),
-    "range-chunked": _warning(
-        "a 206 without Content-Length: CloudFront answers with the whole file, and clients show no progress",
+    "range-chunked": _broken(
+        "a 206 without Content-Length: CloudFront answers with the whole file, and aria2 resumes no download",
         "send Content-Length with each 206; turn off filters that buffer nothing, such as compression",
     ),
     "suffix-range-wrong": _broken(
@@ -164,7 +164,7 @@ CODES: dict[str, Code] = {
     "not-modified-without-validators": _warning(
         "RFC 9110 15.4.5: a 304 must have the ETag of the 200", _VALIDATORS
     ),
-    "size-unknown": _warning(
+    "size-unknown": _broken(
         "RFC 9110 8.6: clients that read on to the end cannot see whether they have all",
         "send Content-Length; turn off compression",
     ),
