@@ -69,7 +69,7 @@ def check(
     …/v86/BLOCK_SIZE/disk.img, …/disk.ext2.meta, …/config.json). Up to forty requests are sent, one after the
     other. Bytes are compared where reads overlap; `image-gateway verify` compares all of them.
     """
-    check_target_url(url)
+    check_target_url(url, "URL")
     if chunked and client is not None and UrlKind.CHUNKED not in CLIENTS[client].reads:
         raise click.UsageError(f"--chunked cannot be combined with --as {client}, which reads no chunks")
     if headers.headers:

@@ -230,13 +230,13 @@ def _open_bucket(target: str) -> OpenTarget:
     return OpenTarget(target, StoreSource(open_store(settings), f"{prefix}/" if prefix else ""))
 
 
-def check_target_url(url: str) -> None:
+def check_target_url(url: str, argument: str = "TARGET") -> None:
     """Raise UsageError for a URL that cannot be read, or that holds a password."""
     # The URL may hold secrets, so no message quotes it.
     if not is_readable_url(url) or urlsplit(url).fragment:
-        raise click.UsageError("TARGET is not a valid http or https URL")
+        raise click.UsageError(f"{argument} is not a valid http or https URL")
     if "@" in urlsplit(url).netloc:
-        raise click.UsageError("TARGET must not hold a user name or password: use --header")
+        raise click.UsageError(f"{argument} must not hold a user name or password: use --header")
 
 
 def _parse_headers(headers: tuple[str, ...], cookies: tuple[str, ...]) -> RequestHeaders:

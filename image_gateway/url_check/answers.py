@@ -45,11 +45,22 @@ class ProbeFailed(Exception):
 
 @dataclass(frozen=True)
 class Hop:
-    """An answer that redirected."""
+    """An answer that redirected.
+
+    Attributes:
+        leaves_origin: It led to another origin.
+        is_foreign: It came from another origin than the page's.
+    """
 
     status: int
     headers: HTTPHeaderDict = field(repr=False)
     leaves_origin: bool
+    is_foreign: bool
+
+    @property
+    def hides_page(self) -> bool:
+        """Whether the page has the origin `null` from here on (Fetch, HTTP-redirect fetch)."""
+        return self.leaves_origin and self.is_foreign
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class Answer:
         """Content-Length, if it is a number."""
         value = self.headers.get("Content-Length", "")
         return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+
+    @property
+    def hides_page(self) -> bool:
+        """Whether redirects led to where the page is unknown."""
+        return any(hop.hides_page for hop in self.hops)
 
     @property
     def is_encoded(self) -> bool:

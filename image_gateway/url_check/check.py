@@ -24,11 +24,11 @@ from image_gateway.url_check.validators import check_validators
 Steps = Iterator[Tried]
 # A server that does not answer is not asked again and again.
 _MOST_FAILURES = 2
-_FORBIDS_PAGE = {"preflight-refused", "preflight-origin-missing", "cors-origin-missing", "cors-origin-wrong"}
+_NO_PREFLIGHT = {"preflight-refused", "preflight-origin-missing"}
 
 
 def check_url(target: Target, limits: Limits | None = None) -> UrlReport:
-    """Check a URL as its clients read it; sends some forty requests, one after the other.
+    """Check a URL as its clients read it; sends up to forty requests, one after the other.
 
     Args:
         target: The URL; `client` limits the findings to what this client cares about.
@@ -41,7 +41,7 @@ def check_url(target: Target, limits: Limits | None = None) -> UrlReport:
         run.kind,
         run.tried,
         client=target.client,
-        page_counts=not target.is_same_origin and (target.origin is not None or in_browser),
+        page_counts=run.is_page_foreign and (target.origin is not None or in_browser),
         facts=run.facts,
         requests=run.prober.requests,
         bytes_read=run.prober.bytes_read,
@@ -58,6 +58,7 @@ class _Run:
         self.kind = target.guess_kind()
         self.tried: list[Tried] = []
         self.facts: dict[str, str] = {}
+        self.is_page_foreign = not target.is_same_origin
         self._failures = 0
 
     def check(self) -> None:
@@ -81,7 +82,7 @@ class _Run:
         self._try("ranges", check_ranges(file))
         self._try("validators", check_validators(file))
         self._try("headers", check_file_headers(file))
-        if not self.target.is_same_origin:
+        if self.is_page_foreign:
             self._try("headers", iter([check_embedding(answer)]))
             self._try("CORS", check_file_cors(file))
         self._try("access", check_refusal(self.target, self.prober, self.target.url))
@@ -105,9 +106,7 @@ class _Run:
         try:
             layout = LayoutToCheck(self.target, self.prober, self.kind)
         except NotAView:
-            client = next(
-                each for each in CLIENTS.values() if self.kind in each.reads and self.kind is not UrlKind.FILE
-            )
+            client = next(each for each in CLIENTS.values() if self.kind in each.reads)
             fault = Fault("layout-wrong", f"{client.name} needs {client.wants}")
             self.tried.append(Tried("layout", "URL", faults=(fault,)))
             return
@@ -115,7 +114,7 @@ class _Run:
         if answer is None:
             return
         self._try("layout", layout.check())
-        if not self.target.is_same_origin:
+        if self.is_page_foreign:
             self._try("headers", iter([check_embedding(answer)]))
         self._try("access", check_refusal(self.target, self.prober, layout.first_url))
         self._note_facts(answer, layout.size)
@@ -127,6 +126,7 @@ class _Run:
             self.tried += tried
             if not is_open(tried):
                 return None
+            self.is_page_foreign |= any(hop.leaves_origin for hop in answer.hops)
             return read_document(self.prober, url) if read_whole else answer
         except ProbeFailed as error:
             self.tried.append(_failed("read", error))
@@ -152,10 +152,12 @@ class _Run:
     def _page_fact(self) -> str:
         """Return whether the page may read."""
         page = self.target.page
-        if self.target.is_same_origin:
+        if not self.is_page_foreign:
             return f"{page} has the origin of the URL"
         codes = {fault.code for item in self.tried for fault in item.faults if item.subject == "CORS"}
-        return f"{page} {'may not read it' if codes & _FORBIDS_PAGE else 'may read it'}"
+        if codes & {"cors-origin-missing", "cors-origin-wrong"}:
+            return f"{page} may not read it"
+        return f"{page} may read it{', but not after a preflight' if codes & _NO_PREFLIGHT else ''}"
 
 
 def _failed(subject: str, error: ProbeFailed) -> Tried:

@@ -24,8 +24,9 @@ def check_file_cors(file: FileState) -> Iterator[Tried]:
     """Try what a page does to read ranges of a file: the preflight, the read, and a read that fails."""
     target = file.target
     names = [name.lower() for name in target.credential_headers if name.lower() != "cookie"]
-    yield try_preflight(target, file.prober, file.url, ["range", *names])
-    yield try_preflight(target, file.prober, file.url, [*_V86_HEADERS, *names], frozenset({"v86"}))
+    if not target.is_same_origin:
+        yield try_preflight(target, file.prober, file.url, ["range", *names])
+        yield try_preflight(target, file.prober, file.url, [*_V86_HEADERS, *names], frozenset({"v86"}))
     wanted = {"Range": "bytes=0-0"} if file.takes_ranges else {}
     answer = file.send("GET", {**wanted, "Origin": target.page}, read=0)
     read = _check_answer(target, answer, "a read")
@@ -98,11 +99,10 @@ def _check_answer(target: Target, answer: Answer, what: str) -> Tried:
 
 def _origin_faults(target: Target, answer: Answer) -> Iterator[Fault]:
     for hop in answer.hops:
-        if hop.headers.get(_ALLOWED) not in (target.page, "*"):
-            yield Fault(
-                "cors-origin-missing", f"the redirect (HTTP {hop.status}) does not allow the page's origin"
-            )
-    origin = "null" if any(hop.leaves_origin for hop in answer.hops) else target.page
+        if hop.is_foreign and hop.headers.get(_ALLOWED) not in (target.page, "*", "null"):
+            what = f"the redirect (HTTP {hop.status}) does not allow the page's origin"
+            yield Fault("cors-origin-missing", what)
+    origin = "null" if answer.hides_page else target.page
     allowed = answer.get(_ALLOWED)
     value = quote_header(answer, _ALLOWED)
     if allowed is None:

@@ -122,22 +122,21 @@ class Prober:
     ) -> Iterator[tuple[CountedResponse, list[Hop], str]]:
         """Send a request; yields the answer, the redirects before it, and the URL that it came from."""
         hops: list[Hop] = []
+        page = headers.get("Origin")
         while True:
             sent = dict(headers)
-            at_home = origin_of(url) == self._origin
-            if at_home and with_credentials:
+            if with_credentials and origin_of(url) == self._origin:
                 sent = {**self.credentials, **sent}
-            elif not at_home and "Origin" in sent:
-                # As browsers do when a foreign origin redirects to another one (Fetch, HTTP-redirect fetch).
+            if page is not None and any(hop.hides_page for hop in hops):
                 sent["Origin"] = "null"
             with self._exchange(method, url, sent) as response:
                 if not follows or response.status not in REDIRECTS:
                     yield response, hops, url
                     return
-                location = response.headers.get("Location", "")
-                target = _redirect_target(url, location)
+                target = _redirect_target(url, response.headers.get("Location", ""))
                 leaves = origin_of(target) != origin_of(url)
-                hops.append(Hop(response.status, response.headers, leaves))
+                is_foreign = page is not None and origin_of(page) != origin_of(url)
+                hops.append(Hop(response.status, response.headers, leaves, is_foreign))
             if len(hops) > MAX_REDIRECTS:
                 raise ProbeFailed("redirect-loop", f"there are more than {MAX_REDIRECTS} redirects")
             url = target

@@ -93,8 +93,7 @@ def _make_checks(
         for fault in item.faults:
             finding = _finding_of(fault, readers, only=only)
             if finding is None:
-                concerned = readers[0].name if only else "most clients"
-                notes.append(f"{fault.code} does not concern {concerned}")
+                notes.append(_why_left_out(fault, readers, only=only))
             elif is_of_page(item, fault) and not page_counts:
                 notes.append(f"{fault.code} concerns pages of other origins, see --origin")
             elif (fault.code, finding.severity) in told:
@@ -104,6 +103,13 @@ def _make_checks(
                 findings.append(finding)
         skipped = item.skipped if findings or not notes else "; ".join(dict.fromkeys(notes))
         yield Check(item.subject, item.name, item.detail, tuple(findings), skipped)
+
+
+def _why_left_out(fault: Fault, readers: Sequence[Client], *, only: bool) -> str:
+    if only:
+        return f"{fault.code} does not concern {readers[0].name}"
+    broken = [client.name for client in readers if client.effect(fault) is Effect.BREAKS]
+    return f"{fault.code} is right by the standards and breaks {', '.join(broken) or 'nobody'}"
 
 
 def _finding_of(fault: Fault, readers: Sequence[Client], *, only: bool) -> Finding | None:

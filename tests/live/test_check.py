@@ -66,7 +66,8 @@ def verdicts(report: UrlReport) -> dict[str, Verdict]:
 def test_nothing_is_wrong_with_what_stream_url_offers(urls: dict[str, str], layout: str) -> None:
     report = check_url(Target(urls[layout], origin=PAGE))
     assert found(report) == []
-    assert [check.skipped for check in report.checks if check.skipped] == []
+    left_out = {check.skipped for check in report.checks if check.skipped}
+    assert left_out <= {"content-encoding-identity is right by the standards and breaks webvm"}
     assert verdicts(report)[LAYOUTS[layout]] is Verdict.WORKS
     assert report.facts["Size"] == f"{-(-SIZE // 262144) * 262144 if layout == 'tinyemu' else SIZE} bytes"
     assert report.facts["Pages"] == f"{PAGE} may read it"

@@ -44,7 +44,6 @@ EXPECTED = {
     "docs/how-to/checking-urls.md": [
         "https://page.example.com may read it",
         "'sqljs', 'qemu', 'aria2', 'browser'",
-        "chunk 0 and the disk (equal)",
     ],
     "docs/how-to/manage-images.md": ['"name": "Windows 95"'],
     "docs/how-to/sharing.md": ['"permission": "read"', "igl~", '"visibility": "private"'],

@@ -128,7 +128,7 @@ def test_secrets_are_not_shown_even_if_the_server_repeats_them(options: tuple[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ftp://host/disk",), "TARGET is not a valid http or https URL"),
+        (("ftp://host/disk",), "URL is not a valid http or https URL"),
         (("https://user:password@host/disk",), "must not hold a user name or password"),
         (("https://host/", "--as", "nobody"), "'nobody' is not one of"),
         (("https://host/", "--origin", "page.example"), "'page.example' is not an origin such as"),

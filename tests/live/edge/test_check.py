@@ -26,7 +26,8 @@ def stream(pair: Pair, owner: str, image_id: str) -> dict[str, str]:
 def test_nothing_is_wrong_through_nginx(stream: dict[str, str], layout: str) -> None:
     report = check_url(Target(stream[layout], origin=PAGE))
     assert [finding for check in report.checks for finding in check.findings] == []
-    assert [check.skipped for check in report.checks if check.skipped] == []
+    left_out = {check.skipped for check in report.checks if check.skipped}
+    assert left_out <= {"content-encoding-identity is right by the standards and breaks webvm"}
 
 
 def test_the_route_of_an_image_through_nginx(pair: Pair, owner: str, image_id: str) -> None:
