@@ -15,21 +15,13 @@ from image_gateway.local.processes import StartFailed
 from image_gateway.url_check.check import check_url
 from image_gateway.url_check.report import UrlReport
 from image_gateway.url_check.target import Target
+from tests.support.documents import ROOT, blocks_of
 from tests.support.plain_servers import caddy_folder, nginx_folder, python_folder
 
 SIZE = 300_000
 PAGE = "https://page.example"
 PAGES = {"v86", "webvm", "sqljs", "browser"}
 NO_PAGES = {"cors-origin-missing", "preflight-refused", "corp-missing"}
-# What docs/how-to/checking-urls.md tells to add.
-FOR_PAGES = """\
-add_header Access-Control-Allow-Origin * always;
-add_header Access-Control-Allow-Headers "Range, If-Range, X-Accept-Encoding" always;
-add_header Access-Control-Expose-Headers "Accept-Ranges, Content-Range, ETag" always;
-add_header Cross-Origin-Resource-Policy cross-origin always;
-add_header Cache-Control "public, max-age=3600, no-transform" always;
-if ($request_method = OPTIONS) { return 204; }
-"""
 Folder = Callable[[Path, Path], AbstractContextManager[str]]
 
 
@@ -80,9 +72,11 @@ def test_nginx_and_caddy_serve_programs_but_no_pages(folder: Folder, folders: tu
     assert readers(of_page, "works") == {"qemu", "aria2"}
 
 
-def test_nginx_serves_pages_with_a_few_headers(folders: tuple[Path, Path]) -> None:
+def test_nginx_serves_pages_with_the_headers_of_the_guide(folders: tuple[Path, Path]) -> None:
     require_nginx_here()
-    with nginx_folder(*folders, *FOR_PAGES.splitlines()) as url:
+    blocks = blocks_of(ROOT / "docs/how-to/checking-urls.md")
+    (directives,) = [block.text for block in blocks if block.language == "nginx"]
+    with nginx_folder(*folders, *directives.splitlines()) as url:
         report = check_url(Target(f"{url}/disk.img", origin=PAGE))
     # It adds them twice to a 416, of which browsers read neither.
     assert codes(report) == {"cors-missing-on-errors"}
