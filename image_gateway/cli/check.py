@@ -8,7 +8,7 @@ import click
 
 from image_gateway.cli.findings import checks_document, print_checks, summarise
 from image_gateway.cli.progress import human_size
-from image_gateway.cli.remote import one_line, print_json, print_table, warn_if_overheard
+from image_gateway.cli.remote import EX_INTERRUPTED, one_line, print_json, print_table, warn_if_overheard
 from image_gateway.cli.verify_target import RequestHeaders, check_target_url, request_headers
 from image_gateway.client.credentials import is_address
 from image_gateway.client.verify_http import shown_url
@@ -25,7 +25,8 @@ from image_gateway.url_check.target import Target
     epilog="Examples:\n\n"
     "  image-gateway check https://images.example.com/disk.img --as v86 --origin https://page.example.com\n\n"
     "  image-gateway check https://images.example.com/v1/manifest.json --chunked --json\n\n"
-    "Exit status: 0 nothing is broken, 1 something is broken, 2 wrong usage, or warnings with --strict.",
+    "Exit status: 0 nothing is broken, 1 something is broken, 2 wrong usage, or warnings with --strict, "
+    "130 interrupted.",
 )
 @click.argument("url")
 @click.option(
@@ -74,7 +75,11 @@ def check(
         raise click.UsageError(f"--chunked cannot be combined with --as {client}, which reads no chunks")
     if headers.headers:
         warn_if_overheard(url)
-    report = check_url(Target(url, headers.headers, client, origin, chunked), Limits(max_bytes=max_bytes))
+    try:
+        report = check_url(Target(url, headers.headers, client, origin, chunked), Limits(max_bytes=max_bytes))
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(EX_INTERRUPTED)
     if as_json:
         print_json(_document(url, client, origin, report))
     else:

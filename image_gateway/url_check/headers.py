@@ -11,7 +11,8 @@ from image_gateway.url_check.answers import Answer, quote_header
 from image_gateway.url_check.codes import Fault, Tried
 from image_gateway.url_check.target import FileState, Target
 
-# What a plain GET gives is unpacked by browsers; these need to know the length, or refuse the header.
+# Browsers unpack what they offered to take, and offer nothing with Range (Fetch). These two need the length
+# of the file, or refuse the header.
 _HURT_BY_ENCODED_GET = frozenset({"sqljs", "webvm"})
 _SHARED = {"public", "s-maxage"}
 
@@ -54,8 +55,9 @@ def _check_encoding(file: FileState) -> Tried:
     if file.takes_ranges:
         ranged = file.send("GET", {**PLAIN, "Range": "bytes=0-0"})
         if ranged.is_encoded:
-            what = f"a range has Content-Encoding {quote_header(ranged, 'Content-Encoding')}"
-            faults.append(Fault("content-encoding", what))
+            value = quote_header(ranged, "Content-Encoding")
+            what = f"a range that offers compression has Content-Encoding {value}"
+            faults.append(Fault("content-encoding", what, _HURT_BY_ENCODED_GET))
     if not faults and "Content-Encoding" in plain.headers:
         what = f"Content-Encoding is {quote_header(plain, 'Content-Encoding')}"
         faults.append(Fault("content-encoding-identity", what))
