@@ -19,7 +19,21 @@ from image_gateway.settings import SettingsSchema
 from tests.support.documents import DOCUMENTS, PAGES, ROOT, blocks_of
 
 FIELDS = list(SettingsSchema().fields.values())
-LANGUAGES = {"bash", "console", "diff", "html", "ini", "js", "json", "mermaid", "python", "text", "yaml", ""}
+LANGUAGES = {
+    "bash",
+    "console",
+    "diff",
+    "html",
+    "ini",
+    "js",
+    "json",
+    "mermaid",
+    "nginx",
+    "python",
+    "text",
+    "yaml",
+    "",
+}
 _PATH_IN_TEXT = re.compile(r"\b(?:docs|deploy|bench)/[\w./-]*\w")
 
 
