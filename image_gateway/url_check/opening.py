@@ -47,13 +47,14 @@ def _check_opened(answer: Answer) -> Iterator[Tried]:
             "read", "status", faults=(Fault("status", f"GET was answered with HTTP {answer.status}"),)
         )
         return
-    if _is_page(answer):
+    if is_page(answer):
         yield Tried("read", "content", faults=(Fault("not-an-image", "the answer is an HTML page"),))
         return
     yield Tried("read", "whole file", _detail(answer), tuple(_body_faults(answer)))
 
 
-def _is_page(answer: Answer) -> bool:
+def is_page(answer: Answer) -> bool:
+    """Return whether the answer is an HTML page, such as one to sign in at."""
     kind = (answer.get("Content-Type") or "").partition(";")[0].strip().lower()
     start = answer.body[:64].lstrip().lower()
     return start.startswith(_PAGE_STARTS) or (

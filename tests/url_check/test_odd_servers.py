@@ -11,7 +11,7 @@ from image_gateway.url_check.clients import CLIENTS
 from image_gateway.url_check.report import UrlReport
 from image_gateway.url_check.target import Target
 from tests.support.byte_server import serving_bytes
-from tests.support.range_server import RangeServer, serving_ranges
+from tests.support.range_server import RangeServer, Response, serving_ranges
 from tests.support.static_image import StaticImage
 from tests.support.web_faults import redirected
 
@@ -100,6 +100,15 @@ def test_a_page_of_the_same_origin_needs_permission_where_a_redirect_leads() -> 
         second.origin = PAGE
         report = check_url(Target(first.url("disk.img"), client="browser", origin=first.base))
         assert codes(report) == ["redirect", "cors-origin-missing"]
+
+
+def test_a_page_to_sign_in_at_is_a_refusal() -> None:
+    page = Response(200, {"Content-Type": "text/html"}).with_body(b"<!doctype html><title>Sign in</title>")
+    with serving_ranges(StaticImage(FILES)) as server:
+        target = Target(server.url("65536.img"), {"Cookie": "session=s3cret"})
+        assert "open-without-credentials" in codes(check_url(target))
+        server.change = lambda request, right: right(request) if "cookie" in request.headers else page
+        assert "open-without-credentials" not in codes(check_url(target))
 
 
 def test_credentials_do_not_follow_a_redirect() -> None:
