@@ -1,4 +1,4 @@
-"""Copies preflight.js into template.yaml, where CloudFormation needs it: python deploy/cloudfront/inline_preflight.py"""
+"""Copies preflight.js into template.yaml: python deploy/cloudfront/inline_preflight.py"""
 
 from __future__ import annotations
 

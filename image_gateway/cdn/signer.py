@@ -64,6 +64,10 @@ class CloudFrontSigner:
         self._lock = threading.Lock()
         self._policies: OrderedDict[tuple[str, int], SignedPolicy] = OrderedDict()
 
+    def with_clock(self, clock: Callable[[], float]) -> CloudFrontSigner:
+        """Return a signer with the same key that takes the time from another clock."""
+        return CloudFrontSigner(self._key_pair_id, self._sign, self._lifetime, clock)
+
     def sign_policy(self, prefix_url: str) -> SignedPolicy:
         """Return the policy for `<prefix_url>/*`; `prefix_url` has no trailing slash and no wildcard."""
         expires = self._round_up(math.ceil(self._clock()) + self._lifetime)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
+from image_gateway.cli.private_files import write_private
 from image_gateway.components import store_address
 from image_gateway.edge.config import render_config
 from image_gateway.serving.environment import read_settings
@@ -38,14 +38,6 @@ def config(output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    _write_private(output, text)
+    # It contains EDGE_TOKEN.
+    write_private(output, text)
     click.echo(f"wrote {output}", err=True)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 atomically; it contains EDGE_TOKEN."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)

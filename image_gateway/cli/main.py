@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from image_gateway.catalog.database import DatabaseUrlError, SchemaOutdated
 from image_gateway.cli.bucket import bucket
 from image_gateway.cli.check import check
+from image_gateway.cli.cloudfront import cloudfront
 from image_gateway.cli.config import config
 from image_gateway.cli.db import db
 from image_gateway.cli.db_wait import wait
@@ -75,6 +76,7 @@ _COMMANDS = (
     doctor,
     db,
     bucket,
+    cloudfront,
     publish,
     trace,
     sessions,

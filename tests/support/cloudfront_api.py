@@ -1,4 +1,4 @@
-"""Turns properties of a CloudFormation template into arguments of CloudFront's API, by the SDK's own model of it."""
+"""Turns properties of a CloudFormation template into arguments of CloudFront's API, by the SDK's model."""
 
 from __future__ import annotations
 

@@ -1,0 +1,163 @@
+"""`image-gateway cloudfront`: keys of a distribution, and checks of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from image_gateway.cdn.key_generation import generate_key_pair
+from image_gateway.cli.findings import checks_document, print_checks, summarise
+from image_gateway.cli.private_files import write_private
+from image_gateway.cli.remote import ConfigError, one_line
+from image_gateway.doctor.cloudfront import check_cloudfront
+from image_gateway.doctor.cloudfront_rotation import RotatedKey, Rotation, Step
+from image_gateway.domain.findings import exit_status
+from image_gateway.serving.environment import read_settings
+
+_KEY_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+PRIVATE_KEY, PUBLIC_KEY = "cloudfront-private-key.pem", "cloudfront-public-key.pem"
+_STEPS = {
+    Step.MAKE_KEY: "make a key pair: image-gateway cloudfront keygen --out new-key",
+    Step.ADD_KEY: (
+        "deploy the template with the new public key as FirstPublicKey or SecondPublicKey, whichever is "
+        "empty; then run this with --new-key-id and --new-key until the new key is accepted"
+    ),
+    Step.SWITCH: (
+        "give every gateway the new CLOUDFRONT_KEY_PAIR_ID and CLOUDFRONT_PRIVATE_KEY_PEM, restart them, "
+        "and note the time; deploy with SigningKey=second (or first), so that the outputs name the new key"
+    ),
+    Step.WAIT: (
+        "wait until the last signature of the old key has expired (CLOUDFRONT_SIGNED_TTL_SECONDS and a "
+        "twelfth of it); run this with --old-key-id, --old-key and --switched-at to see whether it has"
+    ),
+    Step.REMOVE_KEY: "deploy the template with an empty parameter in place of the old public key",
+    Step.DONE: "delete the old private key; the rotation is done",
+}
+
+
+@click.group()
+def cloudfront() -> None:
+    """Make and rotate the keys of a CloudFront distribution, and check it from outside."""
+
+
+@cloudfront.command(epilog="Example: image-gateway cloudfront keygen --out keys")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder to write to; it is created if it is missing.  [default: the current one]",
+)
+@click.option("--force", is_flag=True, help="Replace key files that exist.")
+def keygen(out: Path, force: bool) -> None:
+    """Make an RSA key pair of 2048 bits, and say where each half belongs.
+
+    The private key is written with mode 0600 and is not shown.
+    """
+    private, public = out / PRIVATE_KEY, out / PUBLIC_KEY
+    existing = [str(path) for path in (private, public) if path.exists()]
+    if existing and not force:
+        raise click.UsageError(
+            f"{' and '.join(existing)} exist: choose another --out, or replace with --force"
+        )
+    pair = generate_key_pair()
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(private, pair.private_pem)
+    public.write_text(pair.public_pem, encoding="ascii")
+    for line in (
+        f"wrote {private} (mode 0600): keep it secret",
+        f"wrote {public}",
+        "",
+        "The template gets the public key:",
+        f'  FirstPublicKey="$(cat {public})"',
+        "The gateway gets the private key, and the id that CloudFront gives the public key:",
+        f"  CLOUDFRONT_PRIVATE_KEY_PEM={private.resolve()}",
+        "  CLOUDFRONT_KEY_PAIR_ID=<output CloudFrontKeyPairId of the stack>",
+    ):
+        click.echo(one_line(line))
+
+
+@cloudfront.command(epilog="Example: image-gateway cloudfront check --public-path /public")
+@click.option("--public-path", help="Path that needs no signature, as PublicPath of the template.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--strict", is_flag=True, help="Exit with status 2 if there are warnings.")
+def check(public_path: str | None, as_json: bool, strict: bool) -> None:
+    """Check the distribution of CLOUDFRONT_DOMAIN from outside, with real requests.
+
+    It reads two images of the catalog, or small objects that it writes below IMAGE_BASE_PATH and deletes.
+    The exit status is 1 if something is broken. Codes of findings: docs/reference/findings.md.
+    """
+    settings = read_settings()
+    if not settings.has_cloudfront:
+        raise ConfigError("CLOUDFRONT_DOMAIN is not set: there is no distribution to check")
+    checks = check_cloudfront(settings, public_path=public_path)
+    if as_json:
+        made = list(checks)
+        click.echo(json.dumps(checks_document(made), indent=2))
+    else:
+        made = print_checks(checks)
+        click.echo(summarise(made))
+    sys.exit(exit_status(made, strict=strict))
+
+
+@cloudfront.command(
+    epilog="Example: image-gateway cloudfront rotate --new-key-id K2JCJMDEHXQW5F "
+    "--new-key new-key/cloudfront-private-key.pem"
+)
+@click.option("--new-key-id", help="Id that CloudFront gave the new public key.")
+@click.option("--new-key", type=_KEY_FILE, help="File of the new private key.")
+@click.option("--old-key-id", help="Id of the public key that is to go.")
+@click.option("--old-key", type=_KEY_FILE, help="File of the old private key.")
+@click.option(
+    "--switched-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"]),
+    metavar="TIME",
+    help="When the last gateway got the new key, in UTC, like 2026-11-30T18:00Z.",
+)
+def rotate(
+    new_key_id: str | None,
+    new_key: Path | None,
+    old_key_id: str | None,
+    old_key: Path | None,
+    switched_at: datetime | None,
+) -> None:
+    """Say the steps of a rotation of keys, and check by signed requests which one comes next.
+
+    It changes nothing. The exit status is 1 if the distribution refuses a key that readers still need.
+    """
+    settings = read_settings()
+    if not settings.has_cloudfront:
+        raise ConfigError("CLOUDFRONT_DOMAIN is not set: there is no key to rotate")
+    rotation = Rotation(
+        settings,
+        old=_key("old", old_key_id, old_key),
+        new=_key("new", new_key_id, new_key),
+        switched_at=switched_at.replace(tzinfo=UTC) if switched_at else None,
+    )
+    try:
+        made = print_checks(rotation.checks())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    _print_steps(rotation)
+    sys.exit(exit_status(made, strict=False))
+
+
+def _key(name: str, key_id: str | None, file: Path | None) -> RotatedKey | None:
+    if key_id is None and file is None:
+        return None
+    if key_id is None or file is None:
+        raise click.UsageError(f"--{name}-key-id and --{name}-key belong together")
+    return RotatedKey(key_id, str(file))
+
+
+def _print_steps(rotation: Rotation) -> None:
+    click.echo()
+    for step, text in _STEPS.items():
+        mark = ">" if step is rotation.step else " "
+        click.echo(one_line(f"{mark} {step.value}. {text}"))
+    expiry = rotation.expires_at
+    if rotation.step is Step.WAIT and expiry is not None:
+        click.echo(f"\nThe last signature of the old key expires at {expiry:%Y-%m-%dT%H:%M:%SZ}.")
