@@ -12,6 +12,7 @@ from image_gateway.doctor.cloudfront_requests import Send, Unreachable, send_req
 from image_gateway.doctor.cloudfront_targets import open_targets
 from image_gateway.domain.findings import Check, Finding
 from image_gateway.errors import GatewayError
+from image_gateway.services.stream_urls import Cdn
 from image_gateway.settings import Settings
 
 SUBJECT = "cloudfront"
@@ -40,6 +41,10 @@ def check_cloudfront(
     if cdn is None:
         yield Check(SUBJECT, "the distribution", skipped="CLOUDFRONT_DOMAIN is not set")
         return
+    answers = make_check("the domain answers", lambda: _ask(cdn, settings.image_base_path, send))
+    yield answers
+    if answers.findings:
+        return
     # Lifetimes are rounded up by a part of themselves.
     past = 3 * settings.cloudfront_signed_ttl_seconds
     expired = replace(cdn, signer=cdn.signer.with_clock(lambda: clock() - past))
@@ -48,10 +53,10 @@ def check_cloudfront(
         with open_targets(settings, 2, left) as (target, other):
             yield from _checks(Reader(settings, cdn, expired, target, other, public_path or "", send))
     except GatewayError as error:
-        finding = warning(
+        finding = broken(
             "cloudfront-no-object",
             f"no image can be read from the catalog, and writing a probe object failed: {error.code}",
-            "Without an object nothing can be read through CloudFront, so nothing was checked.",
+            "Without an object nothing can be read through CloudFront, so nothing else was checked.",
             "check the store (`image-gateway doctor`), or upload two images",
         )
         yield Check(SUBJECT, "an object to read", findings=(finding,))
@@ -65,12 +70,15 @@ def check_cloudfront(
         yield Check(SUBJECT, "probe objects are deleted", findings=(finding,))
 
 
+def _ask(cdn: Cdn, base_path: str, send: Send) -> Results:
+    """Read an object that does not exist, without a signature."""
+    answer = send("GET", f"https://{cdn.domain}{base_path}/image-gateway-probe", {})
+    yield f"{cdn.domain}: {answer.shown}"
+
+
 def _checks(reader: Reader) -> Iterator[Check]:
     """Yield all checks; those that need a signed read are skipped if none is served."""
-    unsigned = make_check("a request without a signature is refused", reader.unsigned)
-    yield unsigned
-    if any(finding.code == "cloudfront-unreachable" for finding in unsigned.findings):
-        return
+    yield make_check("a request without a signature is refused", reader.unsigned)
     signed = make_check("a signed URL is served", reader.signed_url)
     yield signed
     for name, results in _checks_of_reads(reader):

@@ -63,7 +63,7 @@ def open_targets(settings: Settings, count: int, left: list[str]) -> Iterator[li
             try:
                 store.delete(key)
             except GatewayError as error:
-                _log.error("deleting the probe object %s failed: %s", key, error.code)
+                _log.debug("deleting the probe object %s failed: %s", key, error.code)
                 left += [key] if is_certain else []
 
 

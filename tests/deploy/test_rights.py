@@ -17,6 +17,8 @@ from tests.support.cloudformation import Stack
 
 PACKAGE = Path(__file__).parents[2] / "image_gateway"
 BUCKET_INIT = PACKAGE / "storage" / "bucket.py"
+# What only commands of operators call.
+OPERATORS = [BUCKET_INIT, *sorted((PACKAGE / "doctor").rglob("*.py"))]
 # What each operation needs: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 ACTIONS = {
     "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
@@ -34,6 +36,7 @@ ACTIONS = {
     "GetObject": {"s3:GetObject"},
     "HeadBucket": {"s3:ListBucket"},
     "HeadObject": {"s3:GetObject"},
+    "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListMultipartUploads": {"s3:ListBucketMultipartUploads"},
     "ListObjectsV2": {"s3:ListBucket"},
     "ListParts": {"s3:ListMultipartUploadParts"},
@@ -46,6 +49,7 @@ ACTIONS = {
 # Of the bucket; all others are of objects.
 BUCKET_ACTIONS = {
     *("s3:CreateBucket", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
+    "s3:ListBucketVersions",
     *("s3:GetBucketCORS", "s3:GetEncryptionConfiguration", "s3:GetBucketLocation", "s3:GetBucketVersioning"),
     *("s3:PutBucketCORS", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
 }
@@ -62,20 +66,16 @@ def operations() -> dict[str, str]:
 
 
 def called(source: str, operations: dict[str, str]) -> set[str]:
-    """The operations that code calls, paginates or presigns."""
+    """The operations that code calls as methods, or names in a string, as for paginators and presigning."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-            continue
-        name = node.func.attr
-        if name in ("get_paginator", "get_waiter", "generate_presigned_url"):
-            argument = node.args[0]
-            assert isinstance(argument, ast.Constant), "the name of an operation is computed"
-            name = argument.value
-            assert name in operations, f"{name} is no operation"
-        if name in operations:
-            found.add(operations[name])
-    return found
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("get_paginator", "generate_presigned_url"):
+                assert isinstance(node.args[0], ast.Constant), "the name of an operation is computed"
+            found.add(operations.get(node.func.attr))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(operations.get(node.value))
+    return {operation for operation in found if operation}
 
 
 def modules_with_the_sdk() -> Iterator[Path]:
@@ -112,14 +112,13 @@ def test_the_gateway_may_do_what_it_does_and_nothing_more(stack: Stack, operatio
     assert set(allowed(stack, "GatewayPolicy")) == actions_of(modules, operations)
 
 
-# What only commands of operators call.
-OPERATORS = [BUCKET_INIT, *sorted((PACKAGE / "doctor").rglob("*.py"))]
-
-
-def test_operators_may_do_what_their_commands_do_and_nothing_more(
+def test_operators_may_do_the_rest_of_what_their_commands_do_and_nothing_more(
     stack: Stack, operations: dict[str, str]
 ) -> None:
-    assert set(allowed(stack, "OperatorPolicy")) == actions_of(OPERATORS, operations)
+    """The policy is an addition to that of the gateway."""
+    needed, given = actions_of(OPERATORS, operations), set(allowed(stack, "OperatorPolicy"))
+    assert needed - set(allowed(stack, "GatewayPolicy")) - given == set()
+    assert given - needed == set()
 
 
 def test_rights_end_at_the_images_of_this_bucket(stack: Stack) -> None:
@@ -146,6 +145,7 @@ def test_the_key_is_used_only_if_there_is_one(template: dict[str, Any], stack: S
         ("self._client.get_paginator('list_parts').paginate()", {"ListParts"}),
         ("clients.signing.generate_presigned_url('upload_part', a)", {"UploadPart"}),
         ("client.put_bucket_policy(Bucket='b')", {"PutBucketPolicy"}),
+        ("self.probe.call('get_bucket_versioning')", {"GetBucketVersioning"}),
         ("store.sign_part()", set()),
     ],
 )

@@ -49,7 +49,7 @@ def test_nothing_is_wrong_with_a_distribution_of_the_template(
     checks = check(fake, make_settings, CLOUDFRONT_AUTH_MODE=mode, CORS_ALLOW_ORIGIN=origins[0])
     assert codes(checks) == []
     assert skipped(checks) == []
-    assert len(checks) == 12
+    assert len(checks) == 13
     assert len({check.name for check in checks}) == len(checks)
     assert all(PROBE_FOLDER in path or path.endswith("image-gateway-probe") for path in fake.asked)
     assert probes_left(store) == []
@@ -94,12 +94,12 @@ def test_a_key_that_the_distribution_does_not_know_stops_the_rest(
 ) -> None:
     checks = check(distribution(keys=[]), make_settings)
     assert codes(checks) == ["cloudfront-signed-refused"]
-    assert "403 AccessDenied" in checks[1].findings[0].what
+    assert "403 AccessDenied" in checks[2].findings[0].what
     assert len(skipped(checks)) == 8
     assert probes_left(store) == []
 
 
-def test_a_distribution_that_does_not_answer_is_one_finding(make_settings: Make, store: ObjectStore) -> None:
+def test_a_distribution_that_does_not_answer_is_one_finding(make_settings: Make) -> None:
     [port] = find_free_ports(1)
     fake = FakeCloudFront(lambda _: None, [], lambda: 0.0, port=port)
     checks = check(fake, make_settings)
@@ -127,8 +127,8 @@ def test_images_of_the_catalog_are_read_and_nothing_is_written(
     checks = check(fake, make_settings, public=None)
     assert codes(checks) == []
     assert skipped(checks) == ["the second read comes from the cache", "the public path needs no signature"]
-    assert not any(PROBE_FOLDER in path for path in fake.asked)
-    assert "image 00000000-0000-4000-8000-000000000001" in checks[1].detail
+    assert not any(f"{PROBE_FOLDER}/" in path for path in fake.asked)
+    assert "image 00000000-0000-4000-8000-000000000001" in checks[2].detail
 
 
 def test_without_an_object_to_read_the_reason_is_said(

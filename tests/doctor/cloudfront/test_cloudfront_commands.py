@@ -60,7 +60,7 @@ def test_a_check_without_findings_exits_with_0(run: Run, distribution: Distribut
     result = run(distribution(), "check", "--public-path", "/public")
     assert result.exit_code == 0, result.output
     assert "ok   cloudfront: a range (bytes 1-" in result.output
-    assert result.output.endswith("nothing is wrong (11 checks, 1 skipped)\n")
+    assert result.output.endswith("nothing is wrong (12 checks, 1 skipped)\n")
 
 
 def test_findings_decide_about_the_exit_status(run: Run, distribution: Distribution) -> None:
