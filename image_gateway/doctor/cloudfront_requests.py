@@ -28,7 +28,6 @@ _REASONS: tuple[tuple[type[HTTPError], str], ...] = (
     (NewConnectionError, "the connection is refused"),
     (ConnectTimeoutError, f"no connection within {CONNECT_SECONDS} s"),
     (ReadTimeoutError, f"no answer within {READ_SECONDS} s"),
-    (SSLError, "TLS failed: its certificate is not valid for this name"),
 )
 
 
@@ -91,4 +90,9 @@ def _read_start(response: urllib3.BaseHTTPResponse) -> bytes:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, SSLError):
+        cause = error.args[0] if error.args else error
+        # What OpenSSL says, such as "Hostname mismatch, certificate is not valid for …".
+        said = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__
+        return f"TLS failed: {said}"
     return next((text for kind, text in _REASONS if isinstance(error, kind)), type(error).__name__)

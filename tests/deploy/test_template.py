@@ -14,9 +14,13 @@ import jmespath
 import pytest
 from botocore.stub import Stubber
 
+from image_gateway.cdn.cookies import CookieRules
+from image_gateway.cdn.signer import CloudFrontSigner
+from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ImageRecord
 from image_gateway.protocol.layout import normalise_base_path
 from image_gateway.routes.http.cors import DEFAULT_ALLOWED_HEADERS, EXPOSED
+from image_gateway.services.stream_urls import Cdn, Delivery, LeaseCarrier
 from image_gateway.settings import SettingsSchema, load_settings
 from image_gateway.storage.bucket import ABORT_AFTER_DAYS, BucketSetup
 from image_gateway.storage.client import StoreAddress, StoreClients
@@ -199,6 +203,31 @@ def test_what_is_being_converted_is_read_by_nobody_through_the_distribution(stac
     assert fnmatch.fnmatchcase(location.zero_map_key, pattern)
     readable = (location.disk_key, location.manifest_key, location.chunk_key(7, 8), location.latest_key)
     assert not any(fnmatch.fnmatchcase(key, pattern) for key in readable)
+
+
+def test_signatures_end_at_the_edge(stack: Stack) -> None:
+    """S3 refuses a request that is signed by CloudFront and has a query parameter `Signature` as well."""
+    assert {each["OriginRequestPolicyId"] for each in behaviours(stack).values()} == {
+        "ref:OriginRequestPolicy"
+    }
+    policy = stack.properties("OriginRequestPolicy")["OriginRequestPolicyConfig"]
+    assert policy["CookiesConfig"] == {"CookieBehavior": "none"}
+    assert policy["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
+    names = ["Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"]
+    assert policy["HeadersConfig"] == {"HeaderBehavior": "whitelist", "Headers": names}
+
+
+def test_cookies_of_the_signer_are_those_that_cloudfront_reads_on_the_private_path(stack: Stack) -> None:
+    signer = CloudFrontSigner("K", lambda message: message, 60, lambda: 0.0)
+    cdn = Cdn("d1.cloudfront.net", False, signer, CookieRules("None", partitioned=False, domain=None))
+    record = _record_below(stack.outputs["ImageBasePath"]["Value"])
+    answer = Delivery(cdn, None, LeaseCarrier(False, cdn.cookie_rules)).stream_url(record, Caller("a"), "")
+    # CloudFront Developer Guide: Set signed cookies using a custom policy.
+    names = {"CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id"}
+    assert {cookie.name for cookie in answer.cookies} == names
+    paths = {cookie.attributes[0].removeprefix("Path=") for cookie in answer.cookies}
+    assert {behaviour_of(stack, path) for path in paths} == {"/images/*"}
+    assert behaviour_of(stack, urlsplit(answer.url).path) == "/images/*"
 
 
 def test_methods_and_preflights_are_the_same_everywhere(stack: Stack) -> None:
