@@ -9,7 +9,6 @@ import pytest
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.doctor.cloudfront import check_cloudfront
-from image_gateway.doctor.cloudfront_requests import Unreachable, send_request
 from image_gateway.doctor.cloudfront_targets import PROBE_FOLDER
 from image_gateway.domain.findings import Check
 from image_gateway.errors import StoreError
@@ -106,11 +105,6 @@ def test_a_distribution_that_does_not_answer_is_one_finding(make_settings: Make)
     assert codes(checks) == ["cloudfront-unreachable"]
     assert "the connection is refused" in checks[-1].findings[0].what
     assert len(checks) == 1
-
-
-def test_a_name_that_does_not_exist_is_said_without_the_url() -> None:
-    with pytest.raises(Unreachable, match=r"^its name cannot be resolved$"):
-        send_request("GET", "https://nothing.invalid/images/x?Signature=secret", {})
 
 
 def test_images_of_the_catalog_are_read_and_nothing_is_written(
