@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from image_gateway.components import make_cdn
 from image_gateway.doctor.cloudfront_reads import Reader, Results, Skip, broken, warning
-from image_gateway.doctor.cloudfront_requests import Send, Unreachable, send_request
 from image_gateway.doctor.cloudfront_targets import open_targets
+from image_gateway.doctor.http_probe import ProbeFailed, Send, send_request
 from image_gateway.domain.findings import Check, Finding
 from image_gateway.errors import GatewayError
 from image_gateway.services.stream_urls import Cdn
@@ -116,7 +116,7 @@ def make_check(name: str, results: Callable[[], Results]) -> Check:
                 detail = result
     except Skip as reason:
         return Check(SUBJECT, name, skipped=str(reason))
-    except Unreachable as error:
+    except ProbeFailed as error:
         findings.append(
             broken(
                 "cloudfront-unreachable",

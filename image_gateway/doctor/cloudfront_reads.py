@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from image_gateway.doctor.cloudfront_requests import Answer, Send
 from image_gateway.doctor.cloudfront_targets import Target
+from image_gateway.doctor.http_probe import Probed, Send
 from image_gateway.domain.findings import Finding, Severity
 from image_gateway.routes.http.cors import EXPOSED
 from image_gateway.services.stream_urls import Cdn
@@ -29,7 +29,7 @@ class Skip(Exception):
 class Reader:
     """Reads `target`; every method is one check. `expired` signs with an expiry in the past.
 
-    All methods may raise Unreachable.
+    All methods may raise ProbeFailed.
     """
 
     settings: Settings
@@ -247,7 +247,7 @@ class Reader:
         policy = self.cdn.signer.sign_policy(f"https://{self.cdn.domain}{self.target.path}")
         return "; ".join(f"{name}={value}" for name, value in policy.cookie_values().items())
 
-    def _get(self, url: str, headers: Mapping[str, str] | None = None, *, whole: bool = False) -> Answer:
+    def _get(self, url: str, headers: Mapping[str, str] | None = None, *, whole: bool = False) -> Probed:
         """GET the first byte of an object, or more of it."""
         return self.send("GET", url, {**({} if whole else {"Range": "bytes=0-0"}), **(headers or {})})
 
@@ -258,7 +258,7 @@ def sign_target(cdn: Cdn, target: Target) -> str:
     return policy.sign_url(cdn.url(target.key))
 
 
-def _refusal(code: str, what: str, answer: Answer) -> Iterator[Finding]:
+def _refusal(code: str, what: str, answer: Probed) -> Iterator[Finding]:
     if answer.status in (200, 206):
         return
     yield broken(

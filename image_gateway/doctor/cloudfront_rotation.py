@@ -13,8 +13,8 @@ from image_gateway.cdn.signer import BUCKETS_PER_LIFETIME
 from image_gateway.components import make_cdn
 from image_gateway.doctor.cloudfront import make_check
 from image_gateway.doctor.cloudfront_reads import Results, broken, sign_target, warning
-from image_gateway.doctor.cloudfront_requests import Send, send_request
 from image_gateway.doctor.cloudfront_targets import Target, open_targets
+from image_gateway.doctor.http_probe import Send, send_request
 from image_gateway.domain.findings import Check
 from image_gateway.services.stream_urls import Cdn
 from image_gateway.settings import Settings

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,9 @@ from urllib3.exceptions import (
 from urllib3.util import Timeout
 
 CONNECT_SECONDS = 3
-READ_SECONDS = 5
+READ_SECONDS = 10
 MAX_BYTES = 1 << 20
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,40})</Code>")
 _REASONS: list[tuple[type[HTTPError], str]] = [
     (NameResolutionError, "its host name cannot be resolved"),
     (ReadTimeoutError, f"no answer within {READ_SECONDS} s"),
@@ -34,40 +36,67 @@ class ProbeFailed(Exception):
 
 
 class TlsFailed(ProbeFailed):
-    """The server's certificate is not accepted, or it speaks no TLS."""
+    """The server's certificate is not accepted, or it speaks no TLS; the message begins with `TLS failed`."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A response; redirects are not followed."""
+    """A response; `body` is at most its first MiB. Names in `headers` are compared without case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+    @property
+    def error_code(self) -> str:
+        """The code in the XML of an error of S3 or CloudFront, such as MissingKey; empty if there is none."""
+        match = _ERROR_CODE.search(self.body) if self.status >= 400 else None
+        return match[1].decode() if match else ""
+
+    @property
+    def shown(self) -> str:
+        """The status and the code, for messages."""
+        return f"{self.status} {self.error_code}".strip()
+
+
+Send = Callable[[str, str, Mapping[str, str]], Probed]
 
 
 def probe(url: str, *, host: str | None = None, context: ssl.SSLContext | None = None) -> Probed:
-    """GET a URL, past the proxies of the environment.
+    """GET a URL, as `send_request` does.
 
     Args:
         host: Host header to send, for a URL that has an address.
         context: What the server's certificate must be, whatever host it names.
+    """
+    return send_request("GET", url, {"Host": host} if host else {}, context=context)
+
+
+def send_request(
+    method: str, url: str, headers: Mapping[str, str], *, context: ssl.SSLContext | None = None
+) -> Probed:
+    """Send one request over a connection of its own, past the proxies of the environment.
+
+    Redirects are not followed, and bodies are not decompressed.
 
     Raises:
         ProbeFailed: No response within the bounds.
     """
-    sent = {"User-Agent": "image-gateway", **({"Host": host} if host else {})}
     options: dict[str, Any] = {"ssl_context": context, "assert_hostname": False} if context else {}
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    sent = {"User-Agent": "image-gateway", **headers}
     try:
         with (
             urllib3.PoolManager(retries=False, timeout=timeout, **options) as http,
-            http.request("GET", url, headers=sent, redirect=False, preload_content=False) as response,
+            http.request(
+                method, url, headers=sent, redirect=False, preload_content=False, decode_content=False
+            ) as response,
         ):
             return Probed(response.status, response.headers, _read(response))
     except SSLError as error:
-        raise TlsFailed(_tls_reason(error)) from None
+        raise TlsFailed(f"TLS failed: {_tls_reason(error)}") from None
     except (HTTPError, OSError, ValueError) as error:
+        # The message would contain the URL with its signature.
         raise ProbeFailed(_reason(error)) from None
 
 
@@ -79,9 +108,10 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    # NewConnectionError is a ConnectTimeoutError, too, and most often has a cause that tells more.
+    # NewConnectionError is a ConnectTimeoutError, too; its cause tells more.
     cause = error.__cause__
-    if isinstance(error, NewConnectionError) and isinstance(cause, OSError) and cause.strerror:
+    refused = isinstance(error, NewConnectionError) and not isinstance(error, NameResolutionError)
+    if refused and isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     for kind, text in _REASONS:
         if isinstance(error, kind):

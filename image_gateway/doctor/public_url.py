@@ -80,7 +80,7 @@ def _no_answer(url: str, error: ProbeFailed) -> Finding:
         return Finding(
             "public-url-tls",
             Severity.BROKEN,
-            f"{url} has no TLS that this machine accepts: {error}",
+            f"{url} cannot be used by this machine: {error}",
             "Clients refuse to connect.",
             "renew the certificate, send its whole chain, and let it name the host; "
             "for an authority of your own set SSL_CERT_FILE",

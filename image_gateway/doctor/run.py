@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from image_gateway.doctor.cloudfront import check_cloudfront
 from image_gateway.doctor.database import check_database
 from image_gateway.doctor.disk import check_disk
 from image_gateway.doctor.edge import check_edge
@@ -41,6 +42,7 @@ def subjects(*, read_only: bool = False) -> dict[str, Subject]:
         "disk": check_disk,
         "jobs": check_jobs,
         "edge": check_edge,
+        "cloudfront": check_cloudfront,
         "public-url": check_public_url,
     }
 

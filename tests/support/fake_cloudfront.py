@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from image_gateway.doctor.cloudfront_requests import Answer, send_request
+from image_gateway.doctor.http_probe import Probed, send_request
 from image_gateway.routes.http.cors import EXPOSED
 from tests.cdn.edge import Edge
 
@@ -43,7 +43,7 @@ class FakeCloudFront:
     cached: set[str] = field(default_factory=set)
     port: int = 0
 
-    def send(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+    def send(self, method: str, url: str, headers: Mapping[str, str]) -> Probed:
         """Send a request for the distribution's name to this server."""
         return send_request(
             method, url.replace(f"https://{DOMAIN}", f"http://127.0.0.1:{self.port}"), headers

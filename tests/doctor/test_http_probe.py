@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_gateway.doctor.cloudfront_requests import Unreachable, send_request
+from image_gateway.doctor.http_probe import ProbeFailed, send_request
 from image_gateway.local.ports import find_free_ports
 from tests.support.certificates import make_certificate
 
@@ -36,7 +36,7 @@ def tls_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def reason(url: str) -> str:
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(ProbeFailed) as caught:
         send_request("GET", url, {})
     assert "secret" not in f"{caught.value!r}{caught.value.__cause__}"
     assert caught.value.__suppress_context__
@@ -48,9 +48,9 @@ def test_a_certificate_of_nobody_known(tls_port: int) -> None:
 
 
 def test_a_name_that_does_not_exist() -> None:
-    assert reason(f"https://nothing.invalid{SECRET}") == "its name cannot be resolved"
+    assert reason(f"https://nothing.invalid{SECRET}") == "its host name cannot be resolved"
 
 
 def test_a_port_at_which_nobody_listens() -> None:
     [port] = find_free_ports(1)
-    assert reason(f"http://127.0.0.1:{port}{SECRET}") == "the connection is refused"
+    assert reason(f"http://127.0.0.1:{port}{SECRET}") == "Connection refused"
