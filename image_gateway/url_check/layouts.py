@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from urllib3 import BaseHTTPResponse
@@ -15,9 +16,10 @@ from image_gateway.client.verify_views import V86
 from image_gateway.protocol.verification import Missing, Problem, Unreadable, WrongAnswer
 from image_gateway.protocol.view_verification import ViewSection
 from image_gateway.url_check.clients import UrlKind
-from image_gateway.url_check.codes import Fault, Tried
+from image_gateway.url_check.codes import NOBODY, Fault, Tried
 from image_gateway.url_check.cors import try_preflight
 from image_gateway.url_check.prober import Prober
+from image_gateway.url_check.ranges import parse_content_range
 from image_gateway.url_check.target import Target
 
 Result = TypeVar("Result")
@@ -40,6 +42,8 @@ _CODES = {
     "range": "content-range-wrong",
     "accept-ranges": "accept-ranges-missing",
 }
+# Scripts get whole files unpacked, and whole without a length; CheerpX refuses the header.
+_CONCERNS = {"content-encoding": frozenset({"webvm"}), "size-unknown": NOBODY}
 
 
 class LayoutToCheck:
@@ -68,8 +72,23 @@ class LayoutToCheck:
 
     def check(self) -> Iterator[Tried]:
         """Read the document, then the first, a middle and the last piece of each sort, and beyond."""
+        for tried in self._read():
+            yield replace(tried, faults=tuple(map(self._narrow, tried.faults)))
+
+    def _narrow(self, fault: Fault) -> Fault:
+        """Return a fault of pieces that are read whole with the clients that it concerns."""
+        if self._kind is not UrlKind.SQLITE and fault.code in _CONCERNS:
+            return replace(fault, clients=_CONCERNS[fault.code])
+        return fault
+
+    def _read(self) -> Iterator[Tried]:
+        size = self._disk_size() if self._kind is UrlKind.V86 else None
+        if self._kind is UrlKind.V86 and size is None:
+            reason = "v86 must be told the size, and no disk beside the parts tells it"
+            yield Tried("layout", self._view.where, skipped=reason)
+            return
         try:
-            layout = self._view.open(self._disk_size() if self._kind is UrlKind.V86 else None)
+            layout = self._view.open(size)
         except (Missing, Unreadable, WrongAnswer) as error:
             yield Tried(
                 "layout", self._view.where, faults=(_fault_of(error, self._view.where, is_piece=False),)
@@ -88,7 +107,11 @@ class LayoutToCheck:
         if urls is None or urls.disk is None:
             return None
         answer = self._prober.send("HEAD", urls.disk, RANGED)
-        return answer.length if answer.status == 200 else None
+        if answer.status == 200 and answer.length is not None:
+            return answer.length
+        ranged = self._prober.send("GET", urls.disk, {**RANGED, "Range": "bytes=0-0"})
+        content_range = parse_content_range(ranged.get("Content-Range")) if ranged.status == 206 else None
+        return content_range[2] if content_range else None
 
 
 class _Requests:
@@ -150,6 +173,8 @@ def _fault_of_problem(problem: Problem) -> Fault:
         return Fault(_cors_code(problem.text), f"{problem.where}: {problem.text}")
     if problem.check == "cache-control":
         return Fault("cache-control-missing" if "is absent" in problem.text else "no-transform-missing", what)
+    if problem.check == "content-encoding" and "is 'identity'" in problem.text:
+        return Fault("content-encoding-identity", what)
     return Fault(_CODES.get(problem.check, "manifest-invalid"), what)
 
 

@@ -13,6 +13,8 @@ from image_gateway.url_check.prober import Prober
 
 # A file of this size or smaller is read whole.
 _MOST_READ = 256 * 1024
+# They learn from a plain GET how much is missing.
+_RESUME_BY_GET = frozenset({"aria2"})
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
@@ -67,7 +69,7 @@ def _body_faults(answer: Answer) -> Iterator[Fault]:
         promised = f" of {answer.length}" if answer.length is not None else ""
         yield Fault("body-shorter", f"the connection ended after {len(answer.body)}{promised} bytes")
     if answer.length is None:
-        yield Fault("size-unknown", "GET has no Content-Length")
+        yield Fault("size-unknown", "GET has no Content-Length", _RESUME_BY_GET)
 
 
 def _detail(answer: Answer) -> str:

@@ -12,9 +12,11 @@ from playwright.sync_api import Browser
 
 from image_gateway.domain.findings import Severity
 from image_gateway.url_check.check import check_url
+from image_gateway.url_check.clients import UrlKind
 from image_gateway.url_check.report import UrlReport, Verdict
 from image_gateway.url_check.target import Target
 from tests.support.browser_readers import (
+    PARTS_URL,
     BrowserReaders,
     browser_readers,
     make_files,
@@ -30,6 +32,7 @@ from tests.support.seen_readings import (
     PROGRAMS,
     SEEN_BY_PAGES,
     SEEN_BY_PROGRAMS,
+    SEEN_BY_V86_PARTS,
     R,
     W,
 )
@@ -156,3 +159,15 @@ def test_v86_needs_no_content_range_if_it_is_told_the_size(
 ) -> None:
     with faulty(files[0], fault) as server:
         assert pages.boot_v86_of_known_size(server.base) is R
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("fault", "expected"), SEEN_BY_V86_PARTS.items())
+def test_v86_by_parts(
+    pages: BrowserReaders, files: tuple[StaticImage, str], fault: str | None, expected: Reading
+) -> None:
+    with faulty(files[0], fault) as server:
+        report = check_url(Target(f"{server.base}/{PARTS_URL}", origin=pages.origin))
+        assert pages.boot_v86_by_parts(server.base) is expected
+    assert report.kind is UrlKind.V86
+    assert ("v86" in breaks(report)) == is_broken(report) == (expected is not R)

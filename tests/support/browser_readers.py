@@ -28,6 +28,10 @@ _PAGE = {
 }
 _SECONDS = 20
 _RANGE = 4096
+PART = 65_536
+# Where v86 finds the parts, and the check the disk beside them.
+_LEASE = "v1/l/igl~token"
+PARTS_URL = f"{_LEASE}/v86/{PART}/disk.img"
 STATEMENT = "select count(*), max(text), min(text), sum(length(text)) from words"
 _SECTORS = 1024
 _READS = (Read(509, 8), Read(_SECTORS - 5, 5), Read(301, 8))
@@ -61,10 +65,19 @@ def make_files(folder: Path) -> tuple[StaticImage, str]:
         cursor = database.execute(STATEMENT)
         names = [column[0] for column in cursor.description]
         answer = json.dumps([dict(zip(names, cursor.fetchone(), strict=True))])
-    files = {"disk.img": DISK, "words.sqlite3": file.read_bytes()}
+    files = {"disk.img": DISK, "words.sqlite3": file.read_bytes(), **_make_parts()}
     # A browser that has the whole file in its cache takes ranges from there.
     uncached = {name: {"Cache-Control": "no-store, no-transform"} for name in files}
     return StaticImage(files, uncached), answer
+
+
+def _make_parts() -> dict[str, bytes]:
+    padded = DISK + bytes(-len(DISK) % PART)
+    parts = {
+        f"{_LEASE}/v86/{PART}/disk-{start}-{start + PART}.img": padded[start : start + PART]
+        for start in range(0, len(padded), PART)
+    }
+    return {f"{_LEASE}/disk.img": DISK, **parts}
 
 
 class BrowserReaders:
@@ -84,6 +97,11 @@ class BrowserReaders:
     def boot_v86_of_known_size(self, base: str) -> Reading:
         """Boot a disk that v86 reads by ranges, with its size."""
         return self._boot({"url": f"{base}/disk.img", "async": True, "size": len(DISK)})
+
+    def boot_v86_by_parts(self, base: str) -> Reading:
+        """Boot a disk that v86 reads by parts."""
+        parts = {"use_parts": True, "fixed_chunk_size": PART}
+        return self._boot({"url": f"{base}/{PARTS_URL}", "async": True, "size": len(DISK), **parts})
 
     def query(self, base: str) -> Reading:
         """Read all rows of a database by sql.js-httpvfs."""

@@ -83,6 +83,20 @@ MORE_SEEN_BY_PAGES: dict[str, tuple[Reading | None, ...]] = {
     "redirect": (R, R, R),
     "redirect-loop": (F, F, F),
 }
+# v86 by parts, each of them a whole file.
+SEEN_BY_V86_PARTS = {
+    None: R,
+    "no-ranges": R,
+    "head-refused": R,
+    "size-unknown (of a GET)": R,
+    "content-encoding": R,
+    "content-encoding-identity": R,
+    "preflight-refused": R,
+    "cors-not-exposed": R,
+    "cors-origin-missing": F,
+    "redirect": R,
+    "chunk-missing": F,
+}
 
 
 def readings_that_fail() -> dict[str, tuple[Reading | None, ...]]:

@@ -14,7 +14,7 @@ FAULTS = Faults()
 # What the server asks for where it needs credentials.
 TOKEN = "secret-token"
 PUBLIC = "public, max-age=31536000, immutable, no-transform"
-_CHUNK = "/chunks/00000002.bin"
+_CHUNK, _PART = "/chunks/00000002.bin", "/disk-0-65536.img"
 
 
 # The Fetch standard: preflights and CORS
@@ -113,5 +113,5 @@ _on(
 
 @FAULTS.fault("chunk-missing")
 def _chunk_missing(request: Request, right: Respond) -> Response:
-    gone = request.path.endswith(_CHUNK)
+    gone = request.path.endswith((_CHUNK, _PART))
     return right(Request(request.method, "/none", request.headers) if gone else request)
