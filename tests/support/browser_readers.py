@@ -107,7 +107,7 @@ class BrowserReaders:
         """Read all rows of a database by sql.js-httpvfs."""
         arguments = [f"{base}/words.sqlite3", STATEMENT]
         try:
-            found = self._page.evaluate("([url, statement]) => query(url, statement)", arguments)
+            found = self._page.evaluate("([url, statement]) => inTime(query(url, statement))", arguments)
         except Error:
             return Reading.FAILED
         return Reading.RIGHT if json.loads(found) == json.loads(self._answer) else Reading.WRONG
@@ -116,7 +116,7 @@ class BrowserReaders:
         """Read two ranges by fetch, with If-Range."""
         arguments = [f"{base}/disk.img", _RANGE]
         try:
-            found = self._page.evaluate("([url, length]) => readRanges(url, length)", arguments)
+            found = self._page.evaluate("([url, length]) => inTime(readRanges(url, length))", arguments)
         except Error:
             return Reading.FAILED
         wanted = DISK[_RANGE : 2 * _RANGE] + DISK[:_RANGE]
