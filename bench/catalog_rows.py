@@ -122,15 +122,6 @@ def add_old(engine: Engine, first: int, last: int) -> None:
             connection.execute(text(statement))
 
 
-def remove_new(engine: Engine, since: datetime) -> None:
-    """Remove what calls have added since a time that is later than all of `fill`."""
-    with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
-        for table in DATED:
-            connection.execute(text(f"DELETE FROM {table} WHERE created_at >= :since"), {"since": since})
-        connection.execute(text("DELETE FROM writers"))
-        _count_usage(connection)
-
-
 def vacuum(engine: Engine) -> None:
     """Do on PostgreSQL what autovacuum does. SQLite has no such thing, and nobody runs ANALYZE there."""
     if engine.dialect.name == "postgresql":
