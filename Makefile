@@ -14,6 +14,7 @@ BROWSER := tests/browser/node_modules/.package-lock.json
 
 .PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
 .PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
+.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom release format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -116,6 +117,9 @@ pin-images: $(READY) ## Pin container images to the digests of their tags (CHECK
 
 sbom: $(READY) ## Write sbom.json: what the container installs, as CycloneDX
 	$(BIN)/python requirements/sbom.py sbom.json
+
+release: $(READY) ## Build wheel, sdist, container context, SBOM and SHA256SUMS into dist/ (UNRELEASED=1: without a changelog section)
+	@$(BIN)/python deploy/make_release.py $(if $(UNRELEASED),--allow-unreleased)
 
 $(READY): setup.cfg requirements/dev.txt
 	@sh requirements/make-venv.sh "$(PYTHON)" "$(VENV)"
