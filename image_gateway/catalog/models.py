@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     TextClause,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -103,7 +104,7 @@ class ImageRow(Base):
     chunked_manifest_etag: Mapped[str | None] = mapped_column(String(256))
     chunked_published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     chunked_cache_control: Mapped[str | None] = mapped_column(String(512))
-    format: Mapped[str] = mapped_column(String(16))
+    format: Mapped[str] = mapped_column(String(16), server_default="raw")
     source_size: Mapped[int | None] = mapped_column(BigInteger)
     source_etag: Mapped[str | None] = mapped_column(String(256))
     source_last_modified: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -240,7 +241,7 @@ class LeaseRow(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     when_lapsed: Mapped[str] = mapped_column(String(16))
     chunks_from: Mapped[str] = mapped_column(String(16))
-    record: Mapped[bool] = mapped_column(Boolean)
+    record: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class BrowserSessionRow(Base):
@@ -278,3 +279,12 @@ class AuditEntryRow(Base):
     event: Mapped[str] = mapped_column(String(64))
     user_id: Mapped[str | None] = mapped_column(String(256))
     details: Mapped[str] = mapped_column(Text)
+
+
+class PropertyRow(Base):
+    """A property of the catalog as a whole, such as which programs may use it."""
+
+    __tablename__ = "catalog_properties"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255))

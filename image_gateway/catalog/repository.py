@@ -32,6 +32,7 @@ from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
 from image_gateway.catalog.models import ImageRow, ShareRow
 from image_gateway.catalog.prepared import PreparedSelects
+from image_gateway.catalog.properties import PropertyRepository
 from image_gateway.catalog.sessions import SessionRepository
 from image_gateway.catalog.shares import ShareRepository
 from image_gateway.catalog.transaction import Transactions
@@ -59,7 +60,7 @@ class Catalog:
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
     store who else has access; `writers` stores who may currently write an image's objects, `jobs` the
     background jobs, `boot_traces` what a boot of an image reads, `sessions` the browsers that signed in,
-    `audit_entries` what happened to images.
+    `audit_entries` what happened to images, `properties` what concerns the catalog as a whole.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -72,6 +73,7 @@ class Catalog:
         self.boot_traces = BootTraceRepository(engine)
         self.sessions = SessionRepository(engine)
         self.audit_entries = AuditRepository(engine)
+        self.properties = PropertyRepository(engine)
 
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""
