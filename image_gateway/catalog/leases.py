@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Engine, and_, bindparam, delete, func, insert, select, update
 
 from image_gateway.catalog.models import LeaseRow
 from image_gateway.catalog.prepared import PreparedSelects
@@ -100,6 +100,14 @@ class LeaseRepository:
         """Revoke a lease. Return False if it was already revoked."""
         statement = update(LeaseRow).where(LeaseRow.lease_id == lease_id, LeaseRow.revoked_at.is_(None))
         return self._execute_update(statement.values(revoked_at=now)) == 1
+
+    def revoke_all(self, now: datetime, *, dry_run: bool = False) -> int:
+        """Revoke every lease whose session has not ended, and return their number; `dry_run` only counts."""
+        valid = and_(LeaseRow.revoked_at.is_(None), LeaseRow.session_ends_at > now)
+        if not dry_run:
+            return self._execute_update(update(LeaseRow).where(valid).values(revoked_at=now))
+        with self._transactions.reading() as connection:
+            return connection.execute(select(func.count()).where(valid)).scalar() or 0
 
     def forget(self, ended_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` leases whose session ended before `ended_before`, and return their number."""

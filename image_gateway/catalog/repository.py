@@ -58,9 +58,8 @@ class Catalog:
     """Stores image records and their owners' usage in SQL. Raises CatalogUnavailable for database errors.
 
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
-    store who else has access; `writers` stores who may currently write an image's objects, `jobs` the
-    background jobs, `boot_traces` what a boot of an image reads, `sessions` the browsers that signed in,
-    `audit_entries` what happened to images, `properties` what concerns the catalog as a whole.
+    store who else has access, `writers` who may write an image's objects now, `jobs` background jobs,
+    `boot_traces` what boots read, `sessions` browsers, `audit_entries` events, `properties` its own.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -71,6 +71,13 @@ class SessionRepository:
         """Delete all sessions of a user, and return their number."""
         return self._execute(delete(BrowserSessionRow).where(BrowserSessionRow.user_id == user))
 
+    def end_all(self, *, dry_run: bool = False) -> int:
+        """End all sessions, and return their number; `dry_run` only counts."""
+        if not dry_run:
+            return self._execute(delete(BrowserSessionRow))
+        with self._transactions.reading() as connection:
+            return connection.execute(select(func.count()).select_from(BrowserSessionRow)).scalar() or 0
+
     def of_user(self, user: str) -> Sequence[BrowserSession]:
         """Return a user's sessions, newest first, expired ones included."""
         statement = select(*_FACTS).where(_COLUMNS.user_id == user).order_by(_COLUMNS.created_at.desc())

@@ -161,6 +161,16 @@ class ShareRepository:
         with self._transactions.writing() as connection:
             return connection.execute(statement.values(revoked_at=now)).rowcount == 1
 
+    def revoke_all_links(self, now: datetime, *, dry_run: bool = False) -> int:
+        """Revoke every link that can be redeemed, and return their number; `dry_run` only counts."""
+        row = ShareLinkRow
+        valid = and_(row.revoked_at.is_(None), or_(row.expires_at.is_(None), row.expires_at > now))
+        if not dry_run:
+            with self._transactions.writing() as connection:
+                return connection.execute(update(row).where(valid).values(revoked_at=now)).rowcount
+        with self._transactions.reading() as connection:
+            return connection.execute(select(func.count()).where(valid)).scalar() or 0
+
     def find_link_by_token(self, token_sha256: str) -> ShareLink | None:
         """Return the link whose token has this SHA-256 (hex), or None."""
         statement = select(*_LINK_COLUMNS).where(ShareLinkRow.token_sha256 == token_sha256)

@@ -88,6 +88,7 @@ def sweep(
         make_block_cache(settings),
         keep_sources=settings.keep_source_objects,
         audit_kept=timedelta(days=settings.audit_days),
+        hash_limit=settings.sha256_check_max_bytes,
     )
     show = _show_json if as_json else _show_text
 
@@ -134,7 +135,9 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     click.echo(
         f"{would}aborted: {report.expired_uploads} idle uploads\n"
-        f"{would}aborted: {report.orphaned_uploads} uploads without a record\n"
+        f"{would}completed: {report.completed_uploads} idle uploads whose object is in the store\n"
+        f"{would}aborted: {report.orphaned_uploads} uploads without a record, "
+        f"{report.kept_uploads} kept from before the catalog was restored\n"
         f"{would}purged: {report.purged_images} failed or deleted images\n"
         f"checked: {report.checked_images} complete images, {len(report.vanished)} without an object\n"
         f"{would}deleted: {report.forgotten_leases} expired leases\n"

@@ -10,7 +10,15 @@ from dataclasses import replace
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Quota, SourceFacts
+from image_gateway.domain.images import (
+    DiskFacts,
+    ImageFormat,
+    ImageRecord,
+    ImageState,
+    Quota,
+    SourceFacts,
+)
+from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.errors import (
     BadRequest,
     GatewayError,
@@ -95,6 +103,46 @@ class Completion:
         disk = self._look_at(key)
         self._check_declared(self._declare(record, sha256), disk)
         return disk
+
+    def find_joined(self, record: ImageRecord) -> DiskFacts | None:
+        """Return the facts of an open upload's object, or None if its parts were never joined.
+
+        The catalog does not know it when the gateway died before it wrote that down, or when the catalog was
+        restored from a backup. InvalidState if the object is not what was declared: the upload has failed.
+        """
+        info = self._store.find(record.upload_key)
+        if info is None:
+            return None
+        joined = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+        self._check_declared(record, joined)
+        return joined
+
+    def record(
+        self, record: ImageRecord, joined: DiskFacts, sha256: str | None, *, user: str | None = None
+    ) -> DiskFacts | SourceFacts | None:
+        """Record that the parts are joined; a job converts what is not raw.
+
+        Return the disk, or the source of a conversion; None when the image was changed meanwhile.
+        """
+        now, upload_id = now_of(self._clock), record.plan.upload_id
+        if record.format is ImageFormat.RAW:
+            if not self._catalog.complete(record.image_id, upload_id, joined, now, sha256=sha256):
+                return None
+            _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
+            self._note_completed(record, joined, user)
+            return joined
+        source = SourceFacts(joined.size, joined.etag, joined.last_modified)
+        job = new_job(record.image_id, JobKind.CONVERT, now)
+        if not self._catalog.jobs.begin_processing(upload_id, source, job, now, sha256=sha256):
+            return None
+        self._note_completed(record, joined, user, job.job_id)
+        return source
+
+    def _note_completed(
+        self, record: ImageRecord, joined: DiskFacts, user: str | None, job_id: str | None = None
+    ) -> None:
+        event, size = AuditEvent.UPLOAD_COMPLETED, joined.size
+        self._trail.note(event, record.image_id, user=user, size=size, job=job_id)
 
     def _declare(self, record: ImageRecord, sha256: str | None) -> ImageRecord:
         """Record the SHA-256 of an upload that has none, and return the image's record with it.

@@ -54,6 +54,35 @@ class PublishedObjects:
             return None
         return any(chunk.sha256 for chunk in chunks or ())
 
+    def find_published(self, record: ImageRecord) -> ChunkedFacts | None:
+        """Return the facts of the image's manifest as the store has it, or None if it has no usable one.
+
+        They are those of the record if the manifest is still the one that the record names.
+        """
+        key, known = record.location.manifest_key, record.chunked
+        info = self._store.find(key)
+        if info is None:
+            return None
+        if known is not None and (info.etag, info.last_modified) == (known.manifest_etag, known.published_at):
+            return known
+        text = self._read(key, MAX_MANIFEST_BYTES)
+        try:
+            manifest = parse_manifest(text or b"")
+        except ManifestError:
+            return None
+        algorithm, _, digest = manifest.version.partition("-")
+        if algorithm != "sha256" or manifest.image_id != record.image_id:
+            return None
+        return ChunkedFacts(
+            chunk_size=manifest.geometry.chunk_size,
+            index_width=manifest.index_width,
+            disk_sha256=digest,
+            manifest_size=info.size,
+            manifest_etag=info.etag,
+            published_at=info.last_modified,
+            cache_control=info.cache_control or "",
+        )
+
     def find_zero_chunks(
         self, record: ImageRecord, chunked: ChunkedFacts, geometry: ChunkGeometry
     ) -> list[int] | None:

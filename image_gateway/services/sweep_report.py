@@ -9,11 +9,15 @@ from dataclasses import asdict, dataclass, field
 class SweepReport:
     """Counts of what a sweep found and did.
 
-    `vanished` lists images whose object is missing, `unknown` the prefixes of objects without a record.
+    `completed_uploads` counts expired uploads whose parts the store had joined already; `kept_uploads` those
+    without a record that began before the catalog was restored. `vanished` lists images whose object is
+    missing, `unknown` the prefixes of objects without a record.
     """
 
     expired_uploads: int = 0
+    completed_uploads: int = 0
     orphaned_uploads: int = 0
+    kept_uploads: int = 0
     purged_images: int = 0
     checked_images: int = 0
     vanished: list[str] = field(default_factory=list)

@@ -13,11 +13,12 @@ from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import ImageRecord, ImageState
+from image_gateway.domain.images import ImageRecord, ImageState, Quota
 from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of, image_of_prefix
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.services.audit_trail import AuditTrail
+from image_gateway.services.completion import Completion
 from image_gateway.services.purging import Purger
 from image_gateway.services.sweep_report import SweepReport
 from image_gateway.storage.objects import ObjectStore, OpenUpload
@@ -52,10 +53,13 @@ class Sweeper:
         *,
         keep_sources: bool = False,
         audit_kept: timedelta = AUDIT_KEPT,
+        hash_limit: int = 0,
     ) -> None:
+        """Make a sweeper; images of up to `hash_limit` bytes are hashed before they are completed."""
         self._keep_sources = keep_sources
         self._audit_kept = audit_kept
         self._trail = AuditTrail(catalog.audit_entries, clock)
+        self._completion = Completion(catalog, store, Quota(), hash_limit, self._trail, clock)
         self._cache = cache
         self._catalog = catalog
         self._store = store
@@ -116,18 +120,36 @@ class Sweeper:
         after: tuple[datetime, str] | None = None
         while page := self._catalog.find_expired(now, after=after, limit=PAGE):
             for record in page:
-                ended = dry_run or self._catalog.fail(
-                    record.image_id, record.plan.upload_id, now_of(self._clock), expired_by=now
-                )
-                report.expired_uploads += ended
-                if ended and not dry_run:
-                    self._trail.note(AuditEvent.UPLOAD_EXPIRED, record.image_id)
+                try:
+                    self._end_upload(record, now, report, dry_run)
+                except GatewayError as error:
+                    _log.warning("ending the upload of image %s failed: %s", record.image_id, error.code)
+                    report.left_for_later += 1
             after = (page[-1].plan.expires_at, page[-1].image_id)
 
+    def _end_upload(self, record: ImageRecord, now: datetime, report: SweepReport, dry_run: bool) -> None:
+        """Complete an expired upload that the store has joined, and let any other fail."""
+        joined = self._completion.find_joined(record)
+        if joined is not None:
+            recorded = dry_run or self._completion.record(record, joined, record.plan.sha256)
+            report.completed_uploads += recorded is not None
+            return
+        ended = dry_run or self._catalog.fail(
+            record.image_id, record.plan.upload_id, now_of(self._clock), expired_by=now
+        )
+        report.expired_uploads += ended
+        if ended and not dry_run:
+            self._trail.note(AuditEvent.UPLOAD_EXPIRED, record.image_id)
+
     def _abort_orphans(self, report: SweepReport, age: timedelta, dry_run: bool) -> None:
-        youngest = now_of(self._clock) - age
+        youngest, restored_at = now_of(self._clock) - age, self._catalog.properties.restored_at()
         for upload in list(self._store.list_uploads(self._prefix)):
-            if upload.initiated <= youngest and not self._is_known(upload):
+            if upload.initiated > youngest or self._is_known(upload):
+                continue
+            if restored_at is not None and upload.initiated <= restored_at:
+                # Its record may be in a newer backup. The bucket's own rule ends it.
+                report.kept_uploads += 1
+            else:
                 report.orphaned_uploads += self._abort(upload, report, dry_run)
 
     def _is_known(self, upload: OpenUpload) -> bool:

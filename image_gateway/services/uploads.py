@@ -13,13 +13,11 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import (
     DiskFacts,
-    ImageFormat,
     ImageRecord,
     ImageState,
     SourceFacts,
     UploadPlan,
 )
-from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.domain.permissions import Action
 from image_gateway.errors import BadRequest, GatewayError, InvalidState, UploadMissing
 from image_gateway.protocol.parts import (
@@ -201,30 +199,7 @@ class Uploads:
             if ended is None:
                 raise
             return ended
-        return self._record_joined(record, caller, joined, record.plan.sha256 or sha256)
-
-    def _record_joined(
-        self, record: ImageRecord, caller: Caller, joined: DiskFacts, sha256: str | None
-    ) -> DiskFacts | SourceFacts | None:
-        now, upload_id = now_of(self._clock), record.plan.upload_id
-        if record.format is ImageFormat.RAW:
-            if not self._catalog.complete(record.image_id, upload_id, joined, now, sha256=sha256):
-                return None
-            _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
-            self._note_completed(record, caller, joined)
-            return joined
-        source = SourceFacts(joined.size, joined.etag, joined.last_modified)
-        job = new_job(record.image_id, JobKind.CONVERT, now)
-        if not self._catalog.jobs.begin_processing(upload_id, source, job, now, sha256=sha256):
-            return None
-        self._note_completed(record, caller, joined, job.job_id)
-        return source
-
-    def _note_completed(
-        self, record: ImageRecord, caller: Caller, joined: DiskFacts, job_id: str | None = None
-    ) -> None:
-        event, size = AuditEvent.UPLOAD_COMPLETED, joined.size
-        self._trail.note(event, record.image_id, user=caller.user, size=size, job=job_id)
+        return self._completion.record(record, joined, record.plan.sha256 or sha256, user=caller.user)
 
     def _settled(self, record: ImageRecord, caller: Caller, sha256: str | None) -> DiskFacts | SourceFacts:
         """Return the result of the request that ended the upload first."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from image_gateway.errors import ObjectChanged, StoreError
+from image_gateway.errors import ObjectChanged, ObjectMissing, StoreError
 from image_gateway.observability.metrics import STORE_CALLS
 from image_gateway.protocol.preconditions import quoted
 from image_gateway.protocol.ranges import ByteRange
@@ -75,6 +75,13 @@ class ObjectReads:
             answer = self._clients.requests.head_object(Bucket=self._bucket, Key=key)
             _check_encoding(answer)
             return _info(answer, answer["ContentLength"])
+
+    def find(self, key: str) -> ObjectInfo | None:
+        """Return the facts of an object, or None if there is none."""
+        try:
+            return self.head(key)
+        except ObjectMissing:
+            return None
 
     def sign_read(self, key: str) -> str:
         """Path and query of a presigned GET of an object, good for ten minutes and more; a secret."""

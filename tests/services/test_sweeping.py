@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.errors import StoreUnavailable
+from image_gateway.protocol.parts import ClaimedPart
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.sweep_report import SweepReport
 from image_gateway.services.sweeping import Sweeper
@@ -127,20 +129,59 @@ def test_objects_of_a_deleted_image_are_removed(
     assert sweeper.sweep() == SweepReport()
 
 
-def test_an_object_of_an_upload_that_ended_while_completing_is_removed(
-    world: World, sweeper: Sweeper, clock: Clock
-) -> None:
+def join_in_store(world: World, data: bytes) -> str:
+    """Join an upload as a gateway does that dies before it writes the record."""
     image_id, upload_id = world.begin()
-    etag = world.put_part(image_id, upload_id, 1, b"x")
+    etag = world.put_part(image_id, upload_id, 1, data)
     world.clients.requests.complete_multipart_upload(
         Bucket=world.settings.s3_bucket,
         Key=world.key_of(image_id),
         UploadId=upload_id,
         MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]},
     )
+    return image_id
+
+
+def test_an_upload_that_the_store_has_joined_is_completed_instead_of_removed(
+    world: World, sweeper: Sweeper, clock: Clock
+) -> None:
+    image_id = join_in_store(world, b"joined")
     clock.now += WEEK.total_seconds() + HOUR
+    assert sweeper.sweep(dry_run=True).completed_uploads == 1
+    report = sweeper.sweep()
+    assert (report.completed_uploads, report.expired_uploads, report.purged_images) == (1, 0, 0)
+    assert world.request("GET", f"/v1/images/{image_id}/range").data == b"joined"
+    assert events(world, image_id)[0] == ("upload completed", None)
+    assert sweeper.sweep() == SweepReport(checked_images=1)
+
+
+def test_a_joined_upload_that_is_not_what_was_declared_fails_and_is_removed(
+    world: World, clock: Clock
+) -> None:
+    sweeper = Sweeper(world.catalog, world.store, world.settings.image_base_path, clock, hash_limit=100)
+    body = {"sizeBytes": 6, "sha256": hashlib.sha256(b"wanted").hexdigest()}
+    begun = world.request("POST", "/v1/images", json=body).get_json()
+    image_id, upload_id = begun["imageId"], begun["uploadId"]
+    etag = world.put_part(image_id, upload_id, 1, b"others")
+    world.store.complete_upload(world.key_of(image_id), upload_id, [ClaimedPart(1, etag)])
+    clock.now += WEEK.total_seconds() + HOUR
+    assert sweeper.sweep().completed_uploads == 0
     sweeper.sweep()
+    assert world.request("GET", f"/v1/images/{image_id}").get_json()["state"] == "failed"
     assert objects(world) == []
+
+
+def test_an_upload_from_before_a_restore_is_kept_even_if_no_record_knows_it(
+    world: World, sweeper: Sweeper, clock: Clock, dated: None
+) -> None:
+    key = f"images/{'0' * 40}/00000000-0000-4000-8000-000000000000/{'0' * 16}/disk.img"
+    world.store.create_upload(key, cache_control="no-store")
+    world.catalog.properties.mark_restored(datetime.fromtimestamp(clock.now + 60, UTC))
+    clock.now += 2 * HOUR
+    for _ in range(2):
+        report = sweeper.sweep()
+        assert (report.orphaned_uploads, report.kept_uploads) == (0, 1)
+    assert uploads(world) == [key]
 
 
 def test_a_vanished_object_is_reported_and_nothing_changed(world: World, sweeper: Sweeper) -> None:

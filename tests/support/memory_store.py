@@ -109,6 +109,12 @@ class MemoryStore:
         with self._lock:
             return self._info(key)
 
+    def find(self, key: str) -> ObjectInfo | None:
+        try:
+            return self.head(key)
+        except ObjectMissing:
+            return None
+
     def open(self, key: str, *, byte_range: object = None, pin: Pin | None = None) -> OpenObject:
         self._pause()
         with self._lock:

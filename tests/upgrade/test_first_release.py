@@ -15,7 +15,8 @@ from image_gateway.catalog.database import check_drift, current_revision, newest
 from image_gateway.catalog.repository import Catalog
 from image_gateway.cli.main import cli
 from image_gateway.services.publishing import Publishing
-from image_gateway.services.sweeping import Sweeper, SweepReport
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.services.sweeping import Sweeper
 from image_gateway.settings import load_settings
 from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker

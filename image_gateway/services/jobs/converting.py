@@ -100,7 +100,7 @@ class Converting:
     def run(self, run: JobRun) -> bool:
         """Convert, and make the image complete. Return False when the claim was lost."""
         with processed_image(self._catalog, self._purger, run.job) as (record, writer):
-            info = self._write_disk(record, run, writer)
+            info = self._find_finished(record) or self._write_disk(record, run, writer)
             disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
             upload_id = record.plan.upload_id
             finished = self._catalog.jobs.finish_disk(run.job, upload_id, disk, now_of(self._clock))
@@ -108,6 +108,15 @@ class Converting:
             self._store.delete(record.location.source_key)
             self._catalog.forget_source(record.image_id)
         return finished
+
+    def _find_finished(self, record: ImageRecord) -> ObjectInfo | None:
+        """Return the disk if the source is gone, which is deleted only after a conversion.
+
+        The catalog does not know of it after it was restored from a backup.
+        """
+        if record.source is None or self._store.find(record.location.source_key) is not None:
+            return None
+        return self._store.find(record.location.disk_key)
 
     def _write_disk(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:
         if record.source is None:

@@ -64,14 +64,29 @@ class Importing:
     def run(self, run: JobRun) -> bool:
         """Import, and make the image complete or queue its conversion. False when the claim was lost."""
         with processed_image(self._catalog, self._purger, run.job) as (record, writer):
-            info = self._fetch(record, run, writer)
+            finished = self._find_finished(record, run)
+            info = finished or self._fetch(record, run, writer)
             now = now_of(self._clock)
-            if record.format is ImageFormat.RAW:
+            if finished is not None or record.format is ImageFormat.RAW:
                 disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
                 return self._catalog.jobs.finish_disk(run.job, record.plan.upload_id, disk, now)
             source = SourceFacts(info.size, info.etag, info.last_modified)
             following = new_job(record.image_id, JobKind.CONVERT, now)
             return self._catalog.jobs.finish_source(run.job, source, following, now)
+
+    def _find_finished(self, record: ImageRecord, run: JobRun) -> ObjectInfo | None:
+        """Return the disk if it is whole already.
+
+        The catalog does not know of it after it was restored from a backup.
+        """
+        disk, declared = self._store.find(record.location.disk_key), run.job.params.get("sha256")
+        if disk is None:
+            return None
+        if record.format is ImageFormat.RAW and declared and self._hash(record, disk, run) != declared:
+            # It may be the hash of the compressed file.
+            return None
+        self._count(record, disk.size)
+        return disk
 
     def _fetch(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:
         with open_remote(run.job.params["url"], self._fetch_rules) as remote:
