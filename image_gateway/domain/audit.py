@@ -21,7 +21,6 @@ class AuditEvent(StrEnum):
     IMAGE_RENAMED = "image renamed"
     VISIBILITY_CHANGED = "visibility changed"
     IMAGE_DELETED = "image deleted"
-    IMAGE_ADOPTED = "image adopted"
     SHARED = "shared"
     SHARE_REVOKED = "share revoked"
     SHARE_LINK_CREATED = "share link created"

@@ -194,6 +194,7 @@ class Restoring:
         if info is None:
             return False
         now = now_of(self._clock)
+        # As an upload that was joined: should this end here, the sweeper completes it.
         record = ImageRecord(
             image_id=disk.image_id,
             owner=disk.owner,
@@ -202,15 +203,17 @@ class Restoring:
             name=f"recovered-{disk.image_id[:8]}.img",
             kind=Kind.DISK,
             visibility=Visibility.PRIVATE,
-            state=ImageState.COMPLETE,
+            state=ImageState.UPLOADING,
             plan=UploadPlan("", self._part_size, None, None, now),
             created_at=disk.last_modified,
             updated_at=now,
-            reserved_bytes=info.size,
-            disk=DiskFacts(info.size, info.etag, info.last_modified, info.cache_control),
         )
         self._catalog.add(record, Quota())
-        self._trail.note(AuditEvent.IMAGE_ADOPTED, disk.image_id, size=info.size)
+        facts = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+        if not self._catalog.complete(record.image_id, "", facts, now):
+            return False
+        event, image_format = AuditEvent.IMAGE_CREATED, record.format.value
+        self._trail.note(event, disk.image_id, image_name=record.name, format=image_format)
         self._compare_manifest(record, RestoreReport(), dry_run=False)
         return True
 

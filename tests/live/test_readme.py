@@ -51,6 +51,7 @@ EXPECTED = {
     "docs/how-to/emulators.md": ['"expiresAt"', "0000000"],
     "docs/how-to/browsers.md": ['"ok": true'],
     "docs/how-to/doctor.md": ["nothing is wrong"],
+    "docs/how-to/backup.md": ["disks without a record: 0", "left for later: 0"],
     "docs/how-to/sweeping.md": ['"left_for_later": 0'],
     "docs/how-to/front-door.md": ["listen 127.0.0.1:8080"],
     "docs/how-to/client.md": ['"size": 73400320', "linked.img", "Another name"],

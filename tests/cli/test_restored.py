@@ -1,0 +1,48 @@
+"""`image-gateway db restored` as an operator uses it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from image_gateway.cli.main import cli
+from tests.support.world import World
+
+pytestmark = pytest.mark.database
+
+
+def run(world: World, *arguments: str) -> Result:
+    variables = {
+        "S3_BUCKET": world.settings.s3_bucket,
+        "AWS_REGION": "us-east-1",
+        "S3_ENDPOINT": str(world.clients.address.endpoint),
+        "S3_FORCE_PATH_STYLE": "true",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "DATABASE_URL": world.settings.database_url,
+    }
+    return CliRunner().invoke(cli, ["db", "restored", *arguments], env=variables)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_names_what_vanished_and_what_no_record_knows(world: World) -> None:
+    gone, kept = world.make_image(b"gone"), world.make_image(b"kept")
+    world.store.delete(gone.key)
+    key = kept.key.replace(kept.image_id, "00000000-0000-4000-8000-000000000001")
+    world.store.put(key, b"12345", content_type="application/octet-stream", cache_control="no-store")
+    dry = run(world, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "would be revoked: 0 leases\n" in dry.output
+    assert "without a disk: 1 images, kept (--delete-vanished deletes the records)\n" in dry.output
+    assert f"vanished: {gone.image_id}\n" in dry.output
+    assert f"without a record: {key}, 5 bytes, " in dry.output
+    assert world.catalog.properties.restored_at() is None
+    done = run(world, "--adopt", "--delete-vanished", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.output)
+    assert document["adopted"] == ["00000000-0000-4000-8000-000000000001"]
+    assert (document["unknown"][0]["size"], document["unknown"][0]["owner"]) == (5, "alice")
+    assert document["dry_run"] is False
+    assert world.catalog.properties.restored_at() is not None
