@@ -41,7 +41,7 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
         timeout: Statement timeout for PostgreSQL in seconds; None (used by migrations) disables it.
 
     Raises:
-            DatabaseUrlError: The URL is invalid, its driver is missing or its folder cannot be created.
+        DatabaseUrlError: The URL is invalid, its driver is missing or its folder cannot be created.
     """
     try:
         url = make_url(database_url)
@@ -120,12 +120,6 @@ def newest_revision() -> str:
     if head is None:
         raise SchemaOutdated("the installation contains no migrations")
     return head
-
-
-def is_known_revision(revision: str) -> bool:
-    """Return whether this program has the migration; false for tables of a newer program."""
-    migrations = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
-    return any(migration.revision == revision for migration in migrations)
 
 
 def require_current(engine: Engine) -> None:

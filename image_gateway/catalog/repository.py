@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
     Engine,
     Select,
     Update,
     and_,
     bindparam,
-    func,
     insert,
     or_,
     select,
@@ -26,11 +22,12 @@ from sqlalchemy import (
 from image_gateway.catalog import image_rows
 from image_gateway.catalog.audit_entries import AuditRepository
 from image_gateway.catalog.boot_traces import BootTraceRepository
+from image_gateway.catalog.image_lists import list_statement, list_values
 from image_gateway.catalog.image_rows import change_state, update_image
 from image_gateway.catalog.jobs import JobRepository
 from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.catalog.mapping import columns_of, record_of, row_of
-from image_gateway.catalog.models import ImageRow, ShareRow
+from image_gateway.catalog.models import ImageRow
 from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.properties import PropertyRepository
 from image_gateway.catalog.sessions import SessionRepository
@@ -50,7 +47,6 @@ from image_gateway.domain.images import (
 )
 
 _COLUMNS = ImageRow.__table__.columns
-_IS_NOT_DELETED = text("state <> 'deleted'")
 _FIND = select(*_COLUMNS).where(_COLUMNS.image_id == bindparam("image_id"))
 
 
@@ -98,20 +94,7 @@ class Catalog:
 
     def list(self, query: ListQuery) -> Sequence[ImageRecord]:
         """Return one page of a user's images, newest first; deleted ones only if `query.state` says so."""
-        statement = _list_statement(
-            shared=query.shared,
-            any_state=query.state is None,
-            has_name=bool(query.name),
-            has_cursor=query.after is not None,
-        )
-        values: dict[str, Any] = {"user": query.user, "limit": query.limit}
-        if query.state is not None:
-            values["state"] = query.state.value
-        if query.name:
-            values["name"] = _escape_like(query.name.lower())
-        if query.after:
-            values["created_at"], values["image_id"] = query.after
-        return [record_of(row) for row in self._prepared.all(statement, values)]
+        return [record_of(row) for row in self._prepared.all(list_statement(query), list_values(query))]
 
     def usage(self, owner: str) -> Usage:
         """Return an owner's usage."""
@@ -271,31 +254,3 @@ class Catalog:
     def _updates_one_row(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
             return connection.execute(statement).rowcount == 1
-
-
-@cache
-def _list_statement(*, shared: bool, any_state: bool, has_name: bool, has_cursor: bool) -> Select[Any]:
-    """Build the list of a user's images, or of those shared with the user. Cached: at most 16 statements."""
-    visible = _shared_with(bindparam("user")) if shared else _COLUMNS.owner == bindparam("user")
-    statement = select(*_COLUMNS).where(visible)
-    statement = statement.where(_IS_NOT_DELETED if any_state else _COLUMNS.state == bindparam("state"))
-    if has_name:
-        statement = statement.where(func.lower(_COLUMNS.name).contains(bindparam("name"), escape="/"))
-    if has_cursor:
-        moment: BindParameter[datetime] = bindparam("created_at")
-        same_moment = and_(_COLUMNS.created_at == moment, _COLUMNS.image_id < bindparam("image_id"))
-        statement = statement.where(
-            _COLUMNS.created_at <= moment, or_(_COLUMNS.created_at < moment, same_moment)
-        )
-    newest_first = statement.order_by(_COLUMNS.created_at.desc(), _COLUMNS.image_id.desc())
-    return newest_first.limit(bindparam("limit"))
-
-
-def _escape_like(text: str) -> str:
-    """Escape the wildcards of LIKE, with `/` as the escape character."""
-    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
-
-
-def _shared_with(user: ColumnElement[str]) -> ColumnElement[bool]:
-    shared = select(ShareRow.image_id).where(ShareRow.user_id == user)
-    return and_(_COLUMNS.visibility != Visibility.PRIVATE.value, _COLUMNS.image_id.in_(shared))

@@ -13,7 +13,8 @@ from image_gateway.catalog.database import (
     DatabaseUrlError,
     current_revision,
     find_drift,
-    is_known_revision,
+    find_schema_problem,
+    is_newer,
     newest_revision,
     open_engine,
 )
@@ -101,12 +102,15 @@ def _check_latency(seconds: float) -> Check:
 def _check_schema(engine: Engine, database_url: str) -> Iterator[Check]:
     try:
         found = current_revision(engine)
-        if found != newest_revision():
-            yield Check(SUBJECT, "schema", findings=(_other_revision(found),))
+        problem = find_schema_problem(engine)
+        if problem is not None:
+            yield Check(SUBJECT, "schema", findings=(_unusable_schema(found, problem),))
             return
-        yield Check(SUBJECT, "schema", f"revision {found}")
+        newer = (_newer_schema(found),) if is_newer(found) else ()
+        yield Check(SUBJECT, "schema", f"revision {found}", newer)
         yield _check_rights(engine, database_url)
-        yield _check_drift(find_drift(engine))
+        if not newer:
+            yield _check_drift(find_drift(engine))
     except (DBAPIError, CommandError) as error:
         text = describe_error(database_url, error) if isinstance(error, DBAPIError) else type(error).__name__
         finding = Finding(
@@ -119,22 +123,31 @@ def _check_schema(engine: Engine, database_url: str) -> Iterator[Check]:
         yield Check(SUBJECT, "schema", findings=(finding,))
 
 
-def _other_revision(found: str | None) -> Finding:
-    newest = newest_revision()
-    if found is not None and not is_known_revision(found):
+def _unusable_schema(found: str | None, problem: str) -> Finding:
+    if is_newer(found):
         return Finding(
             "database-schema-newer",
             Severity.BROKEN,
-            f"the tables are at revision {found}, which this program does not know (it needs {newest})",
-            "A newer version has upgraded the tables; this one does not start with them.",
+            problem,
+            "A newer version has taken something from the tables that this one needs; it does not start.",
             "run the newer version here too, or restore the backup made before `image-gateway db upgrade`",
         )
     return Finding(
         "database-schema-outdated",
         Severity.BROKEN,
-        f"the tables are at revision {found or 'none'}; this program needs {newest}",
-        "The gateway does not start with other tables.",
+        problem,
+        "The gateway does not start with older tables.",
         "run `image-gateway db upgrade`",
+    )
+
+
+def _newer_schema(found: str | None) -> Finding:
+    return Finding(
+        "database-schema-newer",
+        Severity.WARNING,
+        f"the tables are at revision {found}, newer than this program's {newest_revision()}",
+        "This version goes on with them, but does not know what the newer one writes (ADR 29).",
+        "finish the upgrade: run the newer version here, too",
     )
 
 

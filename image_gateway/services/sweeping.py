@@ -18,6 +18,7 @@ from image_gateway.errors import GatewayError, ObjectMissing
 from image_gateway.protocol.layout import image_id_of, image_of_prefix
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.services.audit_trail import AuditTrail
+from image_gateway.services.catalog_sweep import AUDIT_KEPT, CatalogSweep
 from image_gateway.services.completion import Completion
 from image_gateway.services.purging import Purger
 from image_gateway.services.sweep_report import SweepReport
@@ -29,11 +30,6 @@ PAGE = 500
 CHECKED_AT_ONCE = 16
 # A create request starts the upload before it writes the record; a younger upload may belong to one.
 YOUNGEST_ORPHAN = timedelta(hours=1)
-# Until then an expired lease is reported as expired, not as unknown.
-LEASES_KEPT = timedelta(days=1)
-# How long ended jobs are shown.
-JOBS_KEPT = timedelta(days=30)
-AUDIT_KEPT = timedelta(days=90)
 
 
 class Sweeper:
@@ -57,13 +53,13 @@ class Sweeper:
     ) -> None:
         """Make a sweeper; images of up to `hash_limit` bytes are hashed before they are completed."""
         self._keep_sources = keep_sources
-        self._audit_kept = audit_kept
         self._trail = AuditTrail(catalog.audit_entries, clock)
         self._completion = Completion(catalog, store, Quota(), hash_limit, self._trail, clock)
         self._cache = cache
         self._catalog = catalog
         self._store = store
         self._purger = Purger(catalog, store, clock)
+        self._rows = CatalogSweep(catalog, clock, audit_kept)
         self._prefix = f"{base_path.lstrip('/')}/" if base_path else ""
         self._clock = clock
 
@@ -90,14 +86,7 @@ class Sweeper:
         self._compare_bucket(report, dry_run)
         on_step("images with missing objects")
         self._check_complete(report, dry_run)
-        on_step("expired leases")
-        self._forget_leases(report, dry_run)
-        on_step("expired sessions")
-        self._forget_sessions(report, dry_run)
-        on_step("old audit entries")
-        self._forget_audit_entries(report, dry_run)
-        on_step("background jobs")
-        self._end_jobs(report, dry_run)
+        self._rows.sweep(report, dry_run=dry_run, on_step=on_step)
         self.sweep_cache(report, dry_run=dry_run)
         return report
 
@@ -257,31 +246,6 @@ class Sweeper:
         except GatewayError:
             report.left_for_later += 1
 
-    def _end_jobs(self, report: SweepReport, dry_run: bool) -> None:
-        """Cancel the jobs of ended images, requeue those of dead workers, forget old ones."""
-        now = now_of(self._clock)
-        jobs = self._catalog.jobs
-        if not dry_run:
-            report.requeued_jobs = jobs.requeue_lost(now)
-        for image_id in jobs.find_images_ended(limit=PAGE):
-            report.ended_jobs += 1 if dry_run else jobs.cancel_of_image(image_id, now)
-        while not dry_run and (forgotten := jobs.forget(now - JOBS_KEPT, limit=PAGE)):
-            report.forgotten_jobs += forgotten
-
-    def _forget_leases(self, report: SweepReport, dry_run: bool) -> None:
-        over, leases = now_of(self._clock) - LEASES_KEPT, self._catalog.leases
-        if not dry_run:
-            self._catalog.writers.forget(over)
-        report.forgotten_leases = _forget(leases.count_old, leases.forget, over, dry_run)
-
-    def _forget_sessions(self, report: SweepReport, dry_run: bool) -> None:
-        now, sessions = now_of(self._clock), self._catalog.sessions
-        report.forgotten_sessions = _forget(sessions.count_expired, sessions.forget, now, dry_run)
-
-    def _forget_audit_entries(self, report: SweepReport, dry_run: bool) -> None:
-        entries, oldest = self._catalog.audit_entries, now_of(self._clock) - self._audit_kept
-        report.forgotten_audit_entries = _forget(entries.count_old, entries.forget, oldest, dry_run)
-
     def _is_still_complete(self, record: ImageRecord) -> bool:
         current = self._catalog.find(record.image_id)
         return current is not None and current.state is ImageState.COMPLETE
@@ -291,15 +255,3 @@ class Sweeper:
         while page := find(after=after, limit=PAGE):
             yield page
             after = page[-1].image_id
-
-
-def _forget(
-    count: Callable[[datetime], int], forget: Callable[..., int], before: datetime, dry_run: bool
-) -> int:
-    """Delete rows from before a time, a page at once, and return their number; only count in a dry run."""
-    if dry_run:
-        return count(before)
-    total = 0
-    while forgotten := forget(before, limit=PAGE):
-        total += forgotten
-    return total

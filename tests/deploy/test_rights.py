@@ -77,7 +77,9 @@ def called(source: str, operations: dict[str, str], *, computed: bool = False) -
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in ("get_paginator", "generate_presigned_url"):
-                assert computed or isinstance(node.args[0], ast.Constant), "the name of an operation is computed"
+                assert computed or isinstance(node.args[0], ast.Constant), (
+                    "the name of an operation is computed"
+                )
             found.add(operations.get(node.func.attr))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(operations.get(node.value))

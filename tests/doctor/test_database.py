@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Row, inspect, text
 
 from image_gateway.catalog.database import downgrade, newest_revision, open_engine
 from image_gateway.doctor.database import check_database
-from image_gateway.domain.findings import Check
+from image_gateway.domain.findings import Check, Severity
 from image_gateway.settings import Settings
 from tests.support.findings import codes_of, only_finding, stopped_timer
 
@@ -61,14 +61,23 @@ def test_tables_of_an_older_version(settings: Settings, engine: Engine) -> None:
     downgrade(engine, "0005")
     finding = only_finding(examine(settings))
     assert finding.code == "database-schema-outdated"
-    assert finding.what == f"the tables are at revision 0005; this program needs {newest_revision()}"
+    needed = f"this program needs {newest_revision()}: run `image-gateway db upgrade`"
+    assert finding.what == f"the tables are at revision 0005, {needed}"
 
 
 def test_tables_of_a_newer_version(settings: Settings, engine: Engine) -> None:
     change(engine, "UPDATE alembic_version SET version_num = '9999'")
     finding = only_finding(examine(settings))
-    assert finding.code == "database-schema-newer"
-    assert "revision 9999, which this program does not know" in finding.what
+    assert (finding.code, finding.severity) == ("database-schema-newer", Severity.WARNING)
+    assert "revision 9999, newer than this program's" in finding.what
+
+
+def test_tables_of_a_newer_version_that_forbids_this_one(settings: Settings, engine: Engine) -> None:
+    change(engine, "UPDATE alembic_version SET version_num = '9999'")
+    change(engine, "UPDATE catalog_properties SET value = '9998' WHERE name = 'oldest_program'")
+    finding = only_finding(examine(settings))
+    assert (finding.code, finding.severity) == ("database-schema-newer", Severity.BROKEN)
+    assert "for programs of revision 9998 or newer" in finding.what
 
 
 def test_a_column_that_somebody_removed(settings: Settings, engine: Engine) -> None:
