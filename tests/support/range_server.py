@@ -178,8 +178,12 @@ def _is_in(etag: str, field: str, *, weakly: bool) -> bool:
 
 
 def _unchanged_since(field: str, *, default: bool) -> bool:
-    date = parse_date(field)
     assert MODIFIED is not None
+    try:
+        date = parse_date(field)
+    except OverflowError:
+        # A year of twenty digits is no date.
+        date = None
     return default if date is None else date >= MODIFIED
 
 

@@ -16,7 +16,9 @@ ETAG = SERVER.respond(Request("HEAD", "/disk.img")).headers["ETag"]
 ENTITY = Entity(DATA, ETAG, calendar.timegm(MODIFIED.timetuple()))
 
 
-@settings(max_examples=60, database=None, suppress_health_check=[HealthCheck.data_too_large])
+@settings(
+    max_examples=100, derandomize=True, database=None, suppress_health_check=[HealthCheck.data_too_large]
+)
 @given(case=cases(ENTITY, overlong=False))
 def test_any_request_is_answered_as_the_rfc_has_it(case: Case) -> None:
     method, headers = case
