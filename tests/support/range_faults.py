@@ -11,7 +11,6 @@ from tests.support.fault_table import Faults, actual, headed, partial, reads
 from tests.support.range_server import Request, Respond, Response
 
 FAULTS = Faults()
-PAGE = b"<!doctype html><title>Not found</title><p>This page does not exist.</p>"
 _ANY_RANGE = re.compile("bytes=([0-9]*)-([0-9]*)")
 
 
@@ -279,30 +278,3 @@ def _content_encoding(request: Request, right: Respond) -> Response:
 def _content_encoding_identity(request: Request, right: Respond) -> Response:
     response = right(request)
     return response.with_headers(content_encoding="identity") if reads(request, response) else response
-
-
-FAULTS.with_headers("content-type-wrong", reads, content_type="text/plain; charset=utf-8")
-
-
-def _page(request: Request, right: Respond, status: int) -> Response:
-    if request.method == "OPTIONS":
-        return right(request)
-    shown = right(request.with_headers(range=None)).with_headers(content_type="text/html; charset=utf-8")
-    page = shown.with_headers(accept_ranges=None, etag=None, last_modified=None).with_body(PAGE)
-    return Response(status, page.headers, b"" if request.method == "HEAD" else PAGE)
-
-
-@FAULTS.fault("not-an-image")
-def _not_an_image(request: Request, right: Respond) -> Response:
-    """Whatever is asked for, the page of a web application comes."""
-    return _page(request, right, 200)
-
-
-@FAULTS.fault("status")
-def _status(request: Request, right: Respond) -> Response:
-    return _page(request, right, 404)
-
-
-@FAULTS.fault("status (503)")
-def _status_unavailable(request: Request, right: Respond) -> Response:
-    return _page(request, right, 503)

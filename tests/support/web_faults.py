@@ -1,4 +1,4 @@
-"""Faults of CORS, redirects, caching, permissions and chunks."""
+"""Faults of content types, CORS, redirects, caching, permissions and chunks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,38 @@ from tests.support.range_server import Request, Respond, Response
 FAULTS = Faults()
 # What the server asks for where it needs credentials.
 TOKEN = "secret-token"
+PAGE = b"<!doctype html><title>Not found</title><p>This page does not exist.</p>"
 PUBLIC = "public, max-age=31536000, immutable, no-transform"
 _CHUNK, _PART = "/chunks/00000002.bin", "/disk-0-65536.img"
+
+
+# Pages and types in place of images
+
+FAULTS.with_headers("content-type-wrong", reads, content_type="text/plain; charset=utf-8")
+
+
+def _page(request: Request, right: Respond, status: int) -> Response:
+    if request.method == "OPTIONS":
+        return right(request)
+    shown = right(request.with_headers(range=None)).with_headers(content_type="text/html; charset=utf-8")
+    page = shown.with_headers(accept_ranges=None, etag=None, last_modified=None).with_body(PAGE)
+    return Response(status, page.headers, b"" if request.method == "HEAD" else PAGE)
+
+
+@FAULTS.fault("not-an-image")
+def _not_an_image(request: Request, right: Respond) -> Response:
+    """Whatever is asked for, the page of a web application comes."""
+    return _page(request, right, 200)
+
+
+@FAULTS.fault("status")
+def _status(request: Request, right: Respond) -> Response:
+    return _page(request, right, 404)
+
+
+@FAULTS.fault("status (503)")
+def _status_unavailable(request: Request, right: Respond) -> Response:
+    return _page(request, right, 503)
 
 
 # The Fetch standard: preflights and CORS
