@@ -108,7 +108,7 @@ def test_the_checks_change_nothing(settings: Settings, engine: Engine) -> None:
     before = rows_of(engine)
     assert codes_of(examine(settings)) == []
     assert rows_of(engine) == before
-    assert sum(map(len, before.values())) == 2
+    assert before["audit_entries"]
 
 
 def test_a_missing_file_is_not_made(settings: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,3 +155,19 @@ class Stack:
             return f"{value}.{attribute}" if attribute else str(value)
 
         return _VARIABLE.sub(replace, text)
+
+
+def distribution(stack: Stack) -> Any:
+    return stack.properties("Distribution")["DistributionConfig"]
+
+
+def behaviours(stack: Stack) -> dict[str, Any]:
+    config = distribution(stack)
+    named = {behaviour["PathPattern"]: behaviour for behaviour in config["CacheBehaviors"]}
+    return {**named, "default": config["DefaultCacheBehavior"]}
+
+
+def behaviour_of(stack: Stack, path: str) -> str:
+    """The name of the behaviour that answers a path: the first pattern that matches."""
+    patterns = [behaviour["PathPattern"] for behaviour in distribution(stack)["CacheBehaviors"]]
+    return next((pattern for pattern in patterns if fnmatch.fnmatchcase(path, pattern)), "default")

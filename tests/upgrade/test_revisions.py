@@ -77,6 +77,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": NOW,
         "run_after": NOW,
     },
+    "job_totals": {"kind": "publish", "state": "done", "jobs": 3, "seconds": 1.5},
     "boot_traces": {"image_id": IMAGE_ID, "version": "f" * 16, "blocks": "[]", "created_at": NOW},
     "browser_sessions": {
         "session_sha256": "0" * 64,
