@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 from image_gateway.cdn.key_generation import generate_key_pair
 from image_gateway.cli.findings import checks_document, print_checks, summarise
 from image_gateway.cli.private_files import write_private
-from image_gateway.cli.remote import ConfigError, one_line
+from image_gateway.cli.remote import ConfigError, one_line, print_json
 from image_gateway.doctor.cloudfront import check_cloudfront
 from image_gateway.doctor.cloudfront_rotation import RotatedKey, Rotation, Step
 from image_gateway.domain.findings import exit_status
@@ -96,7 +95,7 @@ def check(public_path: str | None, as_json: bool, strict: bool) -> None:
     checks = check_cloudfront(settings, public_path=public_path)
     if as_json:
         made = list(checks)
-        click.echo(json.dumps(checks_document(made), indent=2))
+        print_json(checks_document(made))
     else:
         made = print_checks(checks)
         click.echo(summarise(made))

@@ -16,7 +16,7 @@ from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreUnavailable
 from image_gateway.fetching.decompression import decompress, is_compressed
 from image_gateway.fetching.remote_file import RemoteFile, open_remote
-from image_gateway.fetching.url_rules import FetchRules
+from image_gateway.fetching.url_rules import FetchRules, parse_url
 from image_gateway.protocol.parts import MAX_PARTS, MIB
 from image_gateway.services.jobs.converting import DiskRules
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
@@ -82,9 +82,11 @@ class Importing:
         disk, declared = self._store.find(record.location.disk_key), run.job.params.get("sha256")
         if disk is None:
             return None
-        if record.format is ImageFormat.RAW and declared and self._hash(record, disk, run) != declared:
-            # It may be the hash of the compressed file.
-            return None
+        if record.format is ImageFormat.RAW and declared:
+            # The hash of a compressed file is compared before its parts are joined.
+            checked = is_compressed(parse_url(run.job.params["url"], self._fetch_rules).file_name)
+            if not checked and self._hash(record, disk, run) != declared:
+                return None
         self._count(record, disk.size)
         return disk
 

@@ -191,6 +191,20 @@ def test_the_hash_of_a_compressed_file_is_not_that_of_the_disk(
 
 
 @pytest.mark.parametrize("path", ["/disk.img", "/disk.img.gz"])
+def test_a_disk_that_is_whole_needs_no_url_any_more(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """As after a restore of a catalog that did not know of the disk."""
+    imports.source.data = gzip.compress(OLD) if path.endswith(".gz") else OLD
+    imports.queue(path, sha256=hashlib.sha256(imports.source.data).hexdigest())
+    lose_end(imports, monkeypatch)
+    before = len(imports.source.requests)
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == OLD
+    assert len(imports.source.requests) == before
+
+
+@pytest.mark.parametrize("path", ["/disk.img", "/disk.img.gz"])
 def test_an_import_may_take_all_of_the_quota(imports: Imports, path: str) -> None:
     imports.source.data = gzip.compress(OLD) if path.endswith(".gz") else OLD
     imports.quota = Quota(bytes=len(OLD))
