@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from botocore import exceptions as sdk
 from botocore.awsrequest import AWSRequest
@@ -202,7 +202,7 @@ def unsigned(url: str) -> str:
     """Return a presigned URL without its signature."""
     parts = urlsplit(url)
     kept = [(name, value) for name, value in parse_qsl(parts.query, True) if not name.startswith("X-Amz-")]
-    return parts._replace(query=urlencode(kept)).geturl()
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), parts.fragment))
 
 
 def forged(url: str) -> str:
