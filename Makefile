@@ -10,11 +10,11 @@ READY := $(VENV)/.ready
 PARALLEL ?= $(shell expr $$(nproc) + 1)
 # QEMU's driver for http, in a directory that is named after the architecture.
 CURL_DRIVER := /usr/lib/*/qemu/block-curl.so
+# `make test-all` runs the tests marked `thorough` with the others, which share what is expensive to start.
+SELECTED := $(if $(filter test-all,$(MAKECMDGOALS)),,-m "not thorough")
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
-.PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom format clean
-.PHONY: help demo run test test-all system browser lint docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak lock pin-images sbom release format clean
+.PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak format lock pin-images sbom release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,7 +27,7 @@ run: $(READY) ## Run store and gateway on :3000 until Ctrl-C (EDGE=true: nginx i
 
 test: system lint unit live ## Lint, unit tests, tests with a real store: what any change can break
 
-test-all: test thorough test-postgres ## `make test`, the tests marked `thorough`, PostgreSQL
+test-all: test test-postgres ## `make test` with the tests marked `thorough`, then PostgreSQL
 
 system: ## Install the system packages that the tests need, as far as that is allowed
 	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils redis-server=redis-server
@@ -52,10 +52,10 @@ docs: $(READY) ## Build the documentation site into docs/_build/html; warnings a
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
 
 unit: $(READY) ## Tests that need no store
-	$(BIN)/pytest -q -n $(PARALLEL) --ignore=tests/live -m "not thorough"
+	$(BIN)/pytest -q -n $(PARALLEL) --dist loadgroup --ignore=tests/live $(SELECTED)
 
 live: $(READY) browser ## Tests with real gunicorn processes and a real store
-	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile tests/live -m "not thorough"
+	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile tests/live $(SELECTED)
 
 pictures: system $(READY) browser ## Make the pictures of README and documentation anew (apt-get install grub-rescue-pc)
 	CONSOLE_PICTURES=docs/pictures $(BIN)/pytest -q -n 0 tests/live/console/test_pictures.py

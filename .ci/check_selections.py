@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks which tests `make test` and `make test-all` run, by collecting them: each once, and none left out.
+"""Checks which tests `make test` and `make test-all` run, by collecting them: none twice, and by the latter all.
 
 The commands are those that `make -n` prints, so what is checked is what runs. The tests marked `database` run
 twice on purpose, on SQLite and on PostgreSQL.
@@ -29,19 +29,19 @@ POSTGRES = {"TEST_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none"}
 
 
 def main() -> int:
-    in_test, in_both = commands("test"), commands("test", "test-all")
-    on_postgres = [command for command in in_both if ".ci/with-postgres" in command]
-    beyond = [command for command in in_both if command not in [*in_test, *on_postgres]]
-    everything, *found = collected([[], *map(options, [*in_test, *beyond])], {})
-    test, thorough = sum(found[: len(in_test)], Names()), sum(found[len(in_test) :], Names())
+    in_test, in_all = commands("test"), commands("test", "test-all")
+    on_postgres = [command for command in in_all if ".ci/with-postgres" in command]
+    whole = [command for command in in_all if command not in on_postgres]
+    everything, *found = collected([[], *map(options, [*in_test, *whole])], {})
+    test, run_by_all = sum(found[: len(in_test)], Names()), sum(found[len(in_test) :], Names())
     marked, *found = collected([["-m", "database"], *map(options, on_postgres)], POSTGRES)
     postgres = sum(found, Names())
 
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
-    run = {name.partition("::")[0] for name in test | thorough | postgres}
+    run = {name.partition("::")[0] for name in run_by_all | postgres}
     problems = {
-        "in no run": everything.keys() - test.keys() - thorough.keys(),
-        "more than once": {name for name, times in (test + thorough).items() if times > 1},
+        "not in make test-all": (everything | test).keys() - run_by_all.keys(),
+        "more than once": {name for name, times in (test | run_by_all).items() if times > 1},
         "not once on PostgreSQL": {name for name in marked | postgres if marked[name] != postgres[name]},
         "no test of this module": modules - run,
     }
@@ -49,10 +49,10 @@ def main() -> int:
         for name in sorted(names):
             print(f"{problem}: {name}", file=sys.stderr)
     print(
-        f"make test: {test.total()} tests, thorough: {thorough.total()}, all: {everything.total()}; ", end=""
+        f"make test: {test.total()} tests, make test-all: {run_by_all.total()}, ", end=""
     )
     print(f"again on PostgreSQL: {postgres.total()}")
-    return 1 if any(problems.values()) or not (test and thorough and postgres) else 0
+    return 1 if any(problems.values()) or not (test < run_by_all and postgres) else 0
 
 
 def commands(*targets: str) -> list[list[str]]:

@@ -22,6 +22,7 @@ from image_gateway.local.gateway import start_gateway
 from image_gateway.local.ports import find_free_ports
 from image_gateway.storage.client import StoreClients
 
+pytestmark = pytest.mark.xdist_group("release")
 ROOT = Path(__file__).parents[1]
 AUTHOR = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_AUTHOR_DATE": "1700000000 +0000"}
 COMMITTER = {name.replace("AUTHOR", "COMMITTER"): value for name, value in AUTHOR.items()}

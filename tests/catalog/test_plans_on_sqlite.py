@@ -17,6 +17,7 @@ from image_gateway.catalog.repository import Catalog
 from tests.support.databases import Databases
 from tests.support.query_plans import traced_by_sqlite
 
+pytestmark = pytest.mark.xdist_group("plans on SQLite")
 IMAGES, BATCH = 400, 10
 # All of a partial index is read: of work in progress, which does not grow with the catalog.
 IN_PROGRESS = re.compile(r"USING (COVERING )?INDEX (ix_images_unfinished|ix_images_open|ix_jobs_active)\b")
