@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks which tests `make test` and `make test-all` run, by collecting them: none twice, and by the latter all.
+"""Checks which tests `make test` and `make test-all` run, by collecting them: none twice, by the latter all.
 
 The commands are those that `make -n` prints, so what is checked is what runs. The tests marked `database` run
 twice on purpose, on SQLite and on PostgreSQL.
