@@ -18,19 +18,21 @@ from image_gateway.client.upload import upload_file
 from image_gateway.local.gateway import START_SECONDS
 from image_gateway.local.ports import find_free_ports
 from image_gateway.local.processes import ManagedProcess
-from tests.live.support import COMMAND
+from tests.live.support import COMMAND, ROOT
 from tests.support.job_client import converted, upload, wait_for_jobs
 from tests.support.qemu import require_qemu
 
 pytestmark = pytest.mark.thorough
 DATA = os.urandom(1024) * 3000
 # A mount namespace of the process's own, in which /tmp is new and writable, as a pod's is. /srv is the folder
-# of the catalog, which pods have in PostgreSQL.
+# of the catalog, which pods have in PostgreSQL. The repository may lie below /tmp: it is put back.
 SCRIPT = """
 set -eu
 mount --make-rprivate /
 mount --bind "$1" /srv
+mount --bind "$2" /mnt
 mount -t tmpfs tmpfs /tmp
+[ -e "$2" ] || { mkdir -p "$2" && mount --bind /mnt "$2"; }
 awk '{ print $5 }' /proc/self/mountinfo | while read -r mounted; do
     case $mounted in
         /srv | /tmp) ;;
@@ -42,7 +44,7 @@ if touch /written "$HOME/written" /dev/shm/written 2>/dev/null; then
     exit 1
 fi
 cd /
-shift
+shift 2
 exec "$@"
 """
 
@@ -83,7 +85,7 @@ def gateway(
         "METRICS_PORT": str(metrics_port),
     }
     variables.pop("TMPDIR", None)
-    command = ["unshare", "-m", "sh", "-c", SCRIPT, "sh", str(folder), str(COMMAND), "serve"]
+    command = ["unshare", "-m", "sh", "-c", SCRIPT, "sh", str(folder), str(ROOT), str(COMMAND), "serve"]
     process = ManagedProcess("the gateway", command, env=variables, log=folder / "gateway.log")
     url = f"http://127.0.0.1:{port}"
     try:
