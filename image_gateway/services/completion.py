@@ -43,7 +43,7 @@ from image_gateway.protocol.parts import (
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.slots import FairSlots
 from image_gateway.storage.body import BodyBroken
-from image_gateway.storage.object_reads import Pin
+from image_gateway.storage.object_reads import ObjectInfo, Pin
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class Completion:
 
     def join(
         self, record: ImageRecord, claimed: Sequence[ClaimedPart] | None, sha256: str | None = None
-    ) -> DiskFacts:
-        """Complete the upload in the store and return the object's facts.
+    ) -> DiskFacts | SourceFacts:
+        """Complete the upload in the store and return the facts of the disk, or of what is to be converted.
 
         Updates the record's usage only, and its declared SHA-256 if `sha256` is the first. BadRequest or
         InvalidState describe the problem with the list, QuotaExceeded the exceeded limit; the upload stays
@@ -100,46 +100,63 @@ class Completion:
             # A request whose response was lost, or a concurrent one, may have joined the parts already.
             if not self._exists(key):
                 raise
-        disk = self._look_at(key)
-        self._check_declared(self._declare(record, sha256), disk)
-        return disk
+        joined = self.find_joined(self._declare(record, sha256))
+        if joined is None:
+            raise InvalidState(
+                "the upload does not exist in the store (aborted or expired): create the image again"
+            )
+        return joined
 
-    def find_joined(self, record: ImageRecord) -> DiskFacts | None:
+    def find_joined(self, record: ImageRecord, *, check: bool = True) -> DiskFacts | SourceFacts | None:
         """Return the facts of an open upload's object, or None if its parts were never joined.
 
         The catalog does not know it when the gateway died before it wrote that down, or when the catalog was
-        restored from a backup. InvalidState if the object is not what was declared: the upload has failed.
+        restored from a backup. It is the disk if a job has converted the source, and deleted it, since then.
+        InvalidState if the object is not what was declared: the upload has failed. Without `check` it is not
+        compared, and nothing is changed.
         """
-        info = self._store.find(record.upload_key)
+        info = self._store.find_listed(record.upload_key)
+        if info is None and record.format is not ImageFormat.RAW:
+            info = self._store.find_listed(record.location.disk_key)
+            return _disk_of(info) if info is not None else None
         if info is None:
             return None
-        joined = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
-        self._check_declared(record, joined)
-        return joined
+        if check:
+            self._check_declared(record, info)
+        is_disk = record.format is ImageFormat.RAW
+        return _disk_of(info) if is_disk else SourceFacts(info.size, info.etag, info.last_modified)
 
     def record(
-        self, record: ImageRecord, joined: DiskFacts, sha256: str | None, *, user: str | None = None
+        self,
+        record: ImageRecord,
+        joined: DiskFacts | SourceFacts,
+        sha256: str | None,
+        *,
+        user: str | None = None,
     ) -> DiskFacts | SourceFacts | None:
         """Record that the parts are joined; a job converts what is not raw.
 
         Return the disk, or the source of a conversion; None when the image was changed meanwhile.
         """
         now, upload_id = now_of(self._clock), record.plan.upload_id
-        if record.format is ImageFormat.RAW:
+        if isinstance(joined, DiskFacts):
             if not self._catalog.complete(record.image_id, upload_id, joined, now, sha256=sha256):
                 return None
             _log.info("image %s is complete: %d bytes", record.image_id, joined.size)
             self._note_completed(record, joined, user)
             return joined
-        source = SourceFacts(joined.size, joined.etag, joined.last_modified)
         job = new_job(record.image_id, JobKind.CONVERT, now)
-        if not self._catalog.jobs.begin_processing(upload_id, source, job, now, sha256=sha256):
+        if not self._catalog.jobs.begin_processing(upload_id, joined, job, now, sha256=sha256):
             return None
         self._note_completed(record, joined, user, job.job_id)
-        return source
+        return joined
 
     def _note_completed(
-        self, record: ImageRecord, joined: DiskFacts, user: str | None, job_id: str | None = None
+        self,
+        record: ImageRecord,
+        joined: DiskFacts | SourceFacts,
+        user: str | None,
+        job_id: str | None = None,
     ) -> None:
         event, size = AuditEvent.UPLOAD_COMPLETED, joined.size
         self._trail.note(event, record.image_id, user=user, size=size, job=job_id)
@@ -209,15 +226,7 @@ class Completion:
             return False
         return True
 
-    def _look_at(self, key: str) -> DiskFacts:
-        try:
-            info = self._store.head(key)
-        except ObjectMissing as error:
-            text = "the upload does not exist in the store (aborted or expired): create the image again"
-            raise InvalidState(text) from error
-        return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
-
-    def _check_declared(self, record: ImageRecord, disk: DiskFacts) -> None:
+    def _check_declared(self, record: ImageRecord, disk: ObjectInfo) -> None:
         """Compare the object with the declared size and SHA-256; a mismatch fails the upload."""
         plan = record.plan
         if plan.size is not None and disk.size != plan.size:
@@ -236,7 +245,7 @@ class Completion:
         checked = current is not None and current.state in ended
         return record.plan.sha256 if checked else None
 
-    def _hash(self, record: ImageRecord, disk: DiskFacts) -> str:
+    def _hash(self, record: ImageRecord, disk: ObjectInfo) -> str:
         digest = hashlib.sha256()
         try:
             body = self._store.open(record.upload_key, pin=Pin(etag=disk.etag)).body
@@ -255,6 +264,10 @@ class Completion:
         if self._catalog.fail(record.image_id, record.plan.upload_id, now_of(self._clock)):
             self._trail.note(AuditEvent.UPLOAD_FAILED, record.image_id, mismatch=mismatch)
         raise InvalidState(f"{reason}; the upload failed: create the image again")
+
+
+def _disk_of(info: ObjectInfo) -> DiskFacts:
+    return DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
 
 
 def completed_facts(record: ImageRecord, sha256: str | None) -> DiskFacts | SourceFacts | None:

@@ -118,7 +118,7 @@ class Sweeper:
 
     def _end_upload(self, record: ImageRecord, now: datetime, report: SweepReport, dry_run: bool) -> None:
         """Complete an expired upload that the store has joined, and let any other fail."""
-        joined = self._completion.find_joined(record)
+        joined = self._completion.find_joined(record, check=not dry_run)
         if joined is not None:
             recorded = dry_run or self._completion.record(record, joined, record.plan.sha256)
             report.completed_uploads += recorded is not None

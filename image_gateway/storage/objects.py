@@ -17,7 +17,7 @@ from image_gateway.protocol.preconditions import quoted
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.errors import translate_errors
-from image_gateway.storage.object_reads import ObjectReads, whole_seconds
+from image_gateway.storage.object_reads import ObjectInfo, ObjectReads, whole_seconds
 from image_gateway.storage.part_signer import PartSigner
 from image_gateway.storage.presigned_reader import ObjectReader
 
@@ -220,6 +220,17 @@ class ObjectStore(ObjectReads):
                     yield ListedObject(
                         item["Key"], item["Size"], quoted(item["ETag"]), whole_seconds(item["LastModified"])
                     )
+
+    def find_listed(self, key: str) -> ObjectInfo | None:
+        """Return the facts of an object, or None if it is missing in the bucket's listing, too.
+
+        For what acts on a missing object. The 404 of a HEAD has no error code: it may come from a proxy, or
+        say that there is no such bucket, which is a StoreError here.
+        """
+        info = self.find(key)
+        if info is None and any(item.key == key for item in self.list_objects(key)):
+            raise StoreUnavailable("the store lists an object that it does not find; try again")
+        return info
 
     def list_folders(self, prefix: str) -> Iterator[str]:
         """Yield the common prefixes up to the next slash after `prefix`, page by page."""
