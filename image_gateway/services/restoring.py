@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -47,7 +48,7 @@ class RestorePlan:
         dry_run: Change nothing.
         revoke_links: Revoke all share links.
         delete_vanished: Move complete images whose disk is gone to `deleted`.
-        adopt: Make records of unknown disks whose owner is known.
+        adopt: Make records of unknown disks whose owner is known, if an image has one only.
         owners: More user ids that may own unknown disks.
     """
 
@@ -101,6 +102,7 @@ class Restoring:
         Raises:
             InvalidState: Vanished images are to be deleted, but no image has its disk: the bucket may be
                 another one.
+            StoreUnavailable: The store lists a disk that it does not find.
         """
         report = RestoreReport()
         owners = {owner_key(owner): owner for owner in plan.owners}
@@ -115,7 +117,10 @@ class Restoring:
         if plan.delete_vanished and not plan.dry_run:
             self._delete(missing)
         if plan.adopt and not plan.dry_run:
-            report.adopted = [disk.image_id for disk in report.unknown if self._adopt(disk)]
+            found = Counter(disk.image_id for disk in report.unknown)
+            # Deleting an image deletes all below its prefix, so none of several disks is adopted.
+            single = [disk for disk in report.unknown if found[disk.image_id] == 1]
+            report.adopted = [disk.image_id for disk in single if self._adopt(disk)]
         return report
 
     def _check_complete(
@@ -127,7 +132,7 @@ class Restoring:
         while page := self._catalog.find_complete(after=after, limit=PAGE):
             for record in page:
                 owners[owner_key(record.owner)] = record.owner
-                if self._store.find(record.location.disk_key) is None:
+                if self._store.find_listed(record.location.disk_key) is None:
                     missing.append(record)
                 else:
                     self._compare_manifest(record, report, plan.dry_run)
@@ -187,7 +192,7 @@ class Restoring:
 
     def _adopt(self, disk: UnknownDisk) -> bool:
         """Make a private record of an unknown disk; its name and its shares are lost."""
-        if disk.owner is None:
+        if disk.owner is None or self._catalog.find(disk.image_id) is not None:
             return False
         location = ImageLocation(self._base_path, disk.owner, disk.image_id, disk.version)
         info = self._store.find(location.disk_key)

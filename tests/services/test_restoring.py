@@ -15,7 +15,8 @@ from image_gateway.catalog.database import open_engine
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageState, Quota
 from image_gateway.domain.jobs import JobKind
-from image_gateway.errors import InvalidState
+from image_gateway.errors import InvalidState, StoreUnavailable
+from image_gateway.protocol.layout import owner_key
 from image_gateway.services.jobs.converting import Converting, DiskRules
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.purging import Purger
@@ -234,6 +235,38 @@ def test_another_bucket_is_not_taken_for_a_loss_of_all_images(restored: Restored
         restored.run(RestorePlan(delete_vanished=True))
     assert len(restored.run().vanished) == 3
     assert world.request("GET", f"/v1/images/{restored.kept.image_id}").get_json()["state"] == "complete"
+
+
+def test_a_store_that_lists_a_disk_it_does_not_find_deletes_no_record(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a proxy does that answers 404 for some time: a HEAD's answer has no error code."""
+    store = restored.world.store
+    find = store.find
+    monkeypatch.setattr(store, "find", lambda key: None if key == restored.kept.key else find(key))
+    with pytest.raises(StoreUnavailable, match="does not find"):
+        restored.run(RestorePlan(delete_vanished=True))
+    shown = restored.world.request("GET", f"/v1/images/{restored.kept.image_id}").get_json()
+    assert shown["state"] == "complete"
+
+
+def test_a_disk_whose_image_has_several_is_not_adopted(restored: Restored) -> None:
+    """Deleting an image deletes all below its prefix."""
+    world, new = restored.world, restored.new
+    second = new.key.replace("/disk.img", "0/disk.img")
+    world.store.put(second, b"new", content_type="a/b", cache_control="no-store")
+    report = restored.run(RestorePlan(adopt=True, owners=("carol",)))
+    assert report.adopted == [restored.strangers.image_id]
+    assert sum(disk.image_id == new.image_id for disk in report.unknown) == 2
+
+
+def test_a_disk_with_two_owners_is_not_adopted(restored: Restored) -> None:
+    world, new = restored.world, restored.new
+    other = new.key.replace(owner_key("alice"), owner_key("carol"))
+    world.store.put(other, b"new", content_type="a/b", cache_control="no-store")
+    report = restored.run(RestorePlan(adopt=True, owners=("carol",)))
+    assert report.adopted == [restored.strangers.image_id]
+    assert sum(disk.image_id == new.image_id for disk in report.unknown) == 2
 
 
 def test_the_time_of_the_restore_is_that_of_the_last_one(restored: Restored) -> None:
