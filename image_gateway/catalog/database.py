@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,13 @@ def open_engine(database_url: str, *, pool_size: int = 32, timeout: int | None =
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Upgrade the tables to `revision`. Concurrent upgrades by several processes are safe."""
-    _with_config(engine, lambda config: command.upgrade(config, revision))
+    """Upgrade the tables to `revision`. Concurrent upgrades by several processes are safe.
+
+    On PostgreSQL each revision of tables that are in use has a transaction of its own: a later step may need
+    a stronger lock of a table, for which requests and the upgrade would wait for each other.
+    """
+    for step in _steps_to(engine, revision):
+        _with_config(engine, partial(command.upgrade, revision=step))
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -169,6 +175,14 @@ def find_schema_problem(engine: Engine) -> str | None:
 def is_newer(revision: str | None) -> bool:
     """Return whether the tables are at a revision that a newer program made. Revisions are numbers."""
     return revision is not None and revision.isdecimal() and int(revision) > int(newest_revision())
+
+
+def _steps_to(engine: Engine, revision: str) -> list[str]:
+    found = current_revision(engine)
+    if engine.dialect.name == "sqlite" or found is None:
+        return [revision]
+    scripts = ScriptDirectory(str(_MIGRATIONS)).iterate_revisions(revision, found)
+    return [script.revision for script in scripts][::-1]
 
 
 def _with_config(engine: Engine, run: Callable[[Config], None]) -> None:

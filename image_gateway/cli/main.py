@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from alembic.util.exc import CommandError
 from dotenv import load_dotenv
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -113,7 +114,7 @@ def main() -> None:
         _exit_with("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
     except GatewayError as error:
         _exit_with(escape_unprintable(str(error)), EX_FAILED)
-    except (StartFailed, SchemaOutdated) as error:
+    except (StartFailed, SchemaOutdated, CommandError) as error:
         _exit_with(str(error), EX_FAILED)
     except SQLAlchemyError as error:
         # The message may contain the database URL.
