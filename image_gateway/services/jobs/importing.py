@@ -69,6 +69,9 @@ class Importing:
             now = now_of(self._clock)
             if finished is not None or record.format is ImageFormat.RAW:
                 disk = DiskFacts(info.size, info.etag, info.last_modified, info.cache_control)
+                if record.format is not ImageFormat.RAW and not self._rules.keep_sources:
+                    # It was converted already. The record does not name it, so nothing else deletes it.
+                    self._store.delete(record.location.source_key)
                 return self._catalog.jobs.finish_disk(run.job, record.plan.upload_id, disk, now)
             source = SourceFacts(info.size, info.etag, info.last_modified)
             following = new_job(record.image_id, JobKind.CONVERT, now)
@@ -77,7 +80,8 @@ class Importing:
     def _find_finished(self, record: ImageRecord, run: JobRun) -> ObjectInfo | None:
         """Return the disk if it is whole already.
 
-        The catalog does not know of it after it was restored from a backup.
+        The catalog does not know of it after it was restored from a backup. Quotas do not matter: the bytes
+        are stored already, and a job that fails deletes them.
         """
         disk, declared = self._store.find(record.location.disk_key), run.job.params.get("sha256")
         if disk is None:
@@ -87,7 +91,6 @@ class Importing:
             checked = is_compressed(parse_url(run.job.params["url"], self._fetch_rules).file_name)
             if not checked and self._hash(record, disk, run) != declared:
                 return None
-        self._count(record, disk.size)
         return disk
 
     def _fetch(self, record: ImageRecord, run: JobRun, writer: Writer) -> ObjectInfo:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from image_gateway.catalog.repository import Catalog
-from image_gateway.domain.images import ImageRecord, ImageState, Quota, Usage
+from image_gateway.domain.images import ImageFormat, ImageRecord, ImageState, Quota, Usage
 from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.fetching.url_rules import FetchRules
@@ -54,9 +54,12 @@ class Imports:
         self.lifetime = timedelta(minutes=1)
         self.job: Job | None = None
 
-    def queue(self, path: str = "/disk.img", **params: Any) -> None:
+    def queue(
+        self, path: str = "/disk.img", *, image_format: ImageFormat = ImageFormat.RAW, **params: Any
+    ) -> None:
         plan = replace(make_record().plan, upload_id="", size=None)
         record = replace(make_record(), state=ImageState.PROCESSING, plan=plan, reserved_bytes=0)
+        record = replace(record, format=image_format)
         self.job = new_job(IMAGE_ID, JobKind.IMPORT, NOW, url=self.source.url(path), **params)
         self.catalog.jobs.add_with_image(record, self.job, FREE)
 
@@ -202,6 +205,26 @@ def test_a_disk_that_is_whole_needs_no_url_any_more(
     assert imports.work().state is JobState.DONE
     assert imports.stored() == OLD
     assert len(imports.source.requests) == before
+
+
+def test_no_quota_deletes_a_disk_that_is_whole(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
+    imports.queue()
+    lose_end(imports, monkeypatch)
+    imports.quota = Quota(bytes_per_image=1)
+    job = imports.work()
+    assert (job.state, job.error_message) == (JobState.DONE, None)
+    assert imports.stored() == OLD
+    assert imports.catalog.usage("alice") == Usage(1, len(OLD))
+
+
+def test_a_restored_import_whose_disk_was_converted_leaves_no_source(imports: Imports) -> None:
+    imports.queue(image_format=ImageFormat.AUTO)
+    location = imports.record.location
+    for key, data in ((location.disk_key, NEW), (location.source_key, OLD)):
+        imports.store.put(key, data, content_type="a/b", cache_control="no-store")
+    assert imports.work().state is JobState.DONE
+    assert imports.stored() == NEW
+    assert [item.key for item in imports.store.list_objects("")] == [location.disk_key]
 
 
 @pytest.mark.parametrize("path", ["/disk.img", "/disk.img.gz"])
