@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from image_gateway.settings import SettingsSchema, load_settings
 from tests.deploy.conftest import FOLDER, KEY, LEAST, ORIGINS
-from tests.support.cloudformation import Stack, distribution
+from tests.support.cloudformation import PSEUDO, Stack, distribution
 from tests.support.documents import ROOT, blocks_of
 
 FIELDS = {str(field.data_key): field for field in SettingsSchema().fields.values()}
@@ -32,6 +33,23 @@ def test_versioning_and_encryption_are_the_operators_choice(template: dict[str, 
     _, expiry = chosen.properties("Bucket")["LifecycleConfiguration"]["Rules"]
     assert expiry["NoncurrentVersionExpiration"] == {"NoncurrentDays": "9"}
     assert encryption(chosen)["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == arn
+
+
+def test_a_bucket_of_images_outlives_its_stack_and_an_empty_one_does_not(stack: Stack) -> None:
+    bucket = stack.resources["Bucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_the_longest_name_of_a_stack_fits_all_names(stack: Stack) -> None:
+    """Functions and origin access controls have names of at most 64 characters (CloudFront API Reference)."""
+    stated = re.search(r"has at most (\d+) characters", (FOLDER / "template.yaml").read_text())
+    assert stated is not None
+    names = [
+        stack.properties("PreflightFunction")["Name"],
+        stack.properties("OriginAccessControl")["OriginAccessControlConfig"]["Name"],
+    ]
+    longest = max(len(name.removeprefix(PSEUDO["AWS::StackName"])) for name in names)
+    assert int(stated[1]) + longest == 64
 
 
 def test_own_names_come_with_their_certificate(template: dict[str, Any], stack: Stack) -> None:
@@ -54,6 +72,7 @@ def test_own_names_come_with_their_certificate(template: dict[str, Any], stack: 
             {**LEAST, "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/a"},
             "CertificateArn needs Aliases",
         ),
+        ({**LEAST, "Aliases": "images.example.com"}, "Aliases needs CertificateArn"),
         ({**LEAST, "AllowedOrigins": "*", "AuthMode": "url"}, None),
         (LEAST, None),
     ],
