@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from datetime import timedelta
 
@@ -26,6 +27,8 @@ def wait(timeout: timedelta) -> None:
     Run it before `serve` and `worker` where another process runs `image-gateway db upgrade`. The exit status
     is 1 if the database does not answer, or is not upgraded in time.
     """
+    # The first process of a container ignores SIGTERM unless it handles it (pid_namespaces(7)).
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = read_settings()
     engine = open_engine(settings.database_url, timeout=settings.catalog_timeout_seconds)
     deadline, said = time.monotonic() + timeout.total_seconds(), ""

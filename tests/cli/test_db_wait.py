@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 
 import pytest
@@ -9,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from image_gateway.catalog.database import newest_revision, open_engine, upgrade
 from image_gateway.cli.main import cli
+from tests.live.support import COMMAND
 
 pytestmark = pytest.mark.database
 
@@ -42,6 +45,20 @@ def test_waiting_gives_up_after_the_timeout() -> None:
     waited = wait("0s")
     assert (waited.exit_code, waited.stdout) == (1, "")
     assert "image-gateway db upgrade" in str(waited.exception)
+
+
+def test_a_pod_that_is_deleted_while_it_waits_ends_at_once() -> None:
+    """Without a handler of SIGTERM, process 1 of a container goes on until the pod's grace period is over."""
+    waiting = subprocess.Popen([COMMAND, "db", "wait"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith("waiting: the tables are at revision none")
+        waiting.send_signal(signal.SIGTERM)
+        # -15 would be the default action, which process 1 does not have.
+        assert waiting.wait(20) == 1
+    finally:
+        waiting.kill()
+        waiting.communicate(timeout=20)
 
 
 def test_waiting_for_a_database_that_is_away_names_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
