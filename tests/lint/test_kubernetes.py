@@ -219,6 +219,16 @@ def test_pods_reach_what_they_use_and_are_reached_at_their_ports(document: Docum
     assert {port for policy in policies for port in ports_in(policy, "ingress")} == served
 
 
+def test_names_are_resolved_by_pods_and_by_the_caches_of_nodes() -> None:
+    """NodeLocal DNSCache and Cloud DNS of GKE have link-local addresses, which no selector of pods matches."""
+    [rule] = find("NetworkPolicy", "image-gateway-default")["spec"]["egress"]
+    pods, *addresses = rule["to"]
+    assert pods["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
+    assert [peer["ipBlock"]["cidr"] for peer in addresses] == ["169.254.20.10/32", "169.254.169.254/32"]
+    # At port 80 the second one is the metadata service, which hands out the node's credentials.
+    assert {port["port"] for port in rule["ports"]} == {53}
+
+
 def ports_in(policy: Document, direction: str) -> set[Any]:
     """The ports of a policy's rules, each of which names peers and ports."""
     rules = policy.get(direction, [])
