@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from image_gateway.catalog.database import DatabaseUrlError, open_engine
 from image_gateway.settings import Settings, SettingsError, load_settings
-from tests.support.kustomize import build, variables_of
+from tests.support.kustomize import build, read_env_file, variables_of
 from tests.support.manifests import BASE, FIELDS, FILLED_IN, find
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
@@ -18,6 +20,15 @@ def test_every_setting_is_in_the_config_map_or_the_secret_and_nothing_else() -> 
     settings, secrets = variables_of(find("ConfigMap")), variables_of(find("Secret"))
     assert settings.keys() == FIELDS.keys() - SECRETS
     assert secrets.keys() == SECRETS | CREDENTIALS
+
+
+def test_values_are_taken_as_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text('# a comment\n\nA="quoted"\nB=x=y # no comment\nC=\n')
+    assert read_env_file(file) == {"A": '"quoted"', "B": "x=y # no comment", "C": ""}
+    for kind in ("ConfigMap", "Secret"):
+        values = variables_of(find(kind)).values()
+        assert [value for value in values if value.strip() != value or value[:1] in ("'", '"')] == []
 
 
 def test_the_base_says_what_each_setting_is() -> None:

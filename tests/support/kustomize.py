@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dotenv import dotenv_values
 
 Document = dict[str, Any]
 _KNOWN = {
@@ -78,10 +77,27 @@ def containers_of(document: Document) -> Iterator[Document]:
         yield from template["spec"]["containers"]
 
 
+def read_env_file(file: Path) -> dict[str, str]:
+    """Return the variables of a file as kustomize reads it: all that follows `=` is the value, quotes included.
+
+    Raises:
+        ValueError: A line is no variable. Kustomize takes the value of a name alone from the environment.
+    """
+    values: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        name, equals, value = line.lstrip().partition("=")
+        if not name or name.startswith("#"):
+            continue
+        if not equals:
+            raise ValueError(f"{file}:{number}: {name!r} has no value")
+        values[name] = value
+    return values
+
+
 def _generate(documents: list[Document], kind: str, generator: Document, folder: Path) -> None:
     values: dict[str, str] = {}
     for name in generator["envs"]:
-        values |= {key: value or "" for key, value in dotenv_values(folder / name, interpolate=False).items()}
+        values |= read_env_file(folder / name)
     if kind == "Secret":
         values = {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
     if generator.get("behavior") == "merge":
