@@ -110,15 +110,22 @@ class Reader:
         origin = answer.headers.get("Access-Control-Allow-Origin", "")
         names = answer.headers.get("Access-Control-Allow-Headers", "")
         allowed = _listed(names)
-        if answer.status >= 300 or not self._names_page(origin) or not {"range", "if-range"} <= allowed:
+        if answer.status == 403 and not by_url:
+            yield warning(
+                "cloudfront-preflight",
+                f"a preflight from {self._page}, which carries no cookies, was answered {answer.shown}",
+                "CloudFront asks it for a signature (API Reference, CacheBehavior). Browsers then refuse suffix "
+                "ranges, If-Range and headers such as X-Accept-Encoding (v86). One plain Range needs no preflight.",
+                "use CLOUDFRONT_AUTH_MODE=url if your pages send such headers",
+            )
+        elif answer.status >= 300 or not self._names_page(origin) or not {"range", "if-range"} <= allowed:
             yield broken(
                 "cloudfront-preflight",
                 f"a preflight from {self._page} was answered {answer.shown}, Access-Control-Allow-Origin "
                 f"{origin[:100]!r}, Access-Control-Allow-Headers {names[:100]!r}",
                 "Browsers refuse reads with If-Range or with headers of your own. They need no preflight for "
                 "a single Range (Fetch standard, CORS-safelisted request-header).",
-                "associate deploy/cloudfront/preflight.js with the behaviour; "
-                "if CloudFront asks preflights for a signature, use CLOUDFRONT_AUTH_MODE=url",
+                "associate deploy/cloudfront/preflight.js with the behaviour",
             )
         yield f"from {self._page}"
 

@@ -220,7 +220,7 @@ def test_pods_reach_what_they_use_and_are_reached_at_their_ports(document: Docum
 
 
 def test_names_are_resolved_by_pods_and_by_the_caches_of_nodes() -> None:
-    """NodeLocal DNSCache and Cloud DNS of GKE have link-local addresses, which no selector of pods matches."""
+    """NodeLocal DNSCache and Cloud DNS of GKE have link-local addresses, which no selector matches."""
     [rule] = find("NetworkPolicy", "image-gateway-default")["spec"]["egress"]
     pods, *addresses = rule["to"]
     assert pods["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}

@@ -53,7 +53,7 @@ class FakeCloudFront:
         path, _, query = target.partition("?")
         self.asked.append(f"{method} {path}")
         if method == "OPTIONS":
-            return self._preflight(headers)
+            return self._preflight(f"https://{DOMAIN}{path}", query, headers)
         public = path.startswith("/public/") and self.fault != "no public path"
         refusal = None if public else self._refusal(f"https://{DOMAIN}{path}", query, headers)
         if refusal:
@@ -112,9 +112,12 @@ class FakeCloudFront:
             "Access-Control-Expose-Headers": exposed,
         }
 
-    def _preflight(self, headers: Mapping[str, str]) -> Reply:
-        if self.fault == "preflights need a signature":
-            return self._error(403, "MissingKey")
+    def _preflight(self, url: str, query: str, headers: Mapping[str, str]) -> Reply:
+        refusal = self._refusal(url, query, headers) if self.fault == "preflights need a signature" else None
+        if refusal:
+            return self._error(403, refusal)
+        if self.fault == "no preflights":
+            return self._error(403, "AccessForbidden")
         return 204, {
             "Access-Control-Allow-Origin": "*" if self.origins == ("*",) else headers["origin"],
             "Access-Control-Allow-Headers": headers["access-control-request-headers"],

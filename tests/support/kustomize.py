@@ -78,7 +78,7 @@ def containers_of(document: Document) -> Iterator[Document]:
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """Return the variables of a file as kustomize reads it: all that follows `=` is the value, quotes included.
+    """Return the variables of a file as kustomize reads it: the value is all that follows `=`, with quotes.
 
     Raises:
         ValueError: A line is no variable. Kustomize takes the value of a name alone from the environment.

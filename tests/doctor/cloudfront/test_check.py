@@ -81,6 +81,29 @@ def test_each_fault_is_found_and_no_other(
     assert probes_left(store) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "mode", "found"),
+    [
+        ("preflights need a signature", "cookie", ["warning cloudfront-preflight"]),
+        ("preflights need a signature", "url", []),
+        ("no preflights", "url", ["broken cloudfront-preflight"]),
+    ],
+)
+def test_a_preflight_without_cookies_may_be_refused(
+    fault: str,
+    mode: str,
+    found: list[str],
+    distribution: Distribution,
+    make_settings: Make,
+    store: ObjectStore,
+) -> None:
+    """A preflight has the signature of a signed URL, and never that of cookies."""
+    checks = check(distribution(fault=fault), make_settings, CLOUDFRONT_AUTH_MODE=mode)
+    findings = [finding for each in checks for finding in each.findings]
+    assert [f"{finding.severity} {finding.code}" for finding in findings] == found
+    assert probes_left(store) == []
+
+
 def test_no_finding_holds_a_signature(
     distribution: Distribution, make_settings: Make, store: ObjectStore
 ) -> None:
