@@ -114,8 +114,8 @@ class Reader:
             yield warning(
                 "cloudfront-preflight",
                 f"a preflight from {self._page}, which carries no cookies, was answered {answer.shown}",
-                "CloudFront asks it for a signature (API Reference, CacheBehavior). Browsers then refuse suffix "
-                "ranges, If-Range and headers such as X-Accept-Encoding (v86). One plain Range needs no preflight.",
+                "CloudFront asks it for a signature (API Reference, CacheBehavior). Browsers then refuse "
+                "suffix ranges, If-Range and headers such as v86's X-Accept-Encoding; one plain Range works.",
                 "use CLOUDFRONT_AUTH_MODE=url if your pages send such headers",
             )
         elif answer.status >= 300 or not self._names_page(origin) or not {"range", "if-range"} <= allowed:
