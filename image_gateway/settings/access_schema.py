@@ -13,6 +13,7 @@ from image_gateway.settings.fields import (
     RateLimit,
     Words,
     boolean,
+    check_storage_url,
     check_url,
     choice,
     doc,
@@ -163,6 +164,7 @@ class AccessSchema(Schema):
     rate_limit_storage_url = fields.String(
         data_key="RATE_LIMIT_STORAGE_URL",
         load_default="memory://",
+        validate=check_storage_url,
         metadata=doc(
             "Counter storage: memory:// counts per worker, redis://host:6379 across all workers",
             database=True,

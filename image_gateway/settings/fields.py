@@ -163,6 +163,11 @@ def check_url(text: str) -> None:
         raise ValidationError("must be an http(s) URL without a query, like https://id.example.com/realm")
 
 
+def check_storage_url(text: str) -> None:
+    if not re.match(r"[a-z][a-z0-9+.-]*://", text):
+        raise ValidationError("must be a URL like redis://127.0.0.1:6379, or memory://")
+
+
 def check_endpoint(text: str) -> None:
     if not is_origin(text.rstrip("/")):
         raise ValidationError("must be an http(s) URL without a path, like http://127.0.0.1:9000")

@@ -59,7 +59,8 @@ def test_the_settings_are_valid_and_differ_from_the_defaults_where_a_cluster_nee
 def test_nothing_starts_with_the_secrets_of_the_example() -> None:
     secrets = variables_of(find("Secret"))
     assert {name for name, value in secrets.items() if value == "fill-in"} == FILLED_IN.keys()
-    with pytest.raises(SettingsError, match="LEASE_KEYS"):
-        load_settings(variables_of(find("ConfigMap")) | secrets)
+    for name in FILLED_IN.keys() - {"DATABASE_URL"}:
+        with pytest.raises(SettingsError, match=name):
+            load_settings(variables_of(find("ConfigMap")) | secrets | {**FILLED_IN, name: "fill-in"})
     with pytest.raises(DatabaseUrlError):
         open_engine(secrets["DATABASE_URL"])

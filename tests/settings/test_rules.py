@@ -89,6 +89,14 @@ def test_a_long_or_unprintable_value_takes_one_short_line(variable: str, value: 
     assert len(line) < 400
 
 
+@pytest.mark.parametrize("value", ["sesame", "127.0.0.1:6379", "://h", "redis:/h"])
+def test_a_storage_of_counters_is_a_url(value: str) -> None:
+    (line,) = problems(RATE_LIMIT_STORAGE_URL=value)
+    assert line.startswith("RATE_LIMIT_STORAGE_URL=")
+    assert line.endswith(" must be a URL like redis://127.0.0.1:6379, or memory://")
+    assert "sesame" not in line
+
+
 SOUND = [
     ("PORT", {"1": 1, "65535": 65535, " 80 ": 80, "0080": 80}),
     ("PRESIGNED_URL_TTL_SECONDS", {"1": 1, "604800": 604_800}),
