@@ -48,9 +48,7 @@ def main() -> int:
     for problem, names in problems.items():
         for name in sorted(names):
             print(f"{problem}: {name}", file=sys.stderr)
-    print(
-        f"make test: {test.total()} tests, make test-all: {run_by_all.total()}, ", end=""
-    )
+    print(f"make test: {test.total()} tests, make test-all: {run_by_all.total()}, ", end="")
     print(f"again on PostgreSQL: {postgres.total()}")
     return 1 if any(problems.values()) or not (test < run_by_all and postgres) else 0
 

@@ -12,6 +12,8 @@ from image_gateway.protocol.cache_control import forbids_transformation
 
 _WHOLE_DISK = re.compile(r"sha256-([0-9a-f]{64})", re.ASCII)
 _MAX_SHOWN = 80
+# Stands where a text was cut.
+CUT = "…"
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
 
@@ -149,4 +151,4 @@ def shown_header(value: str | None) -> str:
     """Return a header's value for messages, cut if it is long."""
     if value is None:
         return "absent"
-    return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…")
+    return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}{CUT}")

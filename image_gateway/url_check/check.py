@@ -18,6 +18,7 @@ from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.ranges import check_ranges
 from image_gateway.url_check.refusal import check_refusal
 from image_gateway.url_check.report import UrlReport, make_report
+from image_gateway.url_check.secrets import Secrets
 from image_gateway.url_check.target import FileState, Target
 from image_gateway.url_check.validators import check_validators
 
@@ -45,7 +46,7 @@ def check_url(target: Target, limits: Limits | None = None) -> UrlReport:
         facts=run.facts,
         requests=run.prober.requests,
         bytes_read=run.prober.bytes_read,
-        hide=target.hide_secrets,
+        hide=Secrets([target.url, *run.prober.followed], target.credential_headers).hide,
     )
 
 

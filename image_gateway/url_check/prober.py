@@ -68,6 +68,9 @@ class Prober:
     Args:
         url: Its origin may have the credentials, no other.
         credentials: Headers that authenticate the reads.
+
+    Attributes:
+        followed: Where redirects led; such URLs may hold secrets.
     """
 
     def __init__(self, url: str, credentials: Mapping[str, str], limits: Limits) -> None:
@@ -75,6 +78,7 @@ class Prober:
         self.limits = limits
         self.bytes_read = 0
         self.requests = 0
+        self.followed: set[str] = set()
         self._origin = origin_of(url)
         self._deadline = time.monotonic() + limits.total
 
@@ -134,6 +138,7 @@ class Prober:
                     yield response, hops, url
                     return
                 target = _redirect_target(url, response.headers.get("Location", ""))
+                self.followed.add(target)
                 leaves = origin_of(target) != origin_of(url)
                 is_foreign = page is not None and origin_of(page) != origin_of(url)
                 hops.append(Hop(response.status, response.headers, leaves, is_foreign))

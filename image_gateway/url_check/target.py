@@ -12,6 +12,7 @@ from image_gateway.observability.masking import names_a_secret
 from image_gateway.url_check.answers import Answer
 from image_gateway.url_check.clients import UrlKind
 from image_gateway.url_check.prober import Prober
+from image_gateway.url_check.secrets import LEASE
 
 # The origin of pages on no host of anybody's, if none is given.
 SAMPLE_ORIGIN = "https://page.example"
@@ -19,9 +20,6 @@ SAMPLE_ORIGIN = "https://page.example"
 PREFIX = 64 * 1024
 _V86 = re.compile(r".*/v86/(?:[0-9]{3,8}|any)/[^/]*\.img(?:\.zst)?|.*/v86/(?:[0-9]{3,8}|any)/")
 _WEBVM = re.compile(r".*/webvm/(?:[^/]*)|.*\.meta")
-_LEASE = re.compile(r"(.*/v1/l/)([^/]+)(/.*)")
-# Shorter texts, such as `1`, are in many texts by chance.
-_SHORTEST_SECRET = 6
 # Headers that say nothing about who asks.
 _PLAIN_HEADERS = {"accept", "accept-language", "origin", "referer", "user-agent", "cache-control", "pragma"}
 _SIGNED_QUERY = {"expires", "policy", "sig", "se", "lease", "x-amz-algorithm", "x-goog-algorithm"}
@@ -63,28 +61,13 @@ class Target:
     def url_without_secrets(self) -> str | None:
         """The URL without signature, or with no lease that exists; None if it holds no such secret."""
         parts = urlsplit(self.url)
-        leased = _LEASE.fullmatch(parts.path)
+        leased = LEASE.fullmatch(parts.path)
         if leased:
             return with_path(self.url, f"{leased[1]}none{leased[3]}")
         names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
         if any(names_a_secret(name) or name.lower() in _SIGNED_QUERY for name in names):
             return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         return None
-
-    def hide_secrets(self, text: str) -> str:
-        """Return a text without what the URL and the headers hold, in case the server echoes it."""
-        for secret in self._secrets():
-            text = text.replace(secret, "[hidden]")
-        return text
-
-    def _secrets(self) -> list[str]:
-        """Return the secrets, the longest first, since one may be a part of another."""
-        parts = urlsplit(self.url)
-        leased = _LEASE.fullmatch(parts.path)
-        texts = [parts.query, *(value for _, value in parse_qsl(parts.query)), leased[2] if leased else ""]
-        for value in self.credential_headers.values():
-            texts += [value, *value.split()]
-        return sorted({text for text in texts if len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def guess_kind(self) -> UrlKind:
         """Return how the client reads this URL, by its name and the client's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import CliRunner, Result
@@ -123,6 +123,53 @@ def test_secrets_are_not_shown_even_if_the_server_repeats_them(options: tuple[st
         assert any(secrets[1].encode() in request for request in server.asked)
     assert ended.exit_code == 1
     assert [secret for secret in secrets if secret in ended.output] == []
+
+
+def repeat(text: str) -> Callable[[bytes], Iterator[bytes]]:
+    """A server whose headers hold a text."""
+
+    def answer(_: bytes) -> Iterator[bytes]:
+        names = ("ETag", "Content-Type", "Cache-Control", "Content-Range", "Access-Control-Allow-Origin")
+        headers = "".join(f"{name}: {text}\r\n" for name in names)
+        yield f"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n{headers}\r\nabc".encode()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("url", "header", "repeated"),
+    [
+        ("?sig=abc%2Fdefghi%3D", "", "abc%2Fdefghi%3D"),
+        ("?sig=abc%2Fdefghi%3D", "", "abc/defghi="),
+        ("?token=" + "t0psecret" * 40, "", "t0psecret" * 40),
+        ("?token=" + "t0psecret" * 40, "", "x" * 60 + "t0psecret" * 40),
+        ("?token=t0p%27secret%22%5Cvalue", "", "t0p'secret\"\\value"),
+        ("", "Cookie: a=1; session=t0psecretvalue; b=2", "t0psecretvalue"),
+        ("", "Authorization: Bearer " + "t0psecret" * 40, "t0psecret" * 40),
+        ("", "Authorization: Basic dXNlcjp0MHBzZWNyZXR2YWx1ZQ==", "t0psecretvalue"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_parts_of_secrets_are_not_shown(url: str, header: str, repeated: str, *, as_json: bool) -> None:
+    options = [*(("--header", header) if header else ()), *(("--json",) if as_json else ())]
+    with serving_bytes(repeat(repeated)) as server:
+        ended = run(f"{server.url}/disk.img{url}", *options)
+    assert "[hidden]" in ended.output
+    assert [part for part in ("t0psec", "t0p'", "defghi") if part in ended.output] == []
+
+
+def test_the_secret_of_a_redirect_is_not_shown() -> None:
+    def answer(request: bytes) -> Iterator[bytes]:
+        if b"/signed" in request:
+            yield b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: "t0psecretvalue"\r\n\r\nabc'
+        else:
+            to = b"/signed?X-Amz-Signature=t0psecretvalue"
+            yield b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + to + b"\r\n\r\n"
+
+    with serving_bytes(answer) as server:
+        ended = run(f"{server.url}/disk.img")
+    assert "t0psecret" not in ended.output
+    assert 'ETag: "[hidden]"' in ended.output
 
 
 @pytest.mark.parametrize(
