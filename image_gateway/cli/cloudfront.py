@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import click
 
 from image_gateway.cdn.key_generation import generate_key_pair
 from image_gateway.cli.findings import checks_document, print_checks, summarise
 from image_gateway.cli.private_files import write_private
-from image_gateway.cli.remote import ConfigError, one_line, print_json
+from image_gateway.cli.remote import EX_INTERRUPTED, ConfigError, one_line, print_json
 from image_gateway.doctor.cloudfront import check_cloudfront
 from image_gateway.doctor.cloudfront_rotation import RotatedKey, Rotation, Step
-from image_gateway.domain.findings import exit_status
+from image_gateway.domain.findings import Check, exit_status
 from image_gateway.serving.environment import read_settings
 
 _KEY_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -87,17 +91,18 @@ def check(public_path: str | None, as_json: bool, strict: bool) -> None:
     """Check the distribution of CLOUDFRONT_DOMAIN from outside, with real requests.
 
     It reads two images of the catalog, or small objects that it writes below IMAGE_BASE_PATH and deletes.
-    The exit status is 1 if something is broken. Codes of findings: docs/reference/findings.md.
+    The exit status is 1 if something is broken, and 130 after an interruption.
+    Codes of findings: docs/reference/findings.md.
     """
     settings = read_settings()
     if not settings.has_cloudfront:
         raise ConfigError("CLOUDFRONT_DOMAIN is not set: there is no distribution to check")
     checks = check_cloudfront(settings, public_path=public_path)
+    with _cleaning_up(checks):
+        made = list(checks) if as_json else print_checks(checks)
     if as_json:
-        made = list(checks)
         print_json(checks_document(made))
     else:
-        made = print_checks(checks)
         click.echo(summarise(made))
     sys.exit(exit_status(made, strict=strict))
 
@@ -125,7 +130,8 @@ def rotate(
 ) -> None:
     """Say the steps of a rotation of keys, and check by signed requests which one comes next.
 
-    It changes nothing. The exit status is 1 if the distribution refuses a key that readers still need.
+    It changes nothing; without an image to read, it writes a probe object and deletes it.
+    The exit status is 1 if the distribution refuses a key that readers still need.
     """
     settings = read_settings()
     if not settings.has_cloudfront:
@@ -136,12 +142,33 @@ def rotate(
         new=_key("new", new_key_id, new_key),
         switched_at=switched_at.replace(tzinfo=UTC) if switched_at else None,
     )
+    checks = rotation.checks()
     try:
-        made = print_checks(rotation.checks())
+        with _cleaning_up(checks):
+            made = print_checks(checks)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _print_steps(rotation)
     sys.exit(exit_status(made, strict=False))
+
+
+@contextmanager
+def _cleaning_up(checks: Iterator[Check]) -> Iterator[None]:
+    """Let the checks delete what they wrote also after SIGTERM, Ctrl-C, and when nobody reads the output."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(EX_INTERRUPTED)
+    finally:
+        if isinstance(checks, Generator):
+            checks.close()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _key(name: str, key_id: str | None, file: Path | None) -> RotatedKey | None:

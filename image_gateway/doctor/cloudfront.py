@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from image_gateway.components import make_cdn
 from image_gateway.doctor.cloudfront_reads import Reader, Results, Skip, broken, warning
 from image_gateway.doctor.cloudfront_targets import open_targets
-from image_gateway.doctor.http_probe import ProbeFailed, Send, send_request
+from image_gateway.doctor.http_probe import Probed, ProbeFailed, Send, send_request
 from image_gateway.domain.findings import Check, Finding
 from image_gateway.errors import GatewayError
+from image_gateway.protocol.repeated_secrets import Secrets
 from image_gateway.services.stream_urls import Cdn
 from image_gateway.settings import Settings
 
@@ -48,10 +50,11 @@ def check_cloudfront(
     # Lifetimes are rounded up by a part of themselves.
     past = 3 * settings.cloudfront_signed_ttl_seconds
     expired = replace(cdn, signer=cdn.signer.with_clock(lambda: clock() - past))
+    sending = partial(_send_without_echo, send)
     left: list[str] = []
     try:
         with open_targets(settings, 2, left) as (target, other):
-            yield from _checks(Reader(settings, cdn, expired, target, other, public_path or "", send))
+            yield from _checks(Reader(settings, cdn, expired, target, other, public_path or "", sending))
     except GatewayError as error:
         finding = broken(
             "cloudfront-no-object",
@@ -60,6 +63,11 @@ def check_cloudfront(
             "check the store (`image-gateway doctor`), or upload two images",
         )
         yield Check(SUBJECT, "an object to read", findings=(finding,))
+    yield from check_removal(left)
+
+
+def check_removal(left: list[str]) -> Iterator[Check]:
+    """Yield a check if there are keys of probe objects that could not be deleted."""
     if left:
         finding = warning(
             "cloudfront-probe-left",
@@ -68,6 +76,13 @@ def check_cloudfront(
             "delete them in the bucket; the gateway needs s3:DeleteObject for its own work, too",
         )
         yield Check(SUBJECT, "probe objects are deleted", findings=(finding,))
+
+
+def _send_without_echo(send: Send, method: str, url: str, headers: Mapping[str, str]) -> Probed:
+    """Send a request; a server that is not CloudFront may repeat the signature in its answer."""
+    answer = send(method, url, headers)
+    cookies = {name: value for name, value in headers.items() if name.lower() == "cookie"}
+    return replace(answer, headers=Secrets([url], cookies).hide_in(answer.headers))
 
 
 def _ask(cdn: Cdn, base_path: str, send: Send) -> Results:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from image_gateway.cdn.keys import UnusableKey, load_signing_key
 from image_gateway.cdn.signer import BUCKETS_PER_LIFETIME
 from image_gateway.components import make_cdn
-from image_gateway.doctor.cloudfront import make_check
+from image_gateway.doctor.cloudfront import check_removal, make_check
 from image_gateway.doctor.cloudfront_reads import Results, broken, sign_target, warning
 from image_gateway.doctor.cloudfront_targets import Target, open_targets
 from image_gateway.doctor.http_probe import Send, send_request
@@ -94,11 +94,13 @@ class Rotation:
             raise ValueError("CLOUDFRONT_DOMAIN is not set")
         given = {"old": self.old, "new": self.new}
         keys = {name: self._cdn_with(name, key) for name, key in given.items() if key}
-        with open_targets(self.settings, 1, []) as (target,):
+        left: list[str] = []
+        with open_targets(self.settings, 1, left) as (target,):
             accepted: dict[str, bool] = {}
             yield self._check("the key that the gateway signs with", current, target, accepted, "current")
             for name, cdn in keys.items():
                 yield self._check(f"the {name} key", cdn, target, accepted, name)
+        yield from check_removal(left)
         if "current" in accepted:
             self.step = self._next_step(accepted)
 

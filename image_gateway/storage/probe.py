@@ -26,6 +26,7 @@ from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, NameResolutionError
 from urllib3.exceptions import TimeoutError as HttpTimeoutError
 
+from image_gateway.protocol.repeated_secrets import Secrets
 from image_gateway.storage.client import StoreAddress, StoreClients
 from image_gateway.storage.part_signer import PartSigner
 from image_gateway.storage.presigned_reader import ca_bundle
@@ -190,7 +191,9 @@ class StoreProbe:
                     response.raw.close()
         finally:
             session.close()
-        named = {name.lower(): value for name, value in response.headers.items()}
+        # A proxy or another server may repeat the signature.
+        secrets = Secrets([url], {})
+        named = {name.lower(): secrets.hide(value) for name, value in response.headers.items()}
         code = "" if response.status_code < 300 else _found(_CODE, data) or str(response.status_code)
         region = named.get("x-amz-bucket-region") or _found(_REGION, data)
         return Answer(

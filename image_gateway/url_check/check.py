@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from image_gateway.client.verify_view_urls import NotAView
+from image_gateway.protocol.repeated_secrets import Secrets
 from image_gateway.url_check.answers import Answer, Limits, ProbeFailed
 from image_gateway.url_check.chunks import check_chunked, find_chunked, read_document, size_of_manifest
 from image_gateway.url_check.clients import CLIENTS, UrlKind
@@ -18,7 +19,6 @@ from image_gateway.url_check.prober import Prober
 from image_gateway.url_check.ranges import check_ranges
 from image_gateway.url_check.refusal import check_refusal
 from image_gateway.url_check.report import UrlReport, make_report
-from image_gateway.url_check.secrets import Secrets
 from image_gateway.url_check.target import FileState, Target
 from image_gateway.url_check.validators import check_validators
 

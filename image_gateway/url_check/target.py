@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from image_gateway.client.verify_requests import RANGED, origin_of, with_path
 from image_gateway.observability.masking import names_a_secret
+from image_gateway.protocol.repeated_secrets import LEASE
 from image_gateway.url_check.answers import Answer
 from image_gateway.url_check.clients import UrlKind
 from image_gateway.url_check.prober import Prober
-from image_gateway.url_check.secrets import LEASE
 
 # The origin of pages on no host of anybody's, if none is given.
 SAMPLE_ORIGIN = "https://page.example"

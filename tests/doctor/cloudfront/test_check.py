@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.doctor.cloudfront import check_cloudfront
 from image_gateway.doctor.cloudfront_targets import PROBE_FOLDER
+from image_gateway.doctor.http_probe import Probed
 from image_gateway.domain.findings import Check
 from image_gateway.errors import StoreError
 from image_gateway.local.ports import find_free_ports
@@ -109,6 +112,22 @@ def test_no_finding_holds_a_signature(
 ) -> None:
     shown = "".join(map(str, check(distribution(fault="no CORS", keys=[]), make_settings)))
     assert re.search(r"Signature|Policy=|[A-Za-z0-9~_-]{60}", shown) is None
+
+
+def test_a_signature_that_the_server_repeats_is_not_shown(
+    distribution: Distribution, make_settings: Make, store: ObjectStore
+) -> None:
+    fake = distribution()
+
+    def repeating(method: str, url: str, headers: Mapping[str, str]) -> Probed:
+        signature = parse_qs(urlsplit(url).query).get("Signature", ["none"])[0]
+        names = ("Content-Range", "X-Cache", "Content-Encoding", "Cross-Origin-Resource-Policy")
+        answer = fake.send(method, url, headers)
+        return replace(answer, headers={**answer.headers, **dict.fromkeys(names, signature)})
+
+    checks = list(check_cloudfront(make_settings(CLOUDFRONT_AUTH_MODE="url"), send=repeating))
+    assert "cloudfront-range" in codes(checks)
+    assert re.search(r"[A-Za-z0-9~_-]{35}", str(checks)) is None
 
 
 def test_a_key_that_the_distribution_does_not_know_stops_the_rest(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -61,6 +63,29 @@ def test_a_check_without_findings_exits_with_0(run: Run, distribution: Distribut
     assert result.exit_code == 0, result.output
     assert "ok   cloudfront: a range (bytes 1-" in result.output
     assert result.output.endswith("nothing is wrong (12 checks, 1 skipped)\n")
+
+
+@pytest.mark.parametrize("command", ["check", "rotate"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_deletes_the_probe_objects(
+    run: Run, distribution: Distribution, store: ObjectStore, command: str, number: int
+) -> None:
+    fake = distribution()
+    served = fake.read
+
+    def interrupt(key: str) -> bytes | None:
+        if list(store.list_objects("")):
+            # A second signal would end the process.
+            fake.read = served
+            os.kill(os.getpid(), number)
+        return served(key)
+
+    fake.read = interrupt
+    before = signal.getsignal(signal.SIGTERM)
+    ended = run(fake, command)
+    assert (ended.exit_code, fake.read) == (130, served), ended.output
+    assert list(store.list_objects("")) == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_findings_decide_about_the_exit_status(run: Run, distribution: Distribution) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from image_gateway.doctor.cloudfront_rotation import RotatedKey, Rotation, Step
+from image_gateway.errors import StoreError
 from image_gateway.storage.objects import ObjectStore
 from tests.cdn.edge import Edge
 from tests.doctor.cloudfront.conftest import KEY_ID, Distribution, Make
@@ -84,6 +85,19 @@ def test_each_stage_is_recognised(
     assert [finding.code for check in checks for finding in check.findings] == expected
     assert "BEGIN" not in f"{rotation}{checks}"
     assert list(store.list_objects("")) == []
+
+
+def test_a_probe_object_that_stays_is_named(
+    distribution: Distribution, make_settings: Make, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(key: str) -> None:
+        raise StoreError("denied")
+
+    monkeypatch.setattr(store, "delete", refuse)
+    checks = list(Rotation(make_settings(), send=distribution().send).checks())
+    [(finding, key)] = zip(checks[-1].findings, store.list_objects(""), strict=True)
+    assert finding.code == "cloudfront-probe-left"
+    assert key.key in finding.what
 
 
 def test_a_key_that_cannot_be_used_is_named_and_not_shown(

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+from urllib3 import HTTPHeaderDict
+
 from image_gateway.protocol.verification import CUT
 
 LEASE = re.compile(r"(.*/v1/l/)([^/]+)(/.*)")
@@ -38,6 +40,10 @@ class Secrets:
             text = text.replace(secret, HIDDEN)
         first, *rest = text.split(CUT)
         return CUT.join([*map(self._hide_cut, [first, *rest[:-1]]), rest[-1]]) if rest else text
+
+    def hide_in(self, headers: Mapping[str, str]) -> HTTPHeaderDict:
+        """Return the headers of an answer without the secrets."""
+        return HTTPHeaderDict({name: self.hide(value) for name, value in headers.items()})
 
     def _hide_cut(self, text: str) -> str:
         """Return the text without the start of a secret at its end."""
