@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from urllib.parse import urlsplit
 
 import click
 
@@ -92,7 +93,14 @@ def check(
 def _check_origin(value: str | None) -> str | None:
     if value is not None and not is_address(value):
         raise click.BadParameter(f"{value!r} is not an origin such as https://page.example.com")
-    return None if value is None else value.rstrip("/").lower()
+    return None if value is None else _serialise_origin(value)
+
+
+def _serialise_origin(value: str) -> str:
+    """Return an origin as browsers send it: without the default port (HTML, ASCII serialisation)."""
+    parts = urlsplit(value.rstrip("/").lower())
+    default = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}"
 
 
 def _print_report(url: str, report: UrlReport) -> None:

@@ -233,8 +233,12 @@ def _open_bucket(target: str) -> OpenTarget:
 def check_target_url(url: str, argument: str = "TARGET") -> None:
     """Raise UsageError for a URL that cannot be read, or that holds a password."""
     # The URL may hold secrets, so no message quotes it.
-    if not is_readable_url(url) or urlsplit(url).fragment:
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise click.UsageError(f"{argument} must be in ASCII: percent-encode what is not, and spaces (%20)")
+    if not is_readable_url(url):
         raise click.UsageError(f"{argument} is not a valid http or https URL")
+    if urlsplit(url).fragment:
+        raise click.UsageError(f"{argument} must not have a fragment (#…): percent-encode # as %23")
     if "@" in urlsplit(url).netloc:
         raise click.UsageError(f"{argument} must not hold a user name or password: use --header")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from urllib3 import BaseHTTPResponse
+from urllib3 import BaseHTTPResponse, HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -37,7 +37,10 @@ class CountedResponse:
 
     def __init__(self, prober: Prober, response: BaseHTTPResponse, watchdog: Watchdog) -> None:
         self.status = response.status
-        self.headers = response.headers
+        # http.client leaves white space after a value, which is no part of it (RFC 9110 section 5.5).
+        self.headers = HTTPHeaderDict(
+            (name, text.strip(" \t")) for name, text in response.headers.iteritems()
+        )
         self._prober = prober
         self._response = response
         self._watchdog = watchdog

@@ -108,6 +108,12 @@ def test_the_origin_and_the_headers_are_sent(server: ByteServer) -> None:
     assert any(b"Origin: https://page.example.com" in request for request in reads)
 
 
+def test_the_default_port_is_no_part_of_an_origin(server: ByteServer) -> None:
+    ended = run(f"{server.url}/disk.img", "--origin", "https://page.example.com:443", "--json")
+    assert json.loads(ended.output)["origin"] == "https://page.example.com"
+    assert all(b"page.example.com:443" not in request for request in server.asked)
+
+
 @pytest.mark.parametrize("options", [(), ("--json",), ("--as", "v86"), ("--chunked",)])
 def test_secrets_are_not_shown_even_if_the_server_repeats_them(options: tuple[str, ...]) -> None:
     secrets = ("q-signature", "bearer-token", "cookie-value", "secretleasetoken")
@@ -177,6 +183,9 @@ def test_the_secret_of_a_redirect_is_not_shown() -> None:
     [
         (("ftp://host/disk",), "URL is not a valid http or https URL"),
         (("https://user:password@host/disk",), "must not hold a user name or password"),
+        (("https://host/disk#part",), "URL must not have a fragment (#…)"),
+        (("https://host/gro\u00dfe",), "URL must be in ASCII: percent-encode what is not"),
+        (("https://host/a disk",), "URL must be in ASCII: percent-encode what is not"),
         (("https://host/", "--as", "nobody"), "'nobody' is not one of"),
         (("https://host/", "--origin", "page.example"), "'page.example' is not an origin such as"),
         (("https://host/", "--as", "qemu", "--chunked"), "--chunked cannot be combined with --as qemu"),

@@ -57,6 +57,23 @@ def test_files_of_any_size_are_right() -> None:
     assert found == {name: [] for name in FILES}
 
 
+def test_white_space_after_a_value_is_no_part_of_it() -> None:
+    def answer(request: bytes) -> Iterator[bytes]:
+        headers = (
+            b'Content-Length: 0 \r\nETag: "v1" \r\nLast-Modified: Sun, 22 Nov 2026 00:00:00 GMT\t\r\n'
+            b"Cache-Control: no-transform \r\nAccess-Control-Allow-Origin: * \r\nAccept-Ranges: bytes \r\n"
+            b"Access-Control-Expose-Headers: *\r\nCross-Origin-Resource-Policy: cross-origin \r\n"
+            b"Access-Control-Allow-Headers: *\r\n"
+        )
+        fails = b'If-Match: "image' in request
+        same = b'If-None-Match: "v1"\r\n' in request or b"If-Modified-Since: Sun, 22 Nov" in request
+        status = b"412 Failed" if fails else b"304 Same" if same else b"200 OK"
+        yield b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n"
+
+    with serving_bytes(answer) as server:
+        assert codes(check_url(Target(f"{server.url}/disk.img", origin=PAGE))) == []
+
+
 def test_nonsense_is_a_finding_and_no_crash() -> None:
     source = random.Random(3)
 
