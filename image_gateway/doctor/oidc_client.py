@@ -15,6 +15,11 @@ from image_gateway.settings import Settings
 
 SUBJECT = "oidc"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint")
+# RFC 6749 §5.2 and §4.1.2.1. The first ones are what servers answer to a code that they have not issued.
+_OF_KNOWN_CLIENTS = frozenset({"invalid_grant", "invalid_request", "redirect_uri_mismatch"})
+_CODES = frozenset(
+    {"unsupported_grant_type", "invalid_scope", "access_denied", "server_error", "temporarily_unavailable"}
+)
 _NO_SIGN_IN = "Nobody can sign in to the console."
 
 
@@ -46,8 +51,17 @@ def _try_client(settings: Settings, rules: ClientRules, discovery: Discovery) ->
         return Check(SUBJECT, name, findings=(_bad_token_endpoint(error.message),))
     if code in ("invalid_client", "unauthorized_client"):
         return Check(SUBJECT, name, findings=(_refused_client(code, rules),))
+    if code not in _OF_KNOWN_CLIENTS:
+        return Check(SUBJECT, name, findings=(_bad_token_endpoint(_explain(code)),))
     register = redirect_uri if settings.public_url else f"{CALLBACK_PATH} of the gateway's public URL"
     return Check(SUBJECT, name, f"accepted; the redirect URI to register is {register}")
+
+
+def _explain(code: str) -> str:
+    if code in _CODES:
+        return f"the error code is {code}"
+    # It may repeat what was sent.
+    return "there is no error code of a refused authorization code"
 
 
 def _is_url(value: object) -> bool:

@@ -29,6 +29,7 @@ class Scratch:
     keys: set[str] = field(default_factory=set)
     uploads: set[tuple[str, str]] = field(default_factory=set)
     has_versions: bool = False
+    may_have_lost_uploads: bool = False
 
     def key(self, name: str) -> str:
         """Return a key, which will be deleted in the end."""
@@ -59,7 +60,12 @@ class Scratch:
     def create_upload(self, name: str) -> Answer:
         """Create a multipart upload, which will be aborted in the end."""
         key = f"{self.prefix}{name}"
-        answer = self.probe.call("create_multipart_upload", Key=key, ContentEncoding="identity")
+        try:
+            answer = self.probe.call("create_multipart_upload", Key=key, ContentEncoding="identity")
+        except ProbeFailed:
+            self.may_have_lost_uploads = True
+            raise
+        self.may_have_lost_uploads |= answer.is_busy
         if answer.ok:
             self.uploads.add((key, answer.fields["UploadId"]))
         return answer
@@ -67,6 +73,8 @@ class Scratch:
     def remove_all(self) -> list[str]:
         """Abort the uploads and delete the objects; return what could not be removed."""
         left = [key for key, upload_id in sorted(self.uploads) if not self._abort(key, upload_id)]
+        if self.may_have_lost_uploads and not self._abort_lost_uploads():
+            left.append(f"uploads below {self.prefix}")
         left += [key for key in sorted(self.keys) if not self._delete(key)]
         if self.has_versions and not self._delete_versions():
             left.append(f"versions below {self.prefix}")
@@ -76,6 +84,14 @@ class Scratch:
         # A completed or aborted upload is answered 404.
         answer = self._attempt("abort_multipart_upload", Key=key, UploadId=upload_id)
         return answer is not None and (answer.ok or answer.status == 404)
+
+    def _abort_lost_uploads(self) -> bool:
+        """Abort uploads that were created without an answer, so that their ids are not known."""
+        answer = self._attempt("list_multipart_uploads", Prefix=self.prefix)
+        if answer is None or not answer.ok:
+            return False
+        aborted = [self._abort(item["Key"], item["UploadId"]) for item in answer.fields.get("Uploads", [])]
+        return all(aborted)
 
     def _delete(self, key: str) -> bool:
         answer = self._attempt("delete_object", Key=key)

@@ -42,7 +42,15 @@ def shared_shape(moto_clients: StoreClients) -> Iterator[AwsShape]:
 def shape(shared_shape: AwsShape, clients: StoreClients) -> AwsShape:
     """A proxy that passes everything on, before a bucket that `bucket init` has set up."""
     plain = AwsShape()
-    for name in ("script", "slow_down_every", "edit_request", "edit_answer", "clock_offset", "calls"):
+    for name in (
+        "script",
+        "slow_down_every",
+        "edit_request",
+        "edit_answer",
+        "loses",
+        "clock_offset",
+        "calls",
+    ):
         setattr(shared_shape, name, getattr(plain, name))
     # The other steps only try what the first ones set.
     assert [step.outcome for step in islice(BucketSetup(clients, ("*",)).run(), 3)] == [Outcome.DONE] * 3

@@ -197,3 +197,25 @@ def test_a_token_endpoint_that_sends_a_page(provider: OidcProvider, flow: CodeFl
     provider.endpoints["POST", "/token"] = lambda _: Answer(b"<html>")
     assert codes_of(check_oidc(of_client(provider))) == ["broken oidc-token-endpoint"]
     assert flow.refusals == []
+
+
+@pytest.mark.usefixtures("flow")
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [
+        (200, {}),
+        (200, {"access_token": "for-a-made-up-code", "token_type": "Bearer"}),
+        (400, {"error": "unsupported_grant_type"}),
+        (500, {"error": "server_error"}),
+        (400, {"error": SECRET}),
+    ],
+    ids=["nothing", "a token", "no code flow", "a fault", "an unknown code"],
+)
+def test_only_the_refusal_of_the_code_means_that_the_client_is_known(
+    provider: OidcProvider, status: int, document: dict[str, str]
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    provider.endpoints["POST", "/token"] = lambda _: Answer(json.dumps(document).encode(), status, headers)
+    checks = list(check_oidc(of_client(provider)))
+    assert codes_of(checks) == ["broken oidc-token-endpoint"]
+    assert SECRET not in repr(checks)

@@ -109,6 +109,16 @@ def test_what_may_not_be_deleted_is_told_as_left_behind(
     assert {item["Key"] for item in listed} <= set(left.what.partition(": ")[2].split(", "))
 
 
+def test_an_upload_that_was_created_without_an_answer_is_aborted(
+    doctor: Doctor, shape: AwsShape, clients: StoreClients
+) -> None:
+    shape.loses = lambda method, target: operation_of(method, target, {}) == "CreateMultipartUpload"
+    found = codes(check_store_target(doctor.target()))
+    assert "store-connection" in found
+    assert "store-leftovers" not in found
+    assert "Uploads" not in clients.requests.list_multipart_uploads(Bucket="images")
+
+
 def test_without_any_right_nothing_is_tried_in_vain(doctor: Doctor, shape: AwsShape) -> None:
     shape.script = lambda *_: Canned(403, "AccessDenied")
     checks = doctor.examine()
