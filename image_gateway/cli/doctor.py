@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -41,6 +42,7 @@ from image_gateway.serving.environment import read_settings
     type=click.FloatRange(1, 3600),
     default=SUBJECT_SECONDS,
     show_default=True,
+    callback=lambda _context, _parameter, value: _check_number(value),
     help="Time limit of each subject in seconds.",
 )
 def doctor(only: tuple[str, ...], read_only: bool, strict: bool, as_json: bool, seconds: float) -> None:
@@ -66,6 +68,13 @@ def doctor(only: tuple[str, ...], read_only: bool, strict: bool, as_json: bool, 
     if stop.is_set():
         sys.exit(EX_INTERRUPTED)
     sys.exit(exit_status(checks, strict=strict))
+
+
+def _check_number(seconds: float) -> float:
+    """Refuse NaN, which no comparison excludes from a range."""
+    if math.isnan(seconds):
+        raise click.BadParameter(f"{seconds} is not a number of seconds")
+    return seconds
 
 
 @contextmanager

@@ -120,7 +120,9 @@ def main() -> None:
         # The message may contain the database URL.
         _exit_with(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
     except OSError as error:
-        _exit_with(escape_unprintable(f"{error.strerror}: {error.filename}"), EX_FAILED)
+        # Output that cannot be written has no file name.
+        place = "" if error.filename is None else f": {error.filename}"
+        _exit_with(escape_unprintable(f"{error.strerror}{place}"), EX_FAILED)
 
 
 def _exit_with(message: str, status: int) -> None:

@@ -106,7 +106,8 @@ def _bad_token_endpoint(reason: str) -> Finding:
         Severity.BROKEN,
         f"a sign-in with a made-up code was not answered as RFC 6749 §5.2 says: {reason}",
         _NO_SIGN_IN,
-        "let this machine reach the token_endpoint of the discovery document",
+        "let this machine reach the token_endpoint of the discovery document, and enable the authorization "
+        "code flow at the issuer",
     )
 
 

@@ -33,3 +33,11 @@ def test_keys_are_replaced_by_force_only(tmp_path: Path) -> None:
     forced = CliRunner().invoke(cli, ["cloudfront", "keygen", "--out", str(tmp_path), "--force"])
     assert forced.exit_code == 0
     load_signing_key(str(private))
+
+
+def test_a_failure_leaves_no_private_key_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "cloudfront-private-key.pem"
+    folder.mkdir()
+    ended = CliRunner().invoke(cli, ["cloudfront", "keygen", "--out", str(tmp_path), "--force"])
+    assert isinstance(ended.exception, OSError)
+    assert list(tmp_path.iterdir()) == [folder]

@@ -104,6 +104,12 @@ def test_settings_that_do_not_work_together_are_told(environ: dict[str, str], co
     assert [finding["code"] for finding in json.loads(ended.stdout)["findings"]] == [code]
 
 
+def test_a_time_limit_is_a_number() -> None:
+    ended = run("--only", "jobs", "--timeout", "nan")
+    assert ended.exit_code == 2
+    assert "nan is not a number of seconds" in ended.output
+
+
 def test_warnings_fail_only_a_strict_run() -> None:
     environ = {"S3_BUCKET": "images", "AWS_REGION": "us-east-1", "GATEWAY_AUTH_MODE": "cookie"}
     relaxed, strict = (run("--only", "settings", *options, **environ) for options in ([], ["--strict"]))
