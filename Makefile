@@ -17,7 +17,7 @@ BROWSER := tests/browser/node_modules/.package-lock.json
 .PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak format lock pin-images sbom release clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 demo: $(READY) ## Send an image (FILE=path, or a sample) through the service and back, and compare
 	@$(BIN)/image-gateway demo $(if $(FILE),--file "$(FILE)")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from image_gateway.cli.findings import checks_document, print_checks, summarise
+from image_gateway.cli.findings import checks_document, count_of, print_checks, summarise
 from image_gateway.cli.progress import human_size
 from image_gateway.cli.remote import EX_INTERRUPTED, one_line, print_json, print_table, warn_if_overheard
 from image_gateway.cli.verify_target import RequestHeaders, check_target_url, request_headers
@@ -53,7 +53,7 @@ from image_gateway.url_check.target import Target
     metavar="N",
     help="Read at most N bytes of bodies.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 2 if there are warnings.")
+@click.option("--strict", is_flag=True, help="Exit with status 2 if there are warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def check(
     url: str,
@@ -115,7 +115,7 @@ def _print_report(url: str, report: UrlReport) -> None:
         [(each.client, each.verdict.value, each.because) for each in report.verdicts],
     )
     click.echo()
-    sent = f"{report.requests} requests, {human_size(report.bytes_read)} read"
+    sent = f"{count_of(report.requests, 'request')}, {human_size(report.bytes_read)} read"
     click.echo(f"{summarise(report.checks)}; {sent}")
 
 

@@ -28,10 +28,15 @@ def summarise(checks: Sequence[Check]) -> str:
     findings = [finding for check in checks for finding in check.findings]
     broken = sum(finding.severity is Severity.BROKEN for finding in findings)
     skipped = sum(check.skipped is not None for check in checks)
-    tried = f"{len(checks) - skipped} checks" + (f", {skipped} skipped" if skipped else "")
+    tried = count_of(len(checks) - skipped, "check") + (f", {skipped} skipped" if skipped else "")
     if not findings:
         return f"nothing is wrong ({tried})"
-    return f"{broken} broken, {len(findings) - broken} warnings ({tried})"
+    return f"{broken} broken, {count_of(len(findings) - broken, 'warning')} ({tried})"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return the number with its noun, such as `1 check` and `2 checks`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def checks_document(checks: Sequence[Check]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from image_gateway.settings import Settings
 
 _WHY = "Each request of the API asks the database; without it clients get 503 CATALOG_UNAVAILABLE."
 _LOCATION = "set DATABASE_URL to the server's address, start the server, or open the port in its firewall"
+_FILE = "set DATABASE_URL to the catalog's file, or restore that file from a backup"
 # libpq gives no SQLSTATE for a connection that fails: only the text tells.
 _CAUSES = [
     ("database-refused", r"connection refused", "refuses connections", _LOCATION),
@@ -64,7 +65,8 @@ def explain_connection_failure(settings: Settings, error: DBAPIError) -> Finding
         if re.search(pattern, message, re.IGNORECASE):
             return Finding(code, Severity.BROKEN, f"{place} {text}", _WHY, remedy)
     what = f"{place} cannot be used: {describe_error(settings.database_url, error)}"
-    return Finding("database-unusable", Severity.BROKEN, what, _WHY, _LOCATION)
+    remedy = _FILE if make_url(settings.database_url).get_backend_name() == "sqlite" else _LOCATION
+    return Finding("database-unusable", Severity.BROKEN, what, _WHY, remedy)
 
 
 def describe_error(database_url: str, error: DBAPIError) -> str:

@@ -192,6 +192,6 @@ def _unreachable(what: str) -> Finding:
         "edge-unreachable",
         Severity.WARNING,
         what,
-        f"If nginx should run on this machine: {_NO_SERVICE}",
+        f"{_NO_SERVICE} This matters if nginx is to run on this machine.",
         "run nginx -t and start nginx; if it is on another machine, set PUBLIC_URL, which is checked, too",
     )

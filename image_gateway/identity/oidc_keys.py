@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from image_gateway.errors import IdentityUnavailable
 from image_gateway.identity.oidc_claims import IssuerUnreachable, KeysUnobtainable
+from image_gateway.observability.connection_errors import describe_connection_error
 
 if TYPE_CHECKING:
     from image_gateway.identity.oidc_signatures import KeySet
@@ -223,7 +224,7 @@ def _get_document(http: urllib3.PoolManager, url: str) -> FetchedDocument:
             return FetchedDocument(json.loads(_read_body(response, host)), _server_time(response.headers))
     except (HTTPError, OSError) as error:
         # The message may contain the full URL.
-        raise IssuerUnreachable(f"{host}: {type(error).__name__}") from None
+        raise IssuerUnreachable(f"{host}: {describe_connection_error(error)}") from None
     except (ValueError, RecursionError):
         raise KeysUnobtainable(f"{host} sent a response that is not JSON") from None
 

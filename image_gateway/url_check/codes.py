@@ -72,7 +72,7 @@ def _warning(why: str, remedy: str) -> Code:
 CODES: dict[str, Code] = {
     "unreachable": _broken("no client can read the URL", "check host, port and firewall"),
     "tls": _broken(
-        "clients refuse the connection", "install a valid certificate for this host, with its chain"
+        "clients refuse the connection", "install a valid certificate for this host, with its chain; use http:// if the port speaks no TLS"
     ),
     "timeout": _broken("clients give up or hang", "look for what blocks the server, or the path to it"),
     "status": _broken(

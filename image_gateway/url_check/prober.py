@@ -22,6 +22,7 @@ from urllib3.exceptions import (
 
 from image_gateway.client.verify_requests import MAX_REDIRECTS, follow, origin_of
 from image_gateway.fetching.watchdog import Watchdog
+from image_gateway.observability.connection_errors import describe_connection_error
 from image_gateway.protocol.verification import Unreadable
 from image_gateway.url_check.answers import Answer, Hop, Limits, ProbeFailed, budget_exhausted
 
@@ -228,14 +229,14 @@ def _read_up_to(response: CountedResponse, limit: int) -> tuple[bytes, bool, boo
 
 def _failure(method: str, error: Exception) -> ProbeFailed:
     """Return the failure without the error's message, which may hold the URL."""
-    name = type(error).__name__
+    reason = describe_connection_error(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return ProbeFailed("tls", f"the certificate is not valid: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
-        return ProbeFailed("tls", f"TLS failed: {error.reason or name}")
+        return ProbeFailed("tls", f"TLS failed: {error.reason or reason}")
     if isinstance(error, NameResolutionError):
-        return ProbeFailed("unreachable", "the host name cannot be resolved")
+        return ProbeFailed("unreachable", reason)
     is_timeout = isinstance(error, (ConnectTimeoutError, ReadTimeoutError, TimeoutError))
     if is_timeout and not isinstance(error, NewConnectionError):
-        return ProbeFailed("timeout", f"{method} had no answer in time ({name})")
-    return ProbeFailed("unreachable", f"{method} failed: {name}")
+        return ProbeFailed("timeout", f"{method} had no answer in time")
+    return ProbeFailed("unreachable", f"{method} failed: {reason}")
