@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 
 import click
@@ -74,8 +75,8 @@ def keygen(out: Path, force: bool) -> None:
         f"wrote {private} (mode 0600): keep it secret",
         f"wrote {public}",
         "",
-        "The template gets the public key:",
-        f'  FirstPublicKey="$(cat {public})"',
+        "The template gets the public key (in a rotation, as the parameter that is empty):",
+        f'  FirstPublicKey="$(cat {quote(str(public))})"',
         "The gateway gets the private key, and the id that CloudFront gives the public key:",
         f"  CLOUDFRONT_PRIVATE_KEY_PEM={private.resolve()}",
         "  CLOUDFRONT_KEY_PAIR_ID=<output CloudFrontKeyPairId of the stack>",
@@ -83,16 +84,21 @@ def keygen(out: Path, force: bool) -> None:
         click.echo(one_line(line))
 
 
-@cloudfront.command(epilog="Example: image-gateway cloudfront check --public-path /public")
-@click.option("--public-path", help="Path that needs no signature, as PublicPath of the template.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@cloudfront.command(
+    epilog="Example: image-gateway cloudfront check --public-path /public\n\n"
+    "Exit status: 0 nothing is broken, 1 something is broken, 2 wrong usage, or warnings with --strict, "
+    "78 unusable settings."
+)
+@click.option(
+    "--public-path", metavar="PATH", help="Path that needs no signature, as PublicPath of the template."
+)
 @click.option("--strict", is_flag=True, help="Exit with status 2 if there are warnings.")
-def check(public_path: str | None, as_json: bool, strict: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def check(public_path: str | None, strict: bool, as_json: bool) -> None:
     """Check the distribution of CLOUDFRONT_DOMAIN from outside, with real requests.
 
     It reads two images of the catalog, or small objects that it writes below IMAGE_BASE_PATH and deletes.
-    The exit status is 1 if something is broken, and 130 after an interruption.
-    Codes of findings: docs/reference/findings.md.
+    Every finding is described in docs/reference/findings.md.
     """
     settings = read_settings()
     if not settings.has_cloudfront:
@@ -108,12 +114,13 @@ def check(public_path: str | None, as_json: bool, strict: bool) -> None:
 
 
 @cloudfront.command(
-    epilog="Example: image-gateway cloudfront rotate --new-key-id K2JCJMDEHXQW5F "
-    "--new-key new-key/cloudfront-private-key.pem"
+    epilog="Example: image-gateway cloudfront rotate --new-key-id K3EXAMPLE --new-key new-key.pem\n\n"
+    "Exit status: 0 the next step is marked, 1 the distribution does not answer, or refuses a key that "
+    "readers still need, 2 wrong usage, 78 unusable settings."
 )
-@click.option("--new-key-id", help="Id that CloudFront gave the new public key.")
+@click.option("--new-key-id", metavar="ID", help="Id that CloudFront gave the new public key.")
 @click.option("--new-key", type=_KEY_FILE, help="File of the new private key.")
-@click.option("--old-key-id", help="Id of the public key that is to go.")
+@click.option("--old-key-id", metavar="ID", help="Id of the public key that is to go.")
 @click.option("--old-key", type=_KEY_FILE, help="File of the old private key.")
 @click.option(
     "--switched-at",
@@ -131,7 +138,7 @@ def rotate(
     """Say the steps of a rotation of keys, and check by signed requests which one comes next.
 
     It changes nothing; without an image to read, it writes a probe object and deletes it.
-    The exit status is 1 if the distribution refuses a key that readers still need.
+    The step that comes next is marked with >.
     """
     settings = read_settings()
     if not settings.has_cloudfront:

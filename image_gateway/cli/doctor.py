@@ -49,7 +49,8 @@ def doctor(only: tuple[str, ...], read_only: bool, strict: bool, as_json: bool, 
     """Examine what the settings name, and say what is wrong, why it matters, and what mends it.
 
     Run it where the gateway runs, with its settings and credentials. It writes probe objects of about 5 MiB
-    to the bucket and removes them, also after Ctrl-C. Every finding is described in docs/reference/findings.md.
+    to the bucket and removes them, also after Ctrl-C. Every finding is described in
+    docs/reference/findings.md.
     """
     names = {name.strip() for part in only for name in part.split(",") if name.strip()}
     try:

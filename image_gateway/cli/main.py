@@ -37,7 +37,7 @@ from image_gateway.cli.upload import upload
 from image_gateway.cli.verify import verify_command
 from image_gateway.cli.worker import worker
 from image_gateway.client.errors import ApiError, ClientError, PatienceOver
-from image_gateway.errors import GatewayError
+from image_gateway.errors import GatewayError, StoreError, StoreUnavailable
 from image_gateway.local.processes import StartFailed
 from image_gateway.protocol.printable import escape_unprintable
 from image_gateway.settings import SettingsError
@@ -67,6 +67,7 @@ def cli() -> None:
     """Upload disk images to S3 and stream them privately to browsers."""
 
 
+_DOCTOR = "  to see the cause: image-gateway doctor --only"
 _COMMANDS = (
     serve,
     worker,
@@ -112,13 +113,15 @@ def main() -> None:
         _exit_with(escape_unprintable(str(error)), EX_TEMPORARY if is_temporary else EX_FAILED)
     except ClientError as error:
         _exit_with("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
+    except (StoreError, StoreUnavailable) as error:
+        _exit_with(f"{escape_unprintable(str(error))}\n{_DOCTOR} store", EX_FAILED)
     except GatewayError as error:
         _exit_with(escape_unprintable(str(error)), EX_FAILED)
     except (StartFailed, SchemaOutdated, CommandError) as error:
         _exit_with(str(error), EX_FAILED)
     except SQLAlchemyError as error:
         # The message may contain the database URL.
-        _exit_with(f"the database cannot be used ({type(error).__name__})", EX_FAILED)
+        _exit_with(f"the database cannot be used ({type(error).__name__})\n{_DOCTOR} database", EX_FAILED)
     except OSError as error:
         # Output that cannot be written has no file name.
         place = "" if error.filename is None else f": {error.filename}"

@@ -72,7 +72,8 @@ def _warning(why: str, remedy: str) -> Code:
 CODES: dict[str, Code] = {
     "unreachable": _broken("no client can read the URL", "check host, port and firewall"),
     "tls": _broken(
-        "clients refuse the connection", "install a valid certificate for this host, with its chain; use http:// if the port speaks no TLS"
+        "clients refuse the connection",
+        "install a valid certificate for this host, with its chain; use http:// if the port speaks no TLS",
     ),
     "timeout": _broken("clients give up or hang", "look for what blocks the server, or the path to it"),
     "status": _broken(
@@ -217,7 +218,10 @@ CODES: dict[str, Code] = {
         "everybody who knows the URL can read it",
         "make the image private, or leave the credentials out of the check",
     ),
-    "manifest-invalid": _broken("clients cannot use the document", _PUBLISH),
+    "manifest-invalid": _broken(
+        "clients cannot use the document",
+        f"give the URL of the document, such as …/manifest.json or …/blk.txt; if it is that, {_PUBLISH}",
+    ),
     "chunk-missing": _broken("clients fail when they come to this piece", _PUBLISH),
     "chunk-size-wrong": _broken("clients put the bytes at wrong places", _PUBLISH),
     "chunk-differs": _broken("clients read other bytes than the disk has", _PUBLISH),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from image_gateway.client.verify_requests import RANGED
 from image_gateway.url_check.answers import Answer
@@ -25,7 +27,7 @@ def open_url(prober: Prober, url: str) -> tuple[Answer, list[Tried]]:
         ProbeFailed: There is no answer.
     """
     answer = prober.send("GET", url, RANGED, read=min(_MOST_READ, prober.bytes_left))
-    return answer, list(_check_opened(answer))
+    return answer, list(_check_opened(answer, PurePosixPath(urlsplit(url).path).name))
 
 
 def is_open(tried: list[Tried]) -> bool:
@@ -42,12 +44,11 @@ def looks_like_infinite_mac(body: bytes) -> bool:
     return isinstance(content, dict) and "schema" not in content and {"totalSize", "chunks"} <= content.keys()
 
 
-def _check_opened(answer: Answer) -> Iterator[Tried]:
+def _check_opened(answer: Answer, name: str) -> Iterator[Tried]:
     yield check_redirects(answer)
     if answer.status != 200:
-        yield Tried(
-            "read", "status", faults=(Fault("status", f"GET was answered with HTTP {answer.status}"),)
-        )
+        what = f"GET of {name or 'the URL'} was answered with HTTP {answer.status}"
+        yield Tried("read", "status", faults=(Fault("status", what),))
         return
     if is_page(answer):
         yield Tried("read", "content", faults=(Fault("not-an-image", "the answer is an HTML page"),))

@@ -144,8 +144,11 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"not a database" * 100)
-    found = codes_of(check_database(load(DATABASE_URL=f"sqlite:///{tmp_path}/catalog.db")))
-    assert found == ["broken database-unusable"]
+    checks = list(check_database(load(DATABASE_URL=f"sqlite:///{tmp_path}/catalog.db")))
+    assert codes_of(checks) == ["broken database-unusable"]
+    (finding,) = checks[-1].findings
+    assert "file is not a database" in finding.what
+    assert finding.remedy == "set DATABASE_URL to the catalog's file, or restore that file from a backup"
 
 
 def test_a_file_on_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ def test_a_server_that_is_not_there() -> None:
         url = ended.url
     report = check_url(Target(url), SOON)
     assert codes(report) == ["unreachable"]
+    assert report.checks[0].findings[0].what == "GET failed: Connection refused"
     assert {each.verdict for each in report.verdicts} == {Verdict.BREAKS, Verdict.NOT_FOR_IT}
 
 

@@ -71,6 +71,16 @@ def test_facts_findings_and_verdicts(server: ByteServer) -> None:
     assert re.match(r"1 broken, 3 warnings \(\d+ checks, \d+ skipped\); \d+ requests, ", summary)
 
 
+def test_a_disk_without_a_manifest_beside_it() -> None:
+    def refuse(_request: bytes) -> Iterator[bytes]:
+        yield b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+    with serving_bytes(refuse) as server:
+        ended = run(f"{server.url}/disk.img", "--chunked")
+    assert "FAIL read: status: GET of manifest.json was answered with HTTP 404" in ended.output
+    assert "\n1 broken, 0 warnings (2 checks); 1 request, 0 bytes read\n" in ended.output
+
+
 def test_one_client(server: ByteServer) -> None:
     assert run(f"{server.url}/disk.img", "--as", "qemu", "--strict").exit_code == 0
     ended = run(f"{server.url}/disk.img", "--as", "v86")
@@ -181,7 +191,7 @@ def test_the_secret_of_a_redirect_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ftp://host/disk",), "URL is not a valid http or https URL"),
+        (("ftp://host/disk",), "URL must be an http or https URL without #"),
         (("https://user:password@host/disk",), "must not hold a user name or password"),
         (("https://host/disk#part",), "URL must not have a fragment (#…)"),
         (("https://host/gro\u00dfe",), "URL must be in ASCII: percent-encode what is not"),
