@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -41,6 +42,14 @@ _STEPS = {
     Step.REMOVE_KEY: "deploy the template with an empty parameter in place of the old public key",
     Step.DONE: "delete the old private key; the rotation is done",
 }
+
+
+class _UtcTime(click.DateTime):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a time in UTC such as 2026-11-30T18:00Z", param, ctx)
 
 
 @click.group()
@@ -124,7 +133,7 @@ def check(public_path: str | None, strict: bool, as_json: bool) -> None:
 @click.option("--old-key", type=_KEY_FILE, help="File of the old private key.")
 @click.option(
     "--switched-at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"]),
+    type=_UtcTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"]),
     metavar="TIME",
     help="When the last gateway got the new key, in UTC, like 2026-11-30T18:00Z.",
 )

@@ -16,7 +16,7 @@ from image_gateway.local.processes import StartFailed
 from image_gateway.local.stack import DEFAULT_GATEWAY_PORT, running_stack
 
 
-@click.command(epilog="Example: PORT=8080 image-gateway dev --data /tmp/gateway")
+@click.command(epilog="Example: image-gateway dev --port 8080 --data /tmp/gateway")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

@@ -37,7 +37,7 @@ from image_gateway.cli.upload import upload
 from image_gateway.cli.verify import verify_command
 from image_gateway.cli.worker import worker
 from image_gateway.client.errors import ApiError, ClientError, PatienceOver
-from image_gateway.errors import GatewayError, StoreError, StoreUnavailable
+from image_gateway.errors import CatalogUnavailable, GatewayError, StoreError, StoreUnavailable
 from image_gateway.local.processes import StartFailed
 from image_gateway.protocol.printable import escape_unprintable
 from image_gateway.settings import SettingsError
@@ -113,6 +113,8 @@ def main() -> None:
         _exit_with(escape_unprintable(str(error)), EX_TEMPORARY if is_temporary else EX_FAILED)
     except ClientError as error:
         _exit_with("\n".join(map(escape_unprintable, [str(error), *error.advice])), EX_FAILED)
+    except CatalogUnavailable as error:
+        _exit_with(f"{escape_unprintable(str(error))}\n{_DOCTOR} database", EX_FAILED)
     except (StoreError, StoreUnavailable) as error:
         _exit_with(f"{escape_unprintable(str(error))}\n{_DOCTOR} store", EX_FAILED)
     except GatewayError as error:

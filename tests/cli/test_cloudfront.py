@@ -41,3 +41,9 @@ def test_a_failure_leaves_no_private_key_behind(tmp_path: Path) -> None:
     ended = CliRunner().invoke(cli, ["cloudfront", "keygen", "--out", str(tmp_path), "--force"])
     assert isinstance(ended.exception, OSError)
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_time_that_cannot_be_read() -> None:
+    refused = CliRunner().invoke(cli, ["cloudfront", "rotate", "--switched-at", "yesterday"])
+    assert refused.exit_code == 2
+    assert "'yesterday' is not a time in UTC such as 2026-11-30T18:00Z" in refused.output
