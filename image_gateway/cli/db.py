@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 from sqlalchemy import Engine
@@ -21,6 +22,9 @@ from image_gateway.cli.remote import dump_json, one_line
 from image_gateway.components import open_catalog, open_store
 from image_gateway.services.restoring import RestorePlan, RestoreReport, Restoring
 from image_gateway.serving.environment import read_settings
+
+# One statement revokes all leases, which takes longer than any of a request.
+STATEMENT_SECONDS = 3600
 
 
 @click.group()
@@ -81,7 +85,7 @@ def restored(
     """
     settings = read_settings()
     restoring = Restoring(
-        open_catalog(settings),
+        open_catalog(replace(settings, catalog_timeout_seconds=STATEMENT_SECONDS)),
         open_store(settings),
         settings.image_base_path,
         settings.multipart_part_size_bytes,
