@@ -181,8 +181,9 @@ def _steps_to(engine: Engine, revision: str) -> list[str]:
     found = current_revision(engine)
     if engine.dialect.name == "sqlite" or found is None:
         return [revision]
-    scripts = ScriptDirectory(str(_MIGRATIONS)).iterate_revisions(revision, found)
-    return [script.revision for script in scripts][::-1]
+    scripts = ScriptDirectory(str(_MIGRATIONS)).iterate_revisions(revision, "base")
+    # Alembic tells what is wrong with a revision that it does not know.
+    return [script.revision for script in scripts if script.revision > found][::-1] or [revision]
 
 
 def _with_config(engine: Engine, run: Callable[[Config], None]) -> None:
