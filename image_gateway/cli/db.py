@@ -113,6 +113,8 @@ def _show_restored(report: RestoreReport, plan: RestorePlan) -> None:
     )
     for image_id in report.vanished:
         click.echo(f"vanished: {one_line(image_id)}")
+    for image_id in report.changed:
+        click.echo(f"cannot be read, the disk has another ETag than the record: {one_line(image_id)}")
     for disk in report.unknown:
         owner = f"owner {disk.owner}" if disk.owner else "unknown owner (--owner USER, if you know who it is)"
         done = "adopted" if disk.image_id in report.adopted else "without a record"

@@ -61,7 +61,7 @@ class RestorePlan:
 
 @dataclass
 class RestoreReport:
-    """What was found, and what was done."""
+    """What was found, and what was done; `changed` images cannot be read: their disk has another ETag."""
 
     revoked_leases: int = 0
     ended_sessions: int = 0
@@ -69,6 +69,7 @@ class RestoreReport:
     checked_images: int = 0
     republished: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
     unknown: list[UnknownDisk] = field(default_factory=list)
     unknown_prefixes: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
@@ -132,9 +133,12 @@ class Restoring:
         while page := self._catalog.find_complete(after=after, limit=PAGE):
             for record in page:
                 owners[owner_key(record.owner)] = record.owner
-                if self._store.find_listed(record.location.disk_key) is None:
+                info = self._store.find_listed(record.location.disk_key)
+                if info is None:
                     missing.append(record)
                 else:
+                    if record.disk is not None and record.disk.etag != info.etag:
+                        report.changed.append(record.image_id)
                     self._compare_manifest(record, report, plan.dry_run)
             report.checked_images += len(page)
             after = page[-1].image_id

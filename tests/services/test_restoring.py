@@ -269,6 +269,13 @@ def test_a_disk_with_two_owners_is_not_adopted(restored: Restored) -> None:
     assert sum(disk.image_id == new.image_id for disk in report.unknown) == 2
 
 
+def test_a_disk_that_was_restored_with_another_etag_is_named(restored: Restored) -> None:
+    """It is there, and reads are tied to the ETag of the record."""
+    key = restored.kept.key
+    restored.world.store.put(key, b"KEPT", content_type="a/b", cache_control="no-store")
+    assert restored.run(DRY).changed == [restored.kept.image_id]
+
+
 def test_the_time_of_the_restore_is_that_of_the_last_one(restored: Restored) -> None:
     properties = restored.world.catalog.properties
     moments = [datetime(2026, 12, day, tzinfo=UTC) for day in (1, 2)]
