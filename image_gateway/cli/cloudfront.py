@@ -96,7 +96,7 @@ def keygen(out: Path, force: bool) -> None:
 @cloudfront.command(
     epilog="Example: image-gateway cloudfront check --public-path /public\n\n"
     "Exit status: 0 nothing is broken, 1 something is broken, 2 wrong usage, or warnings with --strict, "
-    "78 unusable settings."
+    "78 unusable settings, 130 interrupted."
 )
 @click.option(
     "--public-path", metavar="PATH", help="Path that needs no signature, as PublicPath of the template."
@@ -125,7 +125,7 @@ def check(public_path: str | None, strict: bool, as_json: bool) -> None:
 @cloudfront.command(
     epilog="Example: image-gateway cloudfront rotate --new-key-id K3EXAMPLE --new-key new-key.pem\n\n"
     "Exit status: 0 the next step is marked, 1 the distribution does not answer, or refuses a key that "
-    "readers still need, 2 wrong usage, 78 unusable settings."
+    "readers still need, 2 wrong usage, 78 unusable settings, 130 interrupted."
 )
 @click.option("--new-key-id", metavar="ID", help="Id that CloudFront gave the new public key.")
 @click.option("--new-key", type=_KEY_FILE, help="File of the new private key.")

@@ -236,7 +236,9 @@ def check_target_url(url: str, argument: str = "TARGET") -> None:
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise click.UsageError(f"{argument} must be in ASCII: percent-encode what is not, and spaces (%20)")
     if not is_readable_url(url):
-        raise click.UsageError(f"{argument} is not a valid http or https URL")
+        raise click.UsageError(
+            f"{argument} must be an http or https URL, like https://images.example.com/disk.img"
+        )
     if urlsplit(url).fragment:
         raise click.UsageError(f"{argument} must not have a fragment (#…): percent-encode # as %23")
     if "@" in urlsplit(url).netloc:

@@ -191,7 +191,7 @@ def test_the_secret_of_a_redirect_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ftp://host/disk",), "URL is not a valid http or https URL"),
+        (("ftp://host/disk",), "URL must be an http or https URL, like"),
         (("https://user:password@host/disk",), "must not hold a user name or password"),
         (("https://host/disk#part",), "URL must not have a fragment (#…)"),
         (("https://host/gro\u00dfe",), "URL must be in ASCII: percent-encode what is not"),
