@@ -229,7 +229,10 @@ class ObjectStore(ObjectReads):
         """
         info = self.find(key)
         if info is None and any(item.key == key for item in self.list_objects(key)):
-            raise StoreUnavailable("the store lists an object that it does not find; try again")
+            # It may have been written meanwhile.
+            info = self.find(key)
+            if info is None:
+                raise StoreUnavailable("the store lists an object that it does not find; try again")
         return info
 
     def list_folders(self, prefix: str) -> Iterator[str]:

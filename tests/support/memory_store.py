@@ -115,6 +115,9 @@ class MemoryStore:
         except ObjectMissing:
             return None
 
+    def find_listed(self, key: str) -> ObjectInfo | None:
+        return self.find(key)
+
     def open(self, key: str, *, byte_range: object = None, pin: Pin | None = None) -> OpenObject:
         self._pause()
         with self._lock:
