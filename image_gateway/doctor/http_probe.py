@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -22,6 +26,7 @@ from urllib3.util import Timeout
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
+ANSWER_SECONDS = 20
 MAX_BYTES = 1 << 20
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,40})</Code>")
 _REASONS: list[tuple[type[HTTPError], str]] = [
@@ -85,19 +90,62 @@ def send_request(
     options: dict[str, Any] = {"ssl_context": context, "assert_hostname": False} if context else {}
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     sent = {"User-Agent": "image-gateway", **headers}
+    started = time.monotonic()
     try:
         with (
-            urllib3.PoolManager(retries=False, timeout=timeout, **options) as http,
+            _watched_pools(timeout, options) as http,
             http.request(
                 method, url, headers=sent, redirect=False, preload_content=False, decode_content=False
             ) as response,
         ):
-            return Probed(response.status, response.headers, _read(response))
+            body = _read(response)
+            # A connection that was shut down looks like the end of the headers.
+            if time.monotonic() - started >= ANSWER_SECONDS:
+                raise ProbeFailed(f"no whole answer within {ANSWER_SECONDS} s")
+            return Probed(response.status, response.headers, body)
     except SSLError as error:
         raise TlsFailed(f"TLS failed: {_tls_reason(error)}") from None
     except (HTTPError, OSError, ValueError) as error:
         # The message would contain the URL with its signature.
         raise ProbeFailed(_reason(error)) from None
+
+
+def _watched_pools(timeout: Timeout, options: dict[str, Any]) -> urllib3.PoolManager:
+    http = urllib3.PoolManager(retries=False, timeout=timeout, **options)
+    http.pool_classes_by_scheme = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
+    return http
+
+
+class _WatchedHTTPConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+
+class _WatchedHTTPSConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+
+class _WatchedHTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTPConnection
+
+
+class _WatchedHTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+def _watch(connection: socket.socket) -> None:
+    """Shut the connection down after ANSWER_SECONDS: the timeout of reads starts again with every byte."""
+    timer = threading.Timer(ANSWER_SECONDS, _shut_down, (connection,))
+    timer.daemon = True
+    timer.start()
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # It is closed.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from image_gateway.doctor.http_probe import ProbeFailed, send_request
+from image_gateway.doctor import http_probe
+from image_gateway.doctor.http_probe import ProbeFailed, probe, send_request
 from image_gateway.local.ports import find_free_ports
+from tests.support.byte_server import serving_bytes
 from tests.support.certificates import make_certificate
 
 SECRET = "/images/x?Policy=secret&Signature=secret"
@@ -54,3 +57,23 @@ def test_a_name_that_does_not_exist() -> None:
 def test_a_port_at_which_nobody_listens() -> None:
     [port] = find_free_ports(1)
     assert reason(f"http://127.0.0.1:{port}{SECRET}") == "Connection refused"
+
+
+def test_headers_that_come_byte_by_byte_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_probe, "ANSWER_SECONDS", 0.5)
+    ended = threading.Event()
+
+    def drip(_: bytes) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nX-Slow: "
+        for _ in range(400):
+            if ended.wait(0.05):
+                return
+            yield b"x"
+
+    started = time.monotonic()
+    try:
+        with serving_bytes(drip) as server, pytest.raises(ProbeFailed, match="no whole answer within"):
+            probe(server.url)
+        assert time.monotonic() - started < 10
+    finally:
+        ended.set()
