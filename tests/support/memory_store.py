@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
@@ -179,3 +179,17 @@ class MemoryStore:
 
 def _etag(data: bytes) -> str:
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+class WatchedStore(MemoryStore):
+    """Calls a function of the test after each part."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=1)
+        self.sent: list[tuple[str, int]] = []
+        self.after_part: Callable[[], None] = lambda: None
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
+        super().upload_part(key, upload_id, number, data)
+        self.sent.append((upload_id, number))
+        self.after_part()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
@@ -16,7 +17,7 @@ from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreUnavailable
 from image_gateway.fetching.decompression import decompress, is_compressed
 from image_gateway.fetching.remote_file import RemoteFile, open_remote
-from image_gateway.fetching.url_rules import FetchRules, parse_url
+from image_gateway.fetching.url_rules import FetchRules
 from image_gateway.protocol.parts import MAX_PARTS, MIB
 from image_gateway.services.jobs.converting import DiskRules
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
@@ -88,7 +89,7 @@ class Importing:
             return None
         if record.format is ImageFormat.RAW and declared:
             # The hash of a compressed file is compared before its parts are joined.
-            checked = is_compressed(parse_url(run.job.params["url"], self._fetch_rules).file_name)
+            checked = is_compressed(unquote(urlsplit(run.job.params["url"]).path))
             if not checked and self._hash(record, disk, run) != declared:
                 return None
         return disk

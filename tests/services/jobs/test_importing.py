@@ -22,7 +22,7 @@ from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.purging import Purger
 from tests.fetching.source_server import SourceServer, drip, running
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import WatchedStore
 from tests.support.records import FREE, IMAGE_ID, NOW, make_record
 
 PART = 1000
@@ -30,25 +30,11 @@ OLD, NEW = b"a" * (5 * PART + 10), b"b" * (5 * PART + 20)
 RULES = FetchRules(allow_http=True, allow_private=True, allowed_hosts=(), connect_seconds=5, stall_seconds=5)
 
 
-class Store(MemoryStore):
-    """Calls a function of the test after each part."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=1)
-        self.sent: list[tuple[str, int]] = []
-        self.after_part: Callable[[], None] = lambda: None
-
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
-        super().upload_part(key, upload_id, number, data)
-        self.sent.append((upload_id, number))
-        self.after_part()
-
-
 class Imports:
     """One import, and workers that are stopped and started."""
 
     def __init__(self, catalog: Catalog, source: SourceServer) -> None:
-        self.catalog, self.source, self.store = catalog, source, Store()
+        self.catalog, self.source, self.store = catalog, source, WatchedStore()
         self.now = NOW.timestamp()
         self.quota = Quota()
         self.lifetime = timedelta(minutes=1)
