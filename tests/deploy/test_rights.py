@@ -80,7 +80,9 @@ def called(source: str, operations: dict[str, str], *, computed: bool = False) -
                 assert computed or isinstance(node.args[0], ast.Constant), (
                     "the name of an operation is computed"
                 )
-            found.add(operations.get(node.func.attr))
+            # What an object calls on itself is no call of the SDK's client.
+            if ast.unparse(node.func.value) != "self":
+                found.add(operations.get(node.func.attr))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(operations.get(node.value))
     return {operation for operation in found if operation}
