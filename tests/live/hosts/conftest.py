@@ -27,8 +27,8 @@ from tests.support.nginx import require_nginx_or_skip
 from tests.support.servers import RedisServer, running_postgres
 
 PERMISSION_SECONDS = 1
-# nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each gateway worker; clocks tick in seconds, and a
-# busy machine may take some more. A permission that is kept for a lease's or a session's time takes minutes.
+# nginx keeps a permission for ACCESS_CACHE_SECONDS, and so does each gateway worker; clocks tick in seconds,
+# and a busy machine may take some more. One that is kept for the time of a lease or a session takes minutes.
 STATED = 2 * PERMISSION_SECONDS + 1 + 10
 # Per user; no test makes more, but the one that is about it.
 MOST_LEASES, MOST_IMAGES = 10, 8
