@@ -8,12 +8,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore import xform_name
 
 from tests.deploy.conftest import LEAST
 from tests.support.cloudformation import Stack
+from tests.support.s3_operations import named_operations
 
 PACKAGE = Path(__file__).parents[2] / "image_gateway"
 BUCKET_INIT = PACKAGE / "storage" / "bucket.py"
@@ -61,31 +60,14 @@ KMS_ACTIONS = {"kms:Decrypt", "kms:GenerateDataKey"}
 KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/abc"
 
 
-@pytest.fixture(scope="module")
-def operations() -> dict[str, str]:
-    """The operations of S3 by the names of the SDK's methods, from the SDK's own model."""
-    model = botocore.session.get_session().get_service_model("s3")
-    return {xform_name(name): name for name in model.operation_names}
-
-
-def called(source: str, operations: dict[str, str], *, computed: bool = False) -> set[str]:
-    """The operations that code calls as methods, or names in a string, as for paginators and presigning.
-
-    Only with `computed` may a name be anything but a string.
-    """
-    found = set()
+def called(source: str, *, computed: bool = False) -> set[str]:
+    """The operations that code calls or names; only with `computed` may a name be anything but a string."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("get_paginator", "generate_presigned_url"):
-                assert computed or isinstance(node.args[0], ast.Constant), (
-                    "the name of an operation is computed"
-                )
-            # What an object calls on itself is no call of the SDK's client.
-            if ast.unparse(node.func.value) != "self":
-                found.add(operations.get(node.func.attr))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(operations.get(node.value))
-    return {operation for operation in found if operation}
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if is_call and node.func.attr in ("get_paginator", "generate_presigned_url"):
+            constant = isinstance(node.args[0], ast.Constant)
+            assert computed or constant, "the name of an operation is computed"
+    return named_operations(source)
 
 
 def modules_with_the_sdk() -> Iterator[Path]:
@@ -96,10 +78,10 @@ def modules_with_the_sdk() -> Iterator[Path]:
             yield path
 
 
-def actions_of(paths: list[Path], operations: dict[str, str]) -> set[str]:
+def actions_of(paths: list[Path]) -> set[str]:
     needed: set[str] = set()
     for path in paths:
-        for operation in called(path.read_text(), operations, computed=path == PROBE):
+        for operation in called(path.read_text(), computed=path == PROBE):
             assert operation in ACTIONS, f"{path.name} calls {operation}: say here which right it needs"
             needed |= ACTIONS[operation]
     return needed
@@ -117,16 +99,14 @@ def allowed(stack: Stack, policy: str) -> dict[str, str]:
     return {action: each["Resource"] for each in statements(stack, policy) for action in each["Action"]}
 
 
-def test_the_gateway_may_do_what_it_does_and_nothing_more(stack: Stack, operations: dict[str, str]) -> None:
+def test_the_gateway_may_do_what_it_does_and_nothing_more(stack: Stack) -> None:
     modules = [path for path in modules_with_the_sdk() if path not in OPERATORS]
-    assert set(allowed(stack, "GatewayPolicy")) == actions_of(modules, operations)
+    assert set(allowed(stack, "GatewayPolicy")) == actions_of(modules)
 
 
-def test_operators_may_do_the_rest_of_what_their_commands_do_and_nothing_more(
-    stack: Stack, operations: dict[str, str]
-) -> None:
+def test_operators_may_do_the_rest_of_what_their_commands_do_and_nothing_more(stack: Stack) -> None:
     """The policy is an addition to that of the gateway."""
-    needed, given = actions_of(OPERATORS, operations), set(allowed(stack, "OperatorPolicy"))
+    needed, given = actions_of(OPERATORS), set(allowed(stack, "OperatorPolicy"))
     assert needed - set(allowed(stack, "GatewayPolicy")) - given == set()
     assert given - needed == set()
 
@@ -159,5 +139,5 @@ def test_the_key_is_used_only_if_there_is_one(template: dict[str, Any], stack: S
         ("store.sign_part()", set()),
     ],
 )
-def test_a_new_call_is_found(source: str, expected: set[str], operations: dict[str, str]) -> None:
-    assert called(source, operations) == expected
+def test_a_new_call_is_found(source: str, expected: set[str]) -> None:
+    assert called(source) == expected

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Engine
 
+from image_gateway.catalog.database import open_engine
+from image_gateway.doctor.database import check_database
 from image_gateway.doctor.store import check_store_target
 from image_gateway.doctor.store_connection import check_connection
 from image_gateway.doctor.store_target import StoreTarget, make_target
 from image_gateway.domain.findings import Check, Finding
+from image_gateway.settings import Settings
 from image_gateway.storage.bucket import BucketSetup, Outcome
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.probe import StoreProbe
 from tests.support.aws_shape import AwsShape, aws_shape
+from tests.support.findings import stopped_timer
 from tests.support.findings_page import documented_severities
 
 # moto verifies no signature, no expiry and no length, and lets anonymous requests list and write.
@@ -105,3 +111,15 @@ def findings(checks: Iterable[Check]) -> list[Finding]:
 def codes(checks: Iterable[Check]) -> set[str]:
     """The codes of what is wrong, without those of moto itself."""
     return {finding.code for finding in findings(checks)} - MOTO_LACKS
+
+
+def examine_database(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
+    """The checks of the database, whose latency is not measured."""
+    return check_database(settings, clock, stopped_timer)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -12,24 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Row, inspect, text
 
-from image_gateway.catalog.database import downgrade, newest_revision, open_engine
+from image_gateway.catalog.database import downgrade, newest_revision
 from image_gateway.doctor.database import check_database
-from image_gateway.domain.findings import Check, Severity
+from image_gateway.domain.findings import Severity
 from image_gateway.settings import Settings
-from tests.support.findings import codes_of, only_finding, stopped_timer
+from tests.doctor.conftest import examine_database as examine
+from tests.support.findings import codes_of, only_finding
 
 pytestmark = pytest.mark.database
-
-
-def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
-    return check_database(settings, clock, stopped_timer)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def change(engine: Engine, statement: str) -> None:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from image_gateway.catalog.database import open_engine
-from image_gateway.doctor.database import check_database
 from image_gateway.doctor.database_server import connections_needed
-from image_gateway.domain.findings import Check
 from image_gateway.settings import Settings
-from tests.support.findings import codes_of, only_finding, stopped_timer
+from tests.doctor.conftest import examine_database as examine
+from tests.support.findings import codes_of, only_finding
 
 pytestmark = pytest.mark.database
-
-
-def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
-    return check_database(settings, clock, stopped_timer)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
