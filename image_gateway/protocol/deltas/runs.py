@@ -1,0 +1,178 @@
+"""Runs: which blocks of a disk were written, and where each of them is stored, as compact columns."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from image_gateway.protocol.deltas.segment import Table
+
+# In the column of offsets: the run has no data, it is all zeros.
+ZERO = 0xFFFFFFFF
+BYTES_PER_RUN = 20
+
+
+class Run(NamedTuple):
+    """`length` blocks from `block` on, in a segment at `offset` blocks of its data, or zeros at `ZERO`.
+
+    `segment` is a number that the map resolves.
+    """
+
+    block: int
+    length: int
+    segment: int
+    offset: int
+
+    @property
+    def stop(self) -> int:
+        return self.block + self.length
+
+    @property
+    def is_zero(self) -> bool:
+        return self.offset == ZERO
+
+    def part(self, first: int, stop: int) -> Run:
+        """Return the run's blocks from `first` to before `stop`, as far as it has them."""
+        begin, end = max(first, self.block), min(stop, self.stop)
+        offset = ZERO if self.is_zero else self.offset + begin - self.block
+        return Run(begin, end - begin, self.segment, offset)
+
+
+class Runs:
+    """An immutable, ascending sequence of runs that do not overlap; 20 bytes each."""
+
+    __slots__ = ("_blocks", "_counts", "_offsets", "_segments")
+
+    def __init__(self) -> None:
+        self._blocks = array("Q")
+        self._counts = array("I")
+        self._segments = array("I")
+        self._offsets = array("I")
+
+    @classmethod
+    def of_table(cls, table: Table, segment: int) -> Runs:
+        """Return the runs that a segment with this table and number writes."""
+        runs = cls()
+        for entry in table.entries:
+            offset = ZERO if entry.data_start is None else entry.data_start
+            runs._append(Run(entry.block, entry.count, segment, offset))
+        return runs
+
+    @classmethod
+    def from_bytes(cls, data: memoryview, count: int) -> Runs:
+        """Return the runs of `as_bytes`; raises ValueError if there are not `count` of them."""
+        runs, at = cls(), 0
+        for column in runs._columns():
+            size = count * column.itemsize
+            column.frombytes(data[at : at + size])
+            at += size
+            if sys.byteorder == "big":
+                column.byteswap()
+        if at != len(data) or any(len(column) != count for column in runs._columns()):
+            raise ValueError(f"{len(data)} bytes are not {count} runs")
+        return runs
+
+    def as_bytes(self) -> bytes:
+        """Return the columns one after the other, little-endian."""
+        columns = self._columns()
+        if sys.byteorder == "big":
+            columns = tuple(array(column.typecode, column) for column in columns)
+            for column in columns:
+                column.byteswap()
+        return b"".join(column.tobytes() for column in columns)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, index: int) -> Run:
+        return Run(self._blocks[index], self._counts[index], self._segments[index], self._offsets[index])
+
+    def find(self, first: int, stop: int) -> Iterator[Run]:
+        """Yield the parts of runs within the blocks from `first` to before `stop`, ascending."""
+        index = self._first_reaching(first)
+        while index < len(self) and self._blocks[index] < stop:
+            yield self[index].part(first, stop)
+            index += 1
+
+    def after(self, block: int) -> Iterator[Run]:
+        """Yield the runs, or the end of one, from `block` on."""
+        for index in range(self._first_reaching(block), len(self)):
+            run = self[index]
+            yield run.part(block, run.stop)
+
+    def overlaid(self, newer: Runs) -> Runs:
+        """Return these runs with those of `newer` in their place where both have a block.
+
+        Takes time for each newer run; those between them are copied in one piece.
+        """
+        merged, position = Runs(), 0
+        for index in range(len(newer)):
+            run = newer[index]
+            merged._copy(self, position, run.block)
+            merged._append(run)
+            position = run.stop
+        merged._copy(self, position, None)
+        return merged
+
+    def moved(self, old: Sequence[Run], new: Sequence[Run]) -> Runs:
+        """Return these runs with each of `old` replaced by its counterpart in `new`, where it still stands.
+
+        Args:
+            old: Runs as they were when their data was copied, ascending.
+            new: The same blocks at their new places, one run for each of `old`.
+        """
+        replacing = Runs()
+        for before, after in zip(old, new, strict=True):
+            for now in self.find(before.block, before.stop):
+                if now == before.part(now.block, now.stop):
+                    replacing._append(after.part(now.block, now.stop))
+        return self.overlaid(replacing)
+
+    def live_blocks(self) -> dict[int, int]:
+        """Return the number of blocks with data by segment; 0 for a segment that has only zeros."""
+        live: dict[int, int] = {}
+        for segment, length, offset in zip(self._segments, self._counts, self._offsets, strict=True):
+            live[segment] = live.get(segment, 0) + (0 if offset == ZERO else length)
+        return live
+
+    def _columns(self) -> tuple[array[int], ...]:
+        return self._blocks, self._counts, self._segments, self._offsets
+
+    def _append(self, run: Run) -> None:
+        """Append a run behind all others; one that continues the last is joined to it."""
+        if len(self) and _continues(self[len(self) - 1], run):
+            self._counts[-1] += run.length
+            return
+        for column, value in zip(self._columns(), run, strict=True):
+            column.append(value)
+
+    def _copy(self, source: Runs, first: int, stop: int | None) -> None:
+        """Append the blocks of `source` from `first` to before `stop`, or to the end."""
+        begin = source._first_reaching(first)
+        end = len(source) if stop is None else bisect_left(source._blocks, stop)
+        if begin >= end:
+            return
+        if source._blocks[begin] < first or begin == end - 1:
+            limit = source[begin].stop if stop is None else stop
+            self._append(source[begin].part(first, limit))
+            begin += 1
+        if begin >= end:
+            return
+        for column, other in zip(self._columns(), source._columns(), strict=True):
+            column.extend(other[begin:end])
+        if stop is not None and source[end - 1].stop > stop:
+            self._counts[-1] = stop - self._blocks[-1]
+
+    def _first_reaching(self, block: int) -> int:
+        """Return the index of the first run that ends behind `block`."""
+        index = bisect_right(self._blocks, block)
+        return index - 1 if index and self[index - 1].stop > block else index
+
+
+def _continues(last: Run, run: Run) -> bool:
+    if last.stop != run.block or last.segment != run.segment or last.length + run.length >= ZERO:
+        return False
+    return run.is_zero if last.is_zero else not run.is_zero and last.offset + last.length == run.offset
