@@ -153,7 +153,7 @@ class Runs:
         """Append the blocks of `source` from `first` to before `stop`, or to the end."""
         begin = source._first_reaching(first)
         end = len(source) if stop is None else bisect_left(source._blocks, stop)
-        if begin >= end:
+        if begin >= end or first == stop:
             return
         if source._blocks[begin] < first or begin == end - 1:
             limit = source[begin].stop if stop is None else stop

@@ -40,6 +40,7 @@ def test_newer_runs_win(layers: list[list[tuple[int, int, bool]]]) -> None:
         model |= as_model(layer)
         assert as_model(runs) == model
         assert all(runs[index].stop <= runs[index + 1].block for index in range(len(runs) - 1))
+        assert all(run.length > 0 for run in runs.after(0))
 
 
 @given(st.lists(LAYER, min_size=1, max_size=4), st.integers(0, 60), st.integers(0, 60))
