@@ -91,6 +91,36 @@ class InvalidState(GatewayError):
     code, status = "INVALID_STATE", 409
 
 
+class HasDeltas(GatewayError):
+    """The image has deltas, which would be lost; the message names how many there are."""
+
+    code, status = "HAS_DELTAS", 409
+
+
+class Fenced(GatewayError):
+    """A newer session is the writer of the delta; this one must write nothing more."""
+
+    code, status = "FENCED", 409
+
+
+class IdempotencyKeyReused(GatewayError):
+    """The idempotency key belongs to a commit of other bytes."""
+
+    code, status = "IDEMPOTENCY_KEY_REUSED", 409
+
+
+class PreconditionRequired(GatewayError):
+    """The request needs If-Match (RFC 6585 §3)."""
+
+    code, status = "PRECONDITION_REQUIRED", 428
+
+
+class TooFragmented(GatewayError):
+    """The delta has too many runs of blocks for its map."""
+
+    code, status = "TOO_FRAGMENTED", 409
+
+
 class PreconditionFailed(GatewayError):
     code, status = "PRECONDITION_FAILED", 412
 

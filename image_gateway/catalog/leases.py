@@ -11,9 +11,10 @@ from sqlalchemy import Engine, and_, bindparam, delete, func, insert, select, up
 from image_gateway.catalog.models import LeaseRow
 from image_gateway.catalog.prepared import PreparedSelects
 from image_gateway.catalog.transaction import Transactions
-from image_gateway.domain.leases import ChunksFrom, Holder, Lease, Scope, WhenLapsed
+from image_gateway.domain.leases import ChunksFrom, Holder, Lease, LeasedDelta, Scope, WhenLapsed
 
 _COLUMNS = LeaseRow.__table__.columns
+_DELTA_COLUMNS = ("delta_id", "delta_generation", "delta_epoch")
 _FIND = select(*_COLUMNS).where(_COLUMNS.lease_id == bindparam("lease_id"))
 _FIND_EQUIVALENT = (
     select(*_COLUMNS)
@@ -28,6 +29,7 @@ _FIND_EQUIVALENT = (
         _COLUMNS.chunks_from == bindparam("chunks_from"),
         _COLUMNS.record == bindparam("record"),
         _COLUMNS.revoked_at.is_(None),
+        _COLUMNS.delta_id.is_(None),
     )
     .order_by(_COLUMNS.created_at.desc())
     .limit(1)
@@ -58,6 +60,7 @@ class LeaseRepository:
                     when_lapsed=lease.when_lapsed.value,
                     chunks_from=lease.chunks_from.value,
                     record=lease.record,
+                    **_delta_columns(lease.delta),
                 )
             )
 
@@ -126,10 +129,22 @@ class LeaseRepository:
             return connection.execute(statement).rowcount
 
 
+def _delta_columns(delta: LeasedDelta | None) -> dict[str, Any]:
+    if delta is None:
+        return {}
+    return {
+        "delta_id": delta.delta_id,
+        "delta_generation": delta.generation,
+        "delta_epoch": delta.epoch,
+    }
+
+
 def _lease_from_row(row: Sequence[Any]) -> Lease:
     values = dict(zip(_COLUMNS.keys(), row, strict=True))
     scopes = frozenset(Scope(scope) for scope in values["scopes"].split())
+    delta_id, generation, epoch = (values.pop(name) for name in _DELTA_COLUMNS)
     kinds = {
+        "delta": LeasedDelta(delta_id, generation, epoch) if delta_id is not None else None,
         "holder": Holder.of_text(values["holder"]),
         "when_lapsed": WhenLapsed(values["when_lapsed"]),
         "chunks_from": ChunksFrom(values["chunks_from"]),

@@ -52,7 +52,7 @@ _COMPLETE = text("state = 'complete'")
 _UNPURGED = text("state IN ('failed', 'deleted') AND purged_at IS NULL")
 
 
-def _partial(name: str, *columns: str, where: TextClause) -> Index:
+def partial_index(name: str, *columns: str, where: TextClause) -> Index:
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
@@ -65,14 +65,14 @@ class ImageRow(Base):
             "state IN ('uploading', 'processing', 'complete', 'failed', 'deleted')", name="state"
         ),
         # For lists of an owner's images, newest first.
-        _partial("ix_images_listed", "owner", "created_at", "image_id", where=_LISTED),
+        partial_index("ix_images_listed", "owner", "created_at", "image_id", where=_LISTED),
         Index("ix_images_by_state", "owner", "state", "created_at", "image_id"),
         # For the sweeper.
-        _partial("ix_images_open", "upload_expires_at", "image_id", where=_OPEN),
-        _partial("ix_images_unpurged", "image_id", where=_UNPURGED),
-        _partial("ix_images_complete", "image_id", where=_COMPLETE),
+        partial_index("ix_images_open", "upload_expires_at", "image_id", where=_OPEN),
+        partial_index("ix_images_unpurged", "image_id", where=_UNPURGED),
+        partial_index("ix_images_complete", "image_id", where=_COMPLETE),
         # For the quota of open uploads, and the metrics.
-        _partial("ix_images_unfinished", "owner", "state", "reserved_bytes", where=UNFINISHED),
+        partial_index("ix_images_unfinished", "owner", "state", "reserved_bytes", where=UNFINISHED),
     )
 
     image_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -119,7 +119,7 @@ class JobRow(Base):
         CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
         Index("ix_jobs_image", "image_id", "created_at", "job_id"),
         # For workers that look for a job.
-        _partial("ix_jobs_active", "run_after", "job_id", where=_ACTIVE),
+        partial_index("ix_jobs_active", "run_after", "job_id", where=_ACTIVE),
         # For the sweeper.
         Index("ix_jobs_finished", "finished_at", "job_id"),
     )
@@ -242,6 +242,9 @@ class LeaseRow(Base):
     when_lapsed: Mapped[str] = mapped_column(String(16))
     chunks_from: Mapped[str] = mapped_column(String(16))
     record: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    delta_id: Mapped[str | None] = mapped_column(String(36))
+    delta_generation: Mapped[int | None] = mapped_column(BigInteger)
+    delta_epoch: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class BrowserSessionRow(Base):

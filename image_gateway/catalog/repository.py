@@ -22,6 +22,8 @@ from sqlalchemy import (
 from image_gateway.catalog import image_rows
 from image_gateway.catalog.audit_entries import AuditRepository
 from image_gateway.catalog.boot_traces import BootTraceRepository
+from image_gateway.catalog.delta_objects import DeltaObjectRepository
+from image_gateway.catalog.deltas import DeltaRepository, has_active
 from image_gateway.catalog.image_lists import list_statement, list_values
 from image_gateway.catalog.image_rows import change_state, update_image
 from image_gateway.catalog.jobs import JobRepository
@@ -55,7 +57,8 @@ class Catalog:
 
     Each method runs in one short transaction and holds no connection when it returns. `shares` and `leases`
     store who else has access, `writers` who may write an image's objects now, `jobs` background jobs,
-    `boot_traces` what boots read, `sessions` browsers, `audit_entries` events, `properties` its own.
+    `boot_traces` what boots read, `sessions` browsers, `audit_entries` events, `properties` its own,
+    `deltas` and `delta_objects` what guests wrote.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -69,6 +72,8 @@ class Catalog:
         self.sessions = SessionRepository(engine)
         self.audit_entries = AuditRepository(engine)
         self.properties = PropertyRepository(engine)
+        self.deltas = DeltaRepository(engine)
+        self.delta_objects = DeltaObjectRepository(engine)
 
     def check_reachable(self) -> None:
         """Raise CatalogUnavailable unless the database answers and has the tables."""
@@ -161,8 +166,11 @@ class Catalog:
         return self._end(image_id, statement)
 
     def delete(self, image_id: str, now: datetime, *, revision: int | None = None) -> bool:
-        """Move to `deleted` and release its usage. Return False if already deleted or at another revision."""
-        statement = change_state(image_id, ImageState.DELETED, now)
+        """Move to `deleted` and release its usage.
+
+        Return False if it is already deleted, at another revision, or has active deltas.
+        """
+        statement = change_state(image_id, ImageState.DELETED, now).where(~has_active(image_id))
         if revision is not None:
             statement = statement.where(ImageRow.revision == revision)
         return self._end(image_id, statement.values(purged_at=None))

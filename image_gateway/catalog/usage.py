@@ -46,6 +46,13 @@ def release(connection: Connection, owner: str, size: int) -> None:
     connection.execute(update(UsageRow).where(UsageRow.owner == owner).values(**changes))
 
 
+def add_stored(connection: Connection, owner: str, size: int, quota: Quota) -> None:
+    """Count `size` more bytes of an owner's deltas, or fewer. Raises QuotaExceeded if over a limit."""
+    if size:
+        _ensure_row(connection, owner)
+        _add(connection, owner, images=0, size=size, quota=quota)
+
+
 def _check_image_size(size: int, quota: Quota) -> None:
     limit = quota.bytes_per_image
     if limit is not None and size > limit:
@@ -85,5 +92,5 @@ def _explain_excess(usage: Usage, images: int, size: int, quota: Quota) -> str:
         return f"at most {quota.images} images are allowed and {usage.images} are there: delete one first"
     return (
         f"at most {quota.bytes} bytes are allowed, {usage.bytes} are in use and {size} more are needed: "
-        "delete images first"
+        "delete images or deltas first"
     )

@@ -55,10 +55,23 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class LeasedDelta:
+    """The delta that a lease is for: its newest generation, or the one given.
+
+    `epoch` is that of the writer's session, None for a reader.
+    """
+
+    delta_id: str
+    generation: int | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
 class Lease:
     """A lease with its current expiry: renewals extend `expires_at` up to `session_ends_at`.
 
-    With `record` the log has the byte range of each read, for `image-gateway trace`.
+    With `record` the log has the byte range of each read, for `image-gateway trace`. With `delta` it permits
+    nothing of the image but what the delta's disk shows of it.
     """
 
     lease_id: str
@@ -74,3 +87,4 @@ class Lease:
     when_lapsed: WhenLapsed = WhenLapsed.REFUSE
     chunks_from: ChunksFrom = ChunksFrom.GATEWAY
     record: bool = False
+    delta: LeasedDelta | None = None

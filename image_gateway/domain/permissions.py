@@ -48,3 +48,24 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     Role.ANYONE: _READING,
     Role.STRANGER: frozenset(),
 }
+
+
+class DeltaAction(StrEnum):
+    """Actions on a delta.
+
+    SHOW reads its record; READ its disk; WRITE opens a session and commits; MANAGE renames it, and makes
+    snapshots, forks and images of it.
+    """
+
+    SHOW = "show"
+    READ = "read"
+    WRITE = "write"
+    MANAGE = "manage"
+    DELETE = "delete"
+
+
+DELTA_PERMISSIONS: Mapping[Role, frozenset[DeltaAction]] = {
+    Role.OWNER: frozenset(DeltaAction),
+    Role.ADMIN: frozenset({DeltaAction.SHOW, DeltaAction.READ, DeltaAction.DELETE}),
+    Role.STRANGER: frozenset(),
+}

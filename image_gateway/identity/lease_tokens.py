@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 from itsdangerous import Signer
 
+from image_gateway.domain.leases import Lease
+
 PREFIX = "igl"
 MAX_TOKEN = 1024
 _TOKEN = re.compile(r"igl~([A-Za-z0-9_-]{1,32})~([A-Za-z0-9_-]+)~[A-Za-z0-9_-]+", re.ASCII)
@@ -37,6 +39,13 @@ class LeaseClaims:
     version: str
     scopes: tuple[str, ...]
     session_end: int
+
+    @classmethod
+    def of(cls, lease: Lease) -> LeaseClaims:
+        """Return the claims of a lease."""
+        scopes = tuple(sorted(scope.value for scope in lease.scopes))
+        session_end = int(lease.session_ends_at.timestamp())
+        return cls(lease.lease_id, lease.image_id, lease.version, scopes, session_end)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,15 @@ class ImageLocation:
         return f"{self.work_prefix}zeros"
 
     @property
+    def deltas_prefix(self) -> str:
+        """S3 key prefix of the objects of all deltas; no signed policy of a version covers it."""
+        return f"{self.image_prefix}deltas/"
+
+    def delta_key(self, delta_id: str, name: str) -> str:
+        """The key of an object of a delta."""
+        return f"{self.deltas_prefix}{delta_id}/{name}"
+
+    @property
     def latest_key(self) -> str:
         """Key of the pointer to the newest manifest, beside the versions since it changes."""
         return f"{self.image_prefix}latest.json"

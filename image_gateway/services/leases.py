@@ -12,8 +12,17 @@ from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
+from image_gateway.domain.deltas import Delta, DeltaState
 from image_gateway.domain.images import ImageRecord, ImageState
-from image_gateway.domain.leases import ChunksFrom, Holder, HolderKind, Lease, Scope, WhenLapsed
+from image_gateway.domain.leases import (
+    ChunksFrom,
+    Holder,
+    HolderKind,
+    Lease,
+    LeasedDelta,
+    Scope,
+    WhenLapsed,
+)
 from image_gateway.domain.permissions import PERMISSIONS, Action, Role
 from image_gateway.errors import Forbidden, LeaseExpired, LeaseRevoked, NotFound, Unauthenticated
 from image_gateway.identity.lease_tokens import BadToken, LeaseClaims, LeaseTokens
@@ -47,6 +56,15 @@ class LeaseRules:
     grace: int
     remember: float = 0
     admin_session: int = 3600
+
+
+@dataclass(frozen=True)
+class LeaseRequest:
+    """What a caller asks of a lease of a delta; `ttl` in seconds, None for the default."""
+
+    scopes: Collection[Scope]
+    ttl: int | None = None
+    when_lapsed: WhenLapsed = WhenLapsed.REFUSE
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,18 @@ class Leases:
             return self._issue(alike, record)
         return self._add(draft, record)
 
+    def make_for_delta(
+        self, delta: Delta, record: ImageRecord, caller: Caller, leased: LeasedDelta, request: LeaseRequest
+    ) -> IssuedLease:
+        """Create a lease of a delta, on which the caller may do what the scopes say."""
+        is_admin = caller.user != delta.owner
+        holder = Holder(HolderKind.ADMIN if is_admin else HolderKind.USER, caller.user or "")
+        ttl = min(request.ttl or self._rules.ttl, self._rules.max_ttl)
+        draft = self._draft(record, holder, request.scopes, ttl)
+        # Releases before deltas take it for a lease of another version, and refuse it.
+        draft = replace(draft, delta=leased, version=delta.delta_id)
+        return self._add(replace(draft, when_lapsed=request.when_lapsed), record)
+
     def make_for_link(self, record: ImageRecord, link_id: str, until: datetime | None) -> IssuedLease:
         """Create a lease for a redeemed share link; it expires with the link at the latest."""
         disk_of(record)
@@ -130,7 +160,7 @@ class Leases:
         except BadToken:
             raise Unauthenticated("invalid lease token") from None
         lease = self._book.find(claims.lease_id)
-        if lease is None or _claims_of(lease) != claims:
+        if lease is None or LeaseClaims.of(lease) != claims:
             raise LeaseExpired("the lease has expired: create a new one")
         return lease
 
@@ -167,7 +197,7 @@ class Leases:
         revoked; NotFound when it has another holder.
         """
         lease = self._find(lease_id)
-        if lease is None or not _is_holder(lease, caller):
+        if lease is None or not caller.holds(lease):
             raise NotFound("there is no such lease")
         record = self._still_readable(lease)
         now = now_of(self._clock)
@@ -188,7 +218,7 @@ class Leases:
         lease = self._find(lease_id)
         if lease is None:
             raise NotFound("there is no such lease")
-        role = None if _is_holder(lease, caller) else self._role_in_revoking(lease, caller)
+        role = None if caller.holds(lease) else self._role_in_revoking(lease, caller)
         if caller.user is None and lease.holder.kind is HolderKind.ANYONE:
             raise Forbidden(
                 "all visitors of the public image share this lease: only the owner or an admin can revoke it"
@@ -244,16 +274,23 @@ class Leases:
         return self._issue(draft, record)
 
     def _issue(self, lease: Lease, record: ImageRecord) -> IssuedLease:
-        return IssuedLease(lease, record, self._tokens.sign(_claims_of(lease)))
+        return IssuedLease(lease, record, self._tokens.sign(LeaseClaims.of(lease)))
 
     def _still_readable(self, lease: Lease) -> ImageRecord:
         record = self._access.look_up(lease.image_id)
-        if record is None or record.state is ImageState.DELETED or record.version != lease.version:
+        if record is None or record.state is ImageState.DELETED or not self._stands_for(lease, record):
             raise NotFound("there is no such image")
         disk_of(record)
         if Action.READ not in PERMISSIONS[self._access.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("the permission behind this lease was revoked")
         return record
+
+    def _stands_for(self, lease: Lease, record: ImageRecord) -> bool:
+        """Return whether what a lease is for is still there, at its version."""
+        if lease.delta is None:
+            return lease.version == record.version
+        delta = self._access.look_up_delta(lease.delta.delta_id)
+        return delta is not None and delta.state is DeltaState.ACTIVE and delta.version == record.version
 
     def _role_in_revoking(self, lease: Lease, caller: Caller) -> Role:
         """Return the role of a caller who may revoke the leases of others; raises NotFound."""
@@ -264,20 +301,3 @@ class Leases:
         if role is Role.ADMIN:
             audit("admin action", user=caller.user, image=lease.image_id, action="revoke lease")
         return role
-
-
-def _claims_of(lease: Lease) -> LeaseClaims:
-    return LeaseClaims(
-        lease.lease_id,
-        lease.image_id,
-        lease.version,
-        tuple(sorted(scope.value for scope in lease.scopes)),
-        int(lease.session_ends_at.timestamp()),
-    )
-
-
-def _is_holder(lease: Lease, caller: Caller) -> bool:
-    if caller.lease is not None:
-        return caller.lease.lease_id == lease.lease_id
-    by_name = lease.holder.kind in (HolderKind.USER, HolderKind.ADMIN)
-    return by_name and caller.user == lease.holder.name

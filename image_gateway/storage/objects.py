@@ -174,7 +174,8 @@ class ObjectStore(ObjectReads):
             _log.info("the upload to abort no longer exists")
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
-        """Write an object and return its ETag."""
+        """Write an object, of which the store checks the MD5, and return its ETag."""
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         with translate_errors("PutObject"):
             answer = self._client.put_object(
                 Bucket=self._bucket,
@@ -183,6 +184,7 @@ class ObjectStore(ObjectReads):
                 ContentType=content_type,
                 ContentEncoding="identity",
                 CacheControl=cache_control,
+                ContentMD5=digest,
             )
             return quoted(answer["ETag"])
 

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import text
 
+from image_gateway.catalog import delta_models  # noqa: F401  # Its tables belong to the metadata.
 from image_gateway.catalog.models import Base
 
 UPGRADE_LOCK = 0x1A6E6A7E

@@ -15,6 +15,7 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.catalog.shares import ShareRepository
 from image_gateway.domain.callers import NOBODY, Caller
 from image_gateway.domain.clock import now_of
+from image_gateway.domain.deltas import Delta
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
 from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
 from image_gateway.domain.permissions import PERMISSIONS, Action, Role
@@ -148,6 +149,10 @@ class Access:
         canonical = canonical_id(image_id)
         return self._catalog.find(canonical) if canonical else None
 
+    def look_up_delta(self, delta_id: str) -> Delta | None:
+        """Return the delta with an id from the catalog, without a permission check."""
+        return self._catalog.deltas.find(delta_id)
+
     def role_of(self, caller: Caller, record: ImageRecord) -> Role:
         """Return the role of a caller without a lease. Shares count unless the image is private."""
         if caller.user is not None and caller.user == record.owner:
@@ -170,8 +175,8 @@ class Access:
         return Role.READER if stands and record.visibility is not Visibility.PRIVATE else Role.STRANGER
 
     def _find_leased(self, image_id: str, lease: Lease, action: Action) -> ImageRecord:
-        if canonical_id(image_id) != lease.image_id:
-            raise Forbidden("the lease is for another image")
+        if canonical_id(image_id) != lease.image_id or lease.delta is not None:
+            raise Forbidden("the lease is for another disk")
         if action is not Action.READ or Scope.DISK_READ not in lease.scopes:
             raise Forbidden(f"the lease does not permit this, only {' and '.join(sorted(lease.scopes))}")
         record = self.look_up(image_id)
@@ -181,9 +186,7 @@ class Access:
             raise Forbidden("the lease is for another version of the image")
         if Action.READ not in PERMISSIONS[self.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("the permission behind this lease was revoked")
-        if now_of(self._clock) >= lease.expires_at:
-            # `Leases.admit` lets an expired lease pass only while it waits for its renewal.
-            raise LeaseLapsed("the lease has expired but can still be renewed; try again after its renewal")
+        self.require_unexpired(lease)
         if lease.holder.kind is HolderKind.ADMIN:
             audit(
                 "admin action",
@@ -193,6 +196,11 @@ class Access:
                 action="read",
             )
         return record
+
+    def require_unexpired(self, lease: Lease) -> None:
+        """Raise LeaseLapsed for a lease that `Leases.admit` lets pass while it waits for its renewal."""
+        if now_of(self._clock) >= lease.expires_at:
+            raise LeaseLapsed("the lease has expired but can still be renewed; try again after its renewal")
 
     def _refusal(self, caller: Caller, role: Role) -> GatewayError:
         if role is not Role.STRANGER:

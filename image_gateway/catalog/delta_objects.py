@@ -1,0 +1,236 @@
+"""Stores which objects deltas have besides commits: checkpoints, snapshots, and what is retired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from image_gateway.catalog.delta_models import (
+    DeltaCommitRow,
+    DeltaRow,
+    DeltaSnapshotRow,
+    RetiredObjectRow,
+)
+from image_gateway.catalog.delta_rows import (
+    DELTA_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    commit_row_of,
+    delta_of,
+    snapshot_of,
+)
+from image_gateway.catalog.transaction import Transactions
+from image_gateway.catalog.usage import add_stored
+from image_gateway.domain.deltas import Commit, Delta, DeltaState, NamedObject, Snapshot
+from image_gateway.domain.images import Quota
+
+_IS_UNPURGED = text("purged_at IS NULL")
+
+
+class DeltaObjectRepository:
+    """Stores checkpoints, snapshots and retired objects in SQL. Each method runs in one transaction.
+
+    `stored_bytes` of a delta, and its owner's usage, count an object from its recording until it is deleted
+    from the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._transactions = Transactions(engine)
+
+    def set_checkpoint(
+        self,
+        delta: Delta,
+        generation: int,
+        checkpoint: NamedObject,
+        live_bytes: int,
+        retired: Iterable[NamedObject],
+        now: datetime,
+        *,
+        written: Sequence[NamedObject] = (),
+    ) -> bool:
+        """Replace the checkpoint of a delta by one at `generation`, and retire what that needs no more.
+
+        Return False, without any change, if the delta has another checkpoint than `delta` by now, or is
+        deleted. `written` are segments that were made for it, to be counted.
+        """
+        statement = update(DeltaRow).where(
+            DeltaRow.delta_id == delta.delta_id,
+            DeltaRow.state == DeltaState.ACTIVE.value,
+            DeltaRow.checkpoint.is_not_distinct_from(delta.checkpoint),
+            DeltaRow.generation >= generation,
+        )
+        added = checkpoint.size + sum(item.size for item in written)
+        values = {
+            "checkpoint": checkpoint.name,
+            "checkpoint_generation": generation,
+            "checkpoint_size": checkpoint.size,
+            "live_bytes": live_bytes,
+            "stored_bytes": DeltaRow.stored_bytes + added,
+        }
+        with self._transactions.writing() as connection:
+            if connection.execute(statement.values(**values)).rowcount != 1:
+                return False
+            _retire(connection, retired, now)
+            add_stored(connection, delta.owner, added, Quota())
+            return True
+
+    def reset(
+        self,
+        delta: Delta,
+        commit: Commit,
+        checkpoint: NamedObject,
+        live_bytes: int,
+        retired: Iterable[NamedObject],
+        quota: Quota,
+    ) -> bool:
+        """Make a checkpoint with older contents the next generation, in a new epoch.
+
+        Return False, without any change, if the delta is not at the generation of `delta` any more.
+        """
+        statement = update(DeltaRow).where(
+            DeltaRow.delta_id == delta.delta_id,
+            DeltaRow.state == DeltaState.ACTIVE.value,
+            DeltaRow.generation == delta.generation,
+            DeltaRow.checkpoint.is_not_distinct_from(delta.checkpoint),
+        )
+        values = {
+            "generation": commit.generation,
+            "epoch": DeltaRow.epoch + 1,
+            "checkpoint": checkpoint.name,
+            "checkpoint_generation": commit.generation,
+            "checkpoint_size": checkpoint.size,
+            "reset_generation": commit.generation,
+            "live_bytes": live_bytes,
+            "stored_bytes": DeltaRow.stored_bytes + checkpoint.size,
+            "updated_at": commit.created_at,
+        }
+        with self._transactions.writing() as connection:
+            if connection.execute(statement.values(**values)).rowcount != 1:
+                return False
+            connection.execute(insert(DeltaCommitRow).values(**commit_row_of(delta.delta_id, commit)))
+            _retire(connection, retired, commit.created_at)
+            add_stored(connection, delta.owner, checkpoint.size, quota)
+            return True
+
+    def add_snapshot(self, delta: Delta, snapshot: Snapshot, quota: Quota) -> bool:
+        """Insert a snapshot and count its checkpoint. Return False if the delta is deleted."""
+        statement = update(DeltaRow).where(
+            DeltaRow.delta_id == delta.delta_id, DeltaRow.state == DeltaState.ACTIVE.value
+        )
+        with self._transactions.writing() as connection:
+            stored = DeltaRow.stored_bytes + snapshot.size
+            if connection.execute(statement.values(stored_bytes=stored)).rowcount != 1:
+                return False
+            values = {column.name: getattr(snapshot, column.name) for column in SNAPSHOT_COLUMNS}
+            connection.execute(insert(DeltaSnapshotRow).values(**values))
+            add_stored(connection, delta.owner, snapshot.size, quota)
+            return True
+
+    def snapshots(self, delta_id: str) -> Sequence[Snapshot]:
+        """Return the snapshots of a delta, oldest first."""
+        statement = select(*SNAPSHOT_COLUMNS).where(DeltaSnapshotRow.delta_id == delta_id)
+        ordered = statement.order_by(DeltaSnapshotRow.created_at, DeltaSnapshotRow.snapshot_id)
+        with self._transactions.reading() as connection:
+            return [snapshot_of(row) for row in connection.execute(ordered)]
+
+    def delete_snapshot(self, snapshot: Snapshot, now: datetime) -> bool:
+        """Delete a snapshot and retire its checkpoint. Return False if it is deleted already."""
+        statement = delete(DeltaSnapshotRow).where(DeltaSnapshotRow.snapshot_id == snapshot.snapshot_id)
+        with self._transactions.writing() as connection:
+            if connection.execute(statement).rowcount != 1:
+                return False
+            _retire(connection, [NamedObject(snapshot.delta_id, snapshot.checkpoint, snapshot.size)], now)
+            return True
+
+    def retire_again(self, image_id: str, now: datetime) -> None:
+        """Date all retired objects of an image's deltas anew: reads that needed them end later than thought.
+
+        For the end of a snapshot or a fork, which had kept some of them.
+        """
+        deltas = select(DeltaRow.delta_id).where(DeltaRow.image_id == image_id, _IS_UNPURGED)
+        statement = update(RetiredObjectRow).where(RetiredObjectRow.delta_id.in_(deltas))
+        with self._transactions.writing() as connection:
+            connection.execute(statement.values(retired_at=now))
+
+    def images_with_deltas(self, *, after: str, limit: int) -> Sequence[str]:
+        """Return ids of images with deltas that may have objects, ordered by id."""
+        statement = select(DeltaRow.image_id).where(_IS_UNPURGED, DeltaRow.image_id > after).distinct()
+        with self._transactions.reading() as connection:
+            return list(connection.execute(statement.order_by(DeltaRow.image_id).limit(limit)).scalars())
+
+    def deltas_of(self, image_id: str) -> Sequence[Delta]:
+        """Return the deltas of an image that may have objects, deleted ones included."""
+        statement = select(*DELTA_COLUMNS).where(DeltaRow.image_id == image_id, _IS_UNPURGED)
+        with self._transactions.reading() as connection:
+            return [delta_of(row) for row in connection.execute(statement.order_by(DeltaRow.delta_id))]
+
+    def retired_objects(self, delta_id: str) -> Mapping[str, datetime]:
+        """Return the names of a delta's retired objects, and since when they are."""
+        statement = select(RetiredObjectRow.name, RetiredObjectRow.retired_at)
+        with self._transactions.reading() as connection:
+            rows = connection.execute(statement.where(RetiredObjectRow.delta_id == delta_id))
+            return {row.name: row.retired_at for row in rows}
+
+    def forget_objects(self, delta: Delta, names: Sequence[str]) -> None:
+        """Stop counting retired objects that were deleted from the store; unknown names are ignored."""
+        chosen = (RetiredObjectRow.delta_id == delta.delta_id, RetiredObjectRow.name.in_(names))
+        with self._transactions.writing() as connection:
+            statement = select(DeltaRow.state).where(DeltaRow.delta_id == delta.delta_id).with_for_update()
+            state = connection.execute(statement).scalar()
+            sizes = connection.execute(select(RetiredObjectRow.size).where(*chosen)).scalars().all()
+            connection.execute(delete(RetiredObjectRow).where(*chosen))
+            stored = DeltaRow.stored_bytes - sum(sizes)
+            statement_of_row = update(DeltaRow).where(DeltaRow.delta_id == delta.delta_id)
+            connection.execute(statement_of_row.values(stored_bytes=stored))
+            if state == DeltaState.ACTIVE.value:
+                add_stored(connection, delta.owner, -sum(sizes), Quota())
+
+    def mark_purged(self, delta_id: str, now: datetime) -> None:
+        """Record that a deleted delta has no objects left, and forget its commits and snapshots."""
+        statement = update(DeltaRow).where(
+            DeltaRow.delta_id == delta_id, DeltaRow.state == DeltaState.DELETED.value
+        )
+        with self._transactions.writing() as connection:
+            if connection.execute(statement.values(purged_at=now)).rowcount != 1:
+                return
+            for rows in (DeltaCommitRow, DeltaSnapshotRow, RetiredObjectRow):
+                connection.execute(delete(rows).where(rows.delta_id == delta_id))
+
+    def forget_commits(self, made_before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` commits before a time that a checkpoint has, and return their number."""
+        checkpointed = (
+            select(DeltaRow.delta_id)
+            .where(
+                DeltaRow.delta_id == DeltaCommitRow.delta_id,
+                DeltaRow.checkpoint_generation >= DeltaCommitRow.generation,
+            )
+            .exists()
+        )
+        old = select(DeltaCommitRow.delta_id, DeltaCommitRow.generation).where(
+            DeltaCommitRow.created_at < made_before, checkpointed
+        )
+        with self._transactions.writing() as connection:
+            chosen = connection.execute(old.order_by(DeltaCommitRow.created_at).limit(limit)).all()
+            for delta_id, generation in chosen:
+                one = delete(DeltaCommitRow).where(
+                    DeltaCommitRow.delta_id == delta_id, DeltaCommitRow.generation == generation
+                )
+                connection.execute(one)
+            return len(chosen)
+
+
+def _retire(connection: Connection, objects: Iterable[NamedObject], now: datetime) -> None:
+    values = [
+        {"delta_id": item.delta_id, "name": item.name, "size": item.size, "retired_at": now}
+        for item in objects
+    ]
+    if not values:
+        return
+    to_insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = to_insert(RetiredObjectRow)
+    renewed = statement.on_conflict_do_update(
+        index_elements=["delta_id", "name"], set_={"retired_at": statement.excluded.retired_at}
+    )
+    connection.execute(renewed, values)

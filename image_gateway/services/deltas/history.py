@@ -1,0 +1,140 @@
+"""Snapshots of deltas, and their reset to an older generation."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.audit import AuditEvent
+from image_gateway.domain.callers import Caller
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.deltas import Commit, CommitKind, Delta, Snapshot
+from image_gateway.domain.images import Quota
+from image_gateway.domain.permissions import DeltaAction
+from image_gateway.errors import NotFound, QuotaExceeded
+from image_gateway.services.audit_trail import AuditTrail
+from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording, retired_by
+from image_gateway.services.deltas.delta_access import DeltaAccess
+from image_gateway.services.deltas.deltas import stale_generation
+from image_gateway.services.deltas.maps import DeltaMaps
+
+
+class DeltaHistory:
+    """Keeps generations of deltas, and returns to them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        access: DeltaAccess,
+        maps: DeltaMaps,
+        checkpoints: Checkpoints,
+        quota: Quota,
+        trail: AuditTrail,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._access = access
+        self._maps = maps
+        self._checkpoints = checkpoints
+        self._quota = quota
+        self._trail = trail
+        self._clock = clock
+
+    def snapshot(self, delta_id: str, caller: Caller, name: str, generation: int | None) -> Snapshot:
+        """Keep a generation under a name: the newest one, or another that is still kept."""
+        found = self._access.find(delta_id, caller, DeltaAction.MANAGE)
+        delta, record = found.delta, found.record
+        until = begin_recording()
+        at = delta.generation if generation is None else generation
+        contents = self._maps.at(delta, record, at).merged()
+        written = self._checkpoints.write(record, delta.delta_id, contents, until)
+        snapshot = Snapshot(
+            snapshot_id=str(uuid.uuid4()),
+            delta_id=delta.delta_id,
+            name=name,
+            generation=at,
+            checkpoint=written.named.name,
+            size=written.named.size,
+            created_at=now_of(self._clock),
+        )
+        written.require_in_time()
+        try:
+            added = self._catalog.delta_objects.add_snapshot(delta, snapshot, self._quota)
+        except QuotaExceeded:
+            self._checkpoints.discard(record, [written.named])
+            raise
+        if not added:
+            raise NotFound("there is no such delta")
+        self._note(AuditEvent.DELTA_SNAPSHOT_CREATED, delta, caller, snapshot=snapshot.snapshot_id)
+        return snapshot
+
+    def snapshots(self, delta_id: str, caller: Caller) -> Sequence[Snapshot]:
+        """Return the snapshots of a delta, oldest first."""
+        delta, _ = self._access.find_record(delta_id, caller, DeltaAction.SHOW)
+        return self._catalog.delta_objects.snapshots(delta.delta_id)
+
+    def delete_snapshot(self, delta_id: str, caller: Caller, snapshot_id: str) -> None:
+        """Delete a snapshot; the sweeper deletes the objects that only it needed."""
+        delta, _ = self._access.find_record(delta_id, caller, DeltaAction.MANAGE)
+        snapshots = self._catalog.delta_objects.snapshots(delta.delta_id)
+        snapshot = next((item for item in snapshots if item.snapshot_id == snapshot_id.lower()), None)
+        if snapshot is None:
+            raise NotFound("the delta has no such snapshot")
+        now = now_of(self._clock)
+        if self._catalog.delta_objects.delete_snapshot(snapshot, now):
+            self._catalog.delta_objects.retire_again(delta.image_id, now)
+            self._note(AuditEvent.DELTA_SNAPSHOT_DELETED, delta, caller, snapshot=snapshot.snapshot_id)
+
+    def reset(self, delta_id: str, caller: Caller, generation: int) -> Delta:
+        """Make the contents of a kept generation the newest one, and fence all sessions.
+
+        PreconditionFailed when a commit came in between.
+        """
+        found = self._access.find(delta_id, caller, DeltaAction.WRITE)
+        delta, record = found.delta, found.record
+        until = begin_recording()
+        newest = self._maps.newest(delta, record)
+        contents = self._maps.at(delta, record, generation).merged().at_generation(delta.generation + 1)
+        written = self._checkpoints.write(record, delta.delta_id, contents, until)
+        commit = Commit(
+            generation=contents.generation,
+            epoch=delta.epoch + 1,
+            kind=CommitKind.RESET,
+            name=written.named.name,
+            size=written.named.size,
+            etag="",
+            extents=0,
+            blocks=0,
+            sha256="",
+            idempotency_key=f"reset {secrets.token_hex(8)}",
+            created_at=now_of(self._clock),
+        )
+        retired = retired_by(delta, newest, contents)
+        written.require_in_time()
+        if not self._catalog.delta_objects.reset(
+            delta, commit, written.named, contents.live_bytes, retired, self._quota
+        ):
+            self._checkpoints.discard(record, [written.named])
+            raise stale_generation(self._catalog.deltas.find(delta.delta_id) or delta)
+        self._note(AuditEvent.DELTA_RESET, delta, caller, generation=generation)
+        return self._access.find_record(delta.delta_id, caller, DeltaAction.SHOW)[0]
+
+    def _note(
+        self,
+        event: AuditEvent,
+        delta: Delta,
+        caller: Caller,
+        *,
+        snapshot: str | None = None,
+        generation: int | None = None,
+    ) -> None:
+        self._trail.note(
+            event,
+            delta.image_id,
+            user=caller.user,
+            delta=delta.delta_id,
+            snapshot=snapshot,
+            generation=generation,
+        )
