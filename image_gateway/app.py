@@ -35,6 +35,8 @@ from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
 from image_gateway.routes import image_bytes
 from image_gateway.routes.console import ConsoleRules, make_console_blueprint
+from image_gateway.routes.delta_writes import make_delta_writes_blueprint
+from image_gateway.routes.deltas import make_deltas_blueprint
 from image_gateway.routes.health import make_health_blueprint
 from image_gateway.routes.http.authentication import Authenticator, install_identity
 from image_gateway.routes.http.cors import install_cors
@@ -56,6 +58,7 @@ from image_gateway.routes.views import make_view_blueprints
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
+from image_gateway.services.deltas.delta_services import make_delta_services
 from image_gateway.services.images import Images
 from image_gateway.services.jobs.requests import JobRequests
 from image_gateway.services.leases import LeaseRules, Leases
@@ -123,6 +126,10 @@ def create_app(
     uploads = Uploads(catalog, store, access, rules, completion, purger, trail, clock)
     images = Images(catalog, purger, access, rules.quota, trail, clock)
     jobs = JobRequests(catalog, access, purger, rules, fetch_rules(settings), trail, clock)
+    hide_foreign = settings.hide_foreign_images
+    delta_services = make_delta_services(
+        catalog, store, access, leases, trail, rules.quota, clock, hide_foreign=hide_foreign
+    )
 
     app = SyncFlask("image_gateway", static_folder=None)
     install_request_log(app)
@@ -147,6 +154,8 @@ def create_app(
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
     app.register_blueprint(make_jobs_blueprint(jobs, limits))
+    app.register_blueprint(make_deltas_blueprint(delta_services, delivery, limits))
+    app.register_blueprint(make_delta_writes_blueprint(delta_services.commits))
     app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
     app.register_blueprint(image_bytes.make_stream_blueprint(handler))
     app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
@@ -154,7 +163,7 @@ def create_app(
     compressions = make_compression_slots(settings.web_threads, settings.stream_queue_seconds)
     for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery, traces):
         app.register_blueprint(blueprint)
-    app.register_blueprint(make_leases_blueprint(leases, delivery, limits))
+    app.register_blueprint(make_leases_blueprint(leases, delta_services.deltas, delivery, limits))
     app.register_blueprint(make_shares_blueprint(sharing))
     app.register_blueprint(make_share_links_blueprint(sharing, delivery, limits))
     trust_proxies(app, settings.trusted_proxy_hops)

@@ -14,11 +14,12 @@ from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import MakeLease, load_json
 from image_gateway.routes.stream_url import chunked_document, with_cookies
-from image_gateway.services.leases import READ_ONLY, IssuedLease, Leases
+from image_gateway.services.deltas.deltas import Deltas
+from image_gateway.services.leases import READ_ONLY, IssuedLease, LeaseRequest, Leases
 from image_gateway.services.stream_urls import Delivery
 
 
-def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) -> Blueprint:
+def make_leases_blueprint(leases: Leases, deltas: Deltas, delivery: Delivery, limits: Limits) -> Blueprint:
     """Routes `POST /v1/leases`, `renew` and `DELETE /v1/leases/{id}`, `GET /v1/images/{id}/lease`."""
     blueprint = Blueprint("leases", __name__, url_prefix="/v1")
 
@@ -27,6 +28,10 @@ def make_leases_blueprint(leases: Leases, delivery: Delivery, limits: Limits) ->
     def make() -> Response:
         caller = current_caller()
         body = load_json(MakeLease, request)
+        if body["delta_id"] is not None:
+            wanted = LeaseRequest(body["scopes"], body["ttl"], body["when_lapsed"])
+            issued = deltas.lease(body["delta_id"], caller, body["generation"], wanted)
+            return lease_response(issued, delivery)
         issued = leases.make(
             body["image_id"],
             caller,
@@ -69,6 +74,11 @@ def lease_response(issued: IssuedLease, delivery: Delivery, **more: Any) -> Resp
         "sessionEndsAt": timestamp(lease.session_ends_at),
         **more,
     }
+    if lease.delta is not None:
+        note(delta=lease.delta.delta_id)
+        document["deltaId"] = lease.delta.delta_id
+        if lease.delta.generation is not None:
+            document["generation"] = lease.delta.generation
     if lease.record:
         document["record"] = True
     if urls.manifest_url is not None:

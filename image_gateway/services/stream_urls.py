@@ -42,11 +42,12 @@ class LeaseCarrier:
 
     def cookies(self, issued: IssuedLease, gateway_root: str) -> tuple[SignedCookie, ...]:
         """The cookie of a lease if cookies are used; its Path separates the cookies of different images."""
-        if not self.by_cookie or Scope.DISK_READ not in issued.lease.scopes:
+        lease = issued.lease
+        if not self.by_cookie or Scope.DISK_READ not in lease.scopes or lease.delta is not None:
             return ()
         attributes = cookie_attributes(
-            f"/v1/images/{issued.lease.image_id}/",
-            issued.lease.session_ends_at,
+            f"/v1/images/{lease.image_id}/",
+            lease.session_ends_at,
             self.cookie_rules,
             secure=gateway_root.startswith("https:") or self.cookie_rules.same_site == "None",
         )
@@ -109,12 +110,13 @@ class Delivery:
     def lease_urls(self, issued: IssuedLease, gateway_root: str) -> StreamUrl:
         """Return the URLs with a lease in their path, and its cookie if cookies are used."""
         root = f"{gateway_root}/v1/l/{issued.token}"
+        has_manifest = issued.record.chunked is not None and issued.lease.delta is None
         return StreamUrl(
             url=f"{root}/disk.img",
             auth_type="url",
             expires_at=issued.lease.expires_at,
             cookies=self._carrier.cookies(issued, gateway_root),
-            manifest_url=f"{root}/manifest.json" if issued.record.chunked else None,
+            manifest_url=f"{root}/manifest.json" if has_manifest else None,
             lease_id=issued.lease.lease_id,
             views_root=root if Scope.DISK_READ in issued.lease.scopes else None,
         )

@@ -167,7 +167,17 @@ class CompleteUpload(RequestSchema):
 
 
 class MakeLease(RequestSchema):
-    image_id = fields.String(data_key="imageId", required=True, validate=[max_length(64), printable])
+    image_id = fields.String(
+        data_key="imageId", load_default=None, allow_none=True, validate=[max_length(64), printable]
+    )
+    delta_id = fields.String(
+        data_key="deltaId", load_default=None, allow_none=True, validate=[max_length(64), printable]
+    )
+    generation = JsonInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 2**63 - 1, error="must not be negative"),
+    )
     scopes = fields.List(
         fields.Enum(Scope, by_value=True, error_messages={"unknown": f"must be one of {', '.join(Scope)}"}),
         load_default=lambda: [Scope.DISK_READ],
@@ -182,6 +192,15 @@ class MakeLease(RequestSchema):
         error_messages={"unknown": f"must be one of {', '.join(WhenLapsed)}"},
     )
     record = fields.Raw(load_default=False, validate=_true_or_false)
+
+    @validates_schema
+    def check_subject(self, data: dict[str, Any], **_: Any) -> None:
+        if (data["image_id"] is None) == (data["delta_id"] is None):
+            raise ValidationError("either imageId or deltaId is required")
+        if data["delta_id"] is None and data["generation"] is not None:
+            raise ValidationError("generation is for deltaId only")
+        if data["delta_id"] is not None and data["record"]:
+            raise ValidationError("record is for imageId only")
 
 
 class MakeShare(RequestSchema):

@@ -60,6 +60,10 @@ class DeltaAccess:
         """Return a delta and its base, by identity or by a lease of the delta; raises as `find_record`."""
         if caller.lease is not None:
             return self._find_leased(delta_id, caller, action)
+        return self.find_as_user(delta_id, caller, action)
+
+    def find_as_user(self, delta_id: str, caller: Caller, action: DeltaAction) -> FoundDelta:
+        """Like `find`, by identity only: a lease must neither make leases nor return to old generations."""
         delta, _ = self.find_record(delta_id, caller, action)
         return self._with_base(delta, caller, action)
 

@@ -16,16 +16,17 @@ from image_gateway.domain.images import DiskFacts, ImageRecord, Quota
 from image_gateway.domain.leases import LeasedDelta, Scope
 from image_gateway.domain.permissions import Action, DeltaAction, Role
 from image_gateway.errors import BadRequest, InvalidState, NotFound, PreconditionFailed
-from image_gateway.protocol.deltas.delta_map import DeltaMap
+from image_gateway.protocol.deltas.map_page import MapPage, list_changes
 from image_gateway.protocol.deltas.segment import (
     DEFAULT_BLOCK_SIZE,
     MAX_BLOCK_SIZE,
     MIN_BLOCK_SIZE,
+    count_blocks,
     is_block_size,
 )
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording
-from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta
+from image_gateway.services.deltas.delta_access import DeltaAccess
 from image_gateway.services.deltas.maps import DeltaMaps
 from image_gateway.services.leases import IssuedLease, LeaseRequest, Leases
 from image_gateway.services.reading.access import Access
@@ -39,6 +40,16 @@ class Session:
 
     delta: Delta
     issued: IssuedLease
+
+
+@dataclass(frozen=True)
+class ShownMap:
+    """A page of the map of a delta at a generation: the blocks that were written after `since`."""
+
+    delta: Delta
+    generation: int
+    since: int
+    page: MapPage
 
 
 class Deltas:
@@ -84,7 +95,7 @@ class Deltas:
 
     def fork(self, delta_id: str, owner: Caller, *, generation: int | None, name: str | None) -> Delta:
         """Create a delta with the contents of another one of the caller's at a kept generation."""
-        found = self._access.find(delta_id, owner, DeltaAction.MANAGE)
+        found = self._access.find_as_user(delta_id, owner, DeltaAction.MANAGE)
         self._images.find(found.delta.image_id, owner, Action.WRITE)
         parent, record = found.delta, found.record
         until = begin_recording()
@@ -144,7 +155,7 @@ class Deltas:
 
     def open_session(self, delta_id: str, caller: Caller, request: LeaseRequest) -> Session:
         """Become the writer of a delta: fence all older sessions, and return a lease to write."""
-        found = self._access.find(delta_id, caller, DeltaAction.WRITE)
+        found = self._access.find_as_user(delta_id, caller, DeltaAction.WRITE)
         delta = self._catalog.deltas.begin_session(found.delta.delta_id, now_of(self._clock))
         if delta is None:
             raise NotFound("there is no such delta")
@@ -155,22 +166,32 @@ class Deltas:
 
     def lease(
         self, delta_id: str, caller: Caller, generation: int | None, request: LeaseRequest
-    ) -> tuple[FoundDelta, IssuedLease]:
+    ) -> IssuedLease:
         """Create a lease to read a delta: its newest generation, or a fixed one that is kept."""
         if Scope.DISK_WRITE in request.scopes:
             raise BadRequest(
                 "scopes: disk:write is for the sessions of a delta: POST /v1/deltas/{id}/sessions"
             )
-        found = self._access.find(delta_id, caller, DeltaAction.READ)
+        found = self._access.find_as_user(delta_id, caller, DeltaAction.READ)
         if generation is not None:
             self._maps.at(found.delta, found.record, generation)
         leased = LeasedDelta(found.delta.delta_id, generation)
-        return found, self._leases.make_for_delta(found.delta, found.record, caller, leased, request)
+        return self._leases.make_for_delta(found.delta, found.record, caller, leased, request)
 
-    def map(self, delta_id: str, caller: Caller) -> tuple[Delta, DeltaMap]:
-        """Return the newest map of a delta that the caller may read."""
+    def map(self, delta_id: str, caller: Caller, *, since: int, first: int, limit: int) -> ShownMap:
+        """Return which blocks from `first` on were written after the generation `since`.
+
+        The map is that of the newest generation, or of the one that the caller's lease fixes.
+        """
         found = self._access.find(delta_id, caller, DeltaAction.READ)
-        return found.delta, self._maps.newest(found.delta, found.record)
+        delta, fixed = found.delta, found.leased.generation if found.leased else None
+        generation = delta.generation if fixed is None else fixed
+        contents = self._maps.at(delta, found.record, generation)
+        # Blocks that a reset gave back to the base are in no map.
+        can_tell = delta.reset_generation <= since <= generation
+        blocks = count_blocks(delta.disk_size, delta.block_size)
+        page = list_changes(contents, first, blocks, since if can_tell else 0, limit)
+        return ShownMap(delta, generation, since if can_tell else 0, page)
 
     def log(self, delta_id: str, caller: Caller, *, before: int | None, limit: int) -> Sequence[Commit]:
         """Return the newest commits, newest first; those of more than a day ago may be forgotten."""

@@ -44,7 +44,7 @@ class DeltaHistory:
 
     def snapshot(self, delta_id: str, caller: Caller, name: str, generation: int | None) -> Snapshot:
         """Keep a generation under a name: the newest one, or another that is still kept."""
-        found = self._access.find(delta_id, caller, DeltaAction.MANAGE)
+        found = self._access.find_as_user(delta_id, caller, DeltaAction.MANAGE)
         delta, record = found.delta, found.record
         until = begin_recording()
         at = delta.generation if generation is None else generation
@@ -92,7 +92,7 @@ class DeltaHistory:
 
         PreconditionFailed when a commit came in between.
         """
-        found = self._access.find(delta_id, caller, DeltaAction.WRITE)
+        found = self._access.find_as_user(delta_id, caller, DeltaAction.WRITE)
         delta, record = found.delta, found.record
         until = begin_recording()
         newest = self._maps.newest(delta, record)
