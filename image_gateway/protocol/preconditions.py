@@ -33,10 +33,14 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Validators:
-    """The validators of the current version: `etag` strong and quoted, `last_modified` aware, in seconds."""
+    """The validators of the current version: `etag` strong and quoted, `last_modified` aware, in seconds.
+
+    Without a date, conditions with dates are ignored (RFC 9110 §13.1.3, §13.1.4), and If-Range with a date is
+    false (§13.1.5).
+    """
 
     etag: str
-    last_modified: datetime
+    last_modified: datetime | None
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,15 @@ def decide(conditions: Conditions, current: Validators) -> Decision:
 def _if_match_passes(conditions: Conditions, current: Validators) -> bool:
     if conditions.if_match is not None:
         return _etag_matches(conditions.if_match, current.etag, weakly=False)
-    unmodified_since = _parse_date(conditions.if_unmodified_since)
-    return unmodified_since is None or current.last_modified <= unmodified_since
+    unmodified_since, modified = _parse_date(conditions.if_unmodified_since), current.last_modified
+    return unmodified_since is None or modified is None or modified <= unmodified_since
 
 
 def _is_unmodified(conditions: Conditions, current: Validators) -> bool:
     if conditions.if_none_match is not None:
         return _etag_matches(conditions.if_none_match, current.etag, weakly=True)
-    modified_since = _parse_date(conditions.if_modified_since)
-    return modified_since is not None and current.last_modified <= modified_since
+    modified_since, modified = _parse_date(conditions.if_modified_since), current.last_modified
+    return modified_since is not None and modified is not None and modified <= modified_since
 
 
 def _if_range_matches(if_range: str, current: Validators) -> bool:
@@ -85,8 +89,8 @@ def _if_range_matches(if_range: str, current: Validators) -> bool:
         return False
     if text.startswith('"'):
         return text == current.etag
-    date = _parse_date(text)
-    return date is not None and current.last_modified <= date
+    date, modified = _parse_date(text), current.last_modified
+    return date is not None and modified is not None and modified <= date
 
 
 def _etag_matches(header: str, etag: str, *, weakly: bool) -> bool:

@@ -17,7 +17,7 @@ from image_gateway.errors import GatewayError, Unauthenticated
 from image_gateway.observability.request_log import note_edge
 from image_gateway.routes.http.authentication import asks_for_permission
 from image_gateway.routes.http.responses import CREDENTIALS, NO_STORE, BytesResponse, cache_control, http_date
-from image_gateway.services.reading.reader import Representation
+from image_gateway.services.reading.representations import Representation
 
 TOKEN_HEADER = "X-Edge-Token"  # noqa: S105  # the name of a header
 # How long nginx may use a permission that it cannot renew, because no gateway answers.
@@ -71,7 +71,7 @@ def permission_response(
         "X-Edge-Pin-Etag": pin.etag or "",
         "X-Edge-Pin-Date": http_date(pin.unmodified_since) if pin.unmodified_since else "",
         "X-Edge-Etag": target.etag,
-        "X-Edge-Last-Modified": http_date(target.last_modified),
+        "X-Edge-Last-Modified": http_date(target.last_modified) if target.last_modified else "",
         "X-Edge-Cache-Control": cache_control(target, public=public),
         "Vary": "" if public else CREDENTIALS,
         "X-Edge-Resource-Policy": resource_policy,

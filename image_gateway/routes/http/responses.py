@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import http_date as format_http_date
 
 from image_gateway.services.reading.cached_body import SEND_SIZE
-from image_gateway.services.reading.reader import Answer, Representation
+from image_gateway.services.reading.representations import Answer, Representation
 
 NO_STORE = "no-store"
 PUBLIC = "public, max-age=300, no-transform"
@@ -114,15 +114,17 @@ def _body_of(answer: Answer) -> Iterable[bytes]:
 
 
 def _common_headers(representation: Representation, resource_policy: str) -> dict[str, str]:
-    return {
+    headers = {
         "Accept-Ranges": "bytes" if representation.takes_ranges else "none",
         "Content-Type": representation.content_type,
         "Content-Encoding": "identity",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": resource_policy,
         "ETag": representation.etag,
-        "Last-Modified": http_date(representation.last_modified),
     }
+    if representation.last_modified is not None:
+        headers["Last-Modified"] = http_date(representation.last_modified)
+    return headers
 
 
 def cache_control(representation: Representation, *, public: bool) -> str:

@@ -8,7 +8,7 @@ from flask import Response, request
 
 CODE_HEADER = "X-Error-Code"
 _VIEWS = "v86|tinyemu|infinite-mac|webvm|sqlite|raw"
-_VIEW_PATH = re.compile(rf"/v1/(?:l/[^/]+/(?:{_VIEWS})|images/[^/]+/views)(?:/.*)?", re.DOTALL)
+_VIEW_PATH = re.compile(rf"/v1/(?:l/[^/]+/(?:{_VIEWS})|(?:images|deltas)/[^/]+/views)(?:/.*)?", re.DOTALL)
 
 
 def empty_view_error(response: Response) -> Response:

@@ -7,23 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from image_gateway.domain.images import DiskFacts, ImageRecord
+from image_gateway.domain.images import ImageRecord
 from image_gateway.errors import GatewayError, StoreUnavailable
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.views.pieces import Document, Piece, Segment
 from image_gateway.services.reading.cached_body import SEND_SIZE
 from image_gateway.services.reading.compression import ENCODING, compress
-from image_gateway.services.reading.reader import (
-    OCTETS,
-    Answer,
-    Reader,
-    ReadRequest,
-    Representation,
-    represent_disk,
-)
+from image_gateway.services.reading.reader import Reader
+from image_gateway.services.reading.representations import OCTETS, Answer, ReadRequest, Representation
 from image_gateway.services.slots import FairSlots
 from image_gateway.storage.body import Body, BodyBroken
-from image_gateway.storage.object_reads import Pin
 
 _ZEROS = bytes(256 * 1024)
 # A compressed piece that is larger keeps its slot until it is sent, since it stays in memory.
@@ -33,8 +26,8 @@ MAX_UNCOUNTED_BYTES = 1024 * 1024
 class PieceReader:
     """Answers reads of pieces and documents; raises the errors of `Reader.read`.
 
-    A piece never has bytes of another version: where the object was replaced it raises StoreError.
-    `compressions` bounds how many pieces are compressed, or kept compressed in memory, at once.
+    They are of a source, the disk of an image or of a delta. A piece never has bytes of another version: where
+    the object was replaced it raises StoreError. `compressions` bounds how many pieces are compressed, or kept compressed in memory, at once.
     """
 
     def __init__(self, reader: Reader, compressions: FairSlots) -> None:
@@ -42,10 +35,10 @@ class PieceReader:
         self._compressions = compressions
 
     def read(
-        self, record: ImageRecord, disk: DiskFacts, piece: Piece, request: ReadRequest, holder: str
+        self, record: ImageRecord, source: Representation, piece: Piece, request: ReadRequest, holder: str
     ) -> Answer:
         """Answer a request for a piece; `holder` is whose compression it is. Raises Overloaded."""
-        target, source = _represent(record, disk, piece), represent_disk(record, disk)
+        target = _represent(record, source, piece)
         byte_range = self._reader.decide(target, request)
         if isinstance(byte_range, Answer):
             return byte_range
@@ -57,24 +50,23 @@ class PieceReader:
         status = 200 if byte_range is None else 206
         return Answer(status, target, byte_range, self._open(source, piece.segments, byte_range))
 
-    def zeros_of(self, record: ImageRecord, disk: DiskFacts) -> Callable[[ByteRange], bool]:
+    def zeros_of(self, source: Representation) -> Callable[[ByteRange], bool]:
         """Return what tells whether a range of the disk is known to hold only zeros."""
-        source = represent_disk(record, disk)
         return lambda wanted: self._reader.is_zero(source, wanted)
 
     def read_document(
-        self, record: ImageRecord, disk: DiskFacts, document: Document, request: ReadRequest
+        self, record: ImageRecord, source: Representation, document: Document, request: ReadRequest
     ) -> Answer:
         """Answer a request for a document."""
         digest = hashlib.sha256(document.body).hexdigest()[:32]
         target = replace(
-            represent_disk(record, disk),
+            source,
             size=len(document.body),
-            etag=f'"{record.version}-{digest}"',
-            last_modified=_last_modified(record, disk, is_lasting=document.is_lasting),
+            etag=f'"{source.disk_version}-{digest}"',
+            last_modified=_last_modified(record, source, is_lasting=document.is_lasting),
             content_type=document.content_type,
             takes_ranges=False,
-            is_versioned=document.is_lasting,
+            is_versioned=document.is_lasting and source.is_fixed,
         )
         decided = self._reader.decide(target, request)
         if isinstance(decided, Answer):
@@ -191,22 +183,21 @@ def _zeros(length: int) -> Iterator[bytes]:
         length -= min(length, len(_ZEROS))
 
 
-def _represent(record: ImageRecord, disk: DiskFacts, piece: Piece) -> Representation:
+def _represent(record: ImageRecord, source: Representation, piece: Piece) -> Representation:
     encoding = f"-{ENCODING}" if piece.compressed else ""
     return replace(
-        represent_disk(record, disk),
+        source,
         size=piece.size,
-        etag=f'"{record.version}-{piece.tag}{encoding}"',
-        last_modified=_last_modified(record, disk, is_lasting=piece.is_lasting),
+        etag=f'"{source.disk_version}-{piece.tag}{encoding}"',
+        last_modified=_last_modified(record, source, is_lasting=piece.is_lasting),
         content_type=OCTETS,
-        pin=Pin(etag=disk.etag),
         takes_ranges=piece.takes_ranges,
-        is_versioned=piece.is_lasting,
+        is_versioned=piece.is_lasting and source.is_fixed,
     )
 
 
-def _last_modified(record: ImageRecord, disk: DiskFacts, *, is_lasting: bool) -> datetime:
+def _last_modified(record: ImageRecord, source: Representation, *, is_lasting: bool) -> datetime | None:
     """Return the date of the disk, or of the record for what can change without the disk."""
-    if is_lasting:
-        return disk.last_modified
-    return max(disk.last_modified, record.updated_at.replace(microsecond=0))
+    if is_lasting or source.last_modified is None:
+        return source.last_modified
+    return max(source.last_modified, record.updated_at.replace(microsecond=0))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from functools import partial
 
-from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.errors import (
     NotFound,
     ObjectChanged,
@@ -18,88 +17,23 @@ from image_gateway.errors import (
     StoreUnavailable,
 )
 from image_gateway.observability.request_log import note_range
-from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
+from image_gateway.protocol.preconditions import Conditions, Decision, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.reading.cached_body import BlockCacheReader, CachedObject
+from image_gateway.services.reading.overlay import Sources, open_parts
 from image_gateway.services.reading.read_ahead import ReadAhead
-from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMapRef, ZeroMaps
+from image_gateway.services.reading.representations import (
+    Answer,
+    Overlay,
+    ReadRequest,
+    Representation,
+)
+from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMaps
 from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
-OCTETS = "application/octet-stream"
-
-
-@dataclass(frozen=True)
-class Representation:
-    """A body that can be read: its object, its validators, and the version that reads are tied to.
-
-    The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
-    `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` is the
-    image's version, for the disk itself alone. `zero_map` tells which bytes are zeros and need not be read.
-    """
-
-    image_id: str
-    key: str
-    size: int
-    etag: str
-    last_modified: datetime
-    cache_control: str | None
-    content_type: str
-    pin: Pin
-    takes_ranges: bool = True
-    is_versioned: bool = False
-    disk_start: int | None = None
-    disk_version: str | None = None
-    zero_map: ZeroMapRef | None = None
-
-    @property
-    def validators(self) -> Validators:
-        return Validators(self.etag, self.last_modified)
-
-
-@dataclass(frozen=True)
-class ReadRequest:
-    """The raw Range header, the conditional headers, and whether the method is HEAD."""
-
-    range_header: str | None
-    conditions: Conditions
-    head: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Status 200, 206, 304 or 416; the byte range of a 206; for GET a body, which the caller must close."""
-
-    status: int
-    representation: Representation
-    byte_range: ByteRange | None = None
-    body: Body | None = None
-
-
-def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
-    """Return the disk of a complete image; reads are tied to its ETag."""
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.disk_key,
-        size=disk.size,
-        etag=disk.etag,
-        last_modified=disk.last_modified,
-        cache_control=disk.cache_control,
-        content_type=OCTETS,
-        pin=Pin(etag=disk.etag),
-        disk_start=0,
-        disk_version=record.version,
-        zero_map=zero_map_of(record, disk.size),
-    )
-
-
-def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
-    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
-    if record.zero_map_bytes is None:
-        return None
-    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
 
 
 class Reader:
@@ -119,16 +53,19 @@ class Reader:
     def read(self, target: Representation, request: ReadRequest) -> Answer:
         """Evaluate the conditions and open the body.
 
-        If the object is not the catalog's version, the whole object is returned with its own validators;
-        bytes of two versions are never mixed.
+        If the object is not the catalog's version, the whole object is returned with its own validators, but
+        not below an overlay: bytes of two versions are never mixed.
 
         Raises:
             PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
             NotFound: The object is missing from the store.
+            StoreError: An object of an overlay is missing from the store, or was replaced.
         """
         byte_range = self.decide(target, request)
         if isinstance(byte_range, Answer):
             return byte_range
+        if target.overlay is not None:
+            return self._read_overlaid(target, byte_range, head=request.head)
         try:
             return self._head(target) if request.head else self._open(target, byte_range)
         except ObjectMissing as error:
@@ -143,8 +80,10 @@ class Reader:
 
         Raises:
             NotFound: The object is no longer in the store.
-            StoreError: The object was replaced by another one.
+            StoreError: The object was replaced by another one, or one of an overlay is missing.
         """
+        if target.overlay is not None:
+            return self._open_overlaid(target.overlay, byte_range)
         with _no_other_version(target):
             body = self._open(target, byte_range).body
         if body is None:
@@ -153,16 +92,17 @@ class Reader:
 
     def require_version(self, target: Representation) -> None:
         """Check that the store has the pinned version; raises as `open_version`."""
-        with _no_other_version(target):
-            self._head(target)
+        stored = target if target.overlay is None else target.overlay.base
+        with _no_other_version(stored):
+            self._head(stored)
 
     def sign(self, target: Representation, conditions: Conditions) -> str | None:
         """Return path and query of a presigned GET, for an nginx that serves single ranges by itself.
 
         Returns None when the gateway must answer: nginx only compares If-Match and If-Range with the current
-        ETag of the object, and supports no other conditions.
+        ETag of the object, and supports no other conditions. It reads one object, so it serves no overlays.
         """
-        if not target.takes_ranges or not target.size:
+        if not target.takes_ranges or not target.size or target.overlay is not None:
             return None
         own = (None,) if target.is_versioned else (None, target.etag)
         plain = Conditions(if_match=conditions.if_match, if_range=conditions.if_range)
@@ -172,6 +112,8 @@ class Reader:
 
     def is_zero(self, target: Representation, wanted: ByteRange) -> bool:
         """Return whether a range of a representation is known to hold only zeros."""
+        if target.overlay is not None:
+            return self._is_zero_overlaid(target.overlay, wanted)
         return target.zero_map is not None and self._zero_maps.is_zero(target.zero_map, wanted)
 
     @property
@@ -200,6 +142,33 @@ class Reader:
         if isinstance(wanted, Unsatisfiable):
             return Answer(416, target)
         return None if isinstance(wanted, Whole) else wanted
+
+    def _read_overlaid(self, target: Representation, byte_range: ByteRange | None, *, head: bool) -> Answer:
+        if head:
+            self.require_version(target)
+            return Answer(200, target)
+        body = self.open_version(target, byte_range or ByteRange(0, target.size))
+        return Answer(206 if byte_range else 200, target, byte_range, body)
+
+    def _open_overlaid(self, overlay: Overlay, wanted: ByteRange) -> Body:
+        if not wanted.length:
+            return ZeroBody(0)
+        open_base = partial(self.open_version, overlay.base)
+        return open_parts(overlay.parts(wanted), Sources(open_base, self._open_segment))
+
+    def _open_segment(self, segment: CachedObject, wanted: ByteRange) -> Body:
+        cached = self._cached.open(segment, wanted) if self._cached is not None else None
+        if cached is not None:
+            return cached
+        body = self._store.open(segment.key, byte_range=wanted, pin=segment.pin).body
+        _begin(body)
+        return body
+
+    def _is_zero_overlaid(self, overlay: Overlay, wanted: ByteRange) -> bool:
+        return all(
+            part.is_zero or (part.segment is None and self.is_zero(overlay.base, part.wanted))
+            for part in overlay.parts(wanted)
+        )
 
     def _head(self, target: Representation) -> Answer:
         info = self._store.head(target.key)
