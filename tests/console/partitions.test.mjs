@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { crc32 } from "../../image_gateway/console/image/disk_reader.js";
+import { crc32 } from "../../image_gateway/console/lib/crc32.js";
 import { readLayout } from "../../image_gateway/console/image/partitions.js";
 import { Disk, PROTECTIVE, appleEntry, ext, fat, gpt, iso, mbr } from "./disks.mjs";
 

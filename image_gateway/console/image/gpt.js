@@ -2,7 +2,8 @@
  * Reads a GUID partition table (UEFI specification, chapter 5), or its copy at the disk's end.
  */
 
-import { crc32, hasText, textAt, viewOf } from "./disk_reader.js";
+import { crc32 } from "../lib/crc32.js";
+import { hasText, textAt, viewOf } from "./disk_reader.js";
 
 /** @typedef {import("./disk_reader.js").DiskReader} DiskReader */
 /** @typedef {import("./partitions.js").Partition} Partition */

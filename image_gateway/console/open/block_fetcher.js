@@ -21,7 +21,7 @@ const STALLED_MS = 20_000;
  * @typedef {object} FetcherOptions
  * @property {import("./block_requests.js").BlockRequests} requests
  * @property {ReadingLease} lease
- * @property {string} etag The version of the image.
+ * @property {string | null} etag The version of the image; with null only `requests` checks what is read.
  * @property {typeof fetch} [fetch]
  * @property {import("./waiting.js").Clock} [clock]
  * @property {() => number} [random]
@@ -119,7 +119,7 @@ export class BlockFetcher {
    */
   async #verifyVersion(lease) {
     const { etag, requests } = this.#options;
-    if (requests.pinsVersion || lease.leaseId === this.#verifiedLease) return;
+    if (etag === null || requests.pinsVersion || lease.leaseId === this.#verifiedLease) return;
     const attempt = this.#beginAttempt();
     try {
       const headers = { Range: "bytes=0-0", "If-Match": etag };
@@ -141,7 +141,7 @@ export class BlockFetcher {
   async #read(lease, first, count) {
     const { requests, etag } = this.#options;
     const request = requests.describe(lease, first, count);
-    const headers = { ...request.headers, ...(requests.pinsVersion ? { "If-Match": etag } : {}) };
+    const headers = { ...request.headers, ...(requests.pinsVersion && etag !== null ? { "If-Match": etag } : {}) };
     const attempt = this.#beginAttempt();
     try {
       const response = await this.#send(request.url, { headers, cache: request.cache }, attempt.signal);
@@ -195,7 +195,7 @@ export class BlockFetcher {
   /** @param {Response} response */
   #requireVersion(response) {
     const sent = response.headers.get("ETag")?.replace(/^W\//, "") ?? null;
-    if (sent === null || sent === this.#options.etag) return;
+    if (sent === null || this.#options.etag === null || sent === this.#options.etag) return;
     throw new DiskStopped(
       "The image was replaced by another version while the machine was reading it.",
       "PRECONDITION_FAILED",

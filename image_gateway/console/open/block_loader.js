@@ -64,6 +64,15 @@ export class BlockLoader {
   }
 
   /**
+   * Return whether a block is on its way, or waits to be asked for.
+   *
+   * @param {number} index
+   */
+  isLoading(index) {
+    return this.#pending.has(index);
+  }
+
+  /**
    * Load blocks in this order while the guest waits for nothing else.
    *
    * @param {number[]} indexes

@@ -31,8 +31,8 @@ const ANSWER_MS = 20_000;
 export function sessionLeases(imageId) {
   return {
     make: () => issue("/v1/leases", { imageId, whenLapsed: "wait" }),
-    renew: (lease) => issue(`/v1/leases/${lease.leaseId}/renew`),
-    revoke: (lease, { isLeaving = false } = {}) => revoke(lease, { keepalive: isLeaving }),
+    renew: (lease) => issue(`${pathOf(lease)}/renew`),
+    revoke: (lease, { isLeaving = false } = {}) => revoke(pathOf(lease), { keepalive: isLeaving }),
   };
 }
 
@@ -44,8 +44,9 @@ export function sessionLeases(imageId) {
 export function linkLeases() {
   return {
     make: null,
-    renew: (lease) => issue(`/v1/leases/${lease.leaseId}/renew`, undefined, bearer(lease)),
-    revoke: (lease, { isLeaving = false } = {}) => revoke(lease, { keepalive: isLeaving, headers: bearer(lease) }),
+    renew: (lease) => issue(`${pathOf(lease)}/renew`, undefined, bearer(lease)),
+    revoke: (lease, { isLeaving = false } = {}) =>
+      revoke(pathOf(lease), { keepalive: isLeaving, headers: bearer(lease) }),
   };
 }
 
@@ -65,13 +66,20 @@ function bearer(lease) {
   return { Authorization: `Bearer ${lease.token}` };
 }
 
+/** @param {LeaseDocument} lease */
+function pathOf(lease) {
+  return `/v1/leases/${lease.leaseId}`;
+}
+
 /**
+ * Send a request whose answer is a lease.
+ *
  * @param {string} path
  * @param {object} [body]
  * @param {Record<string, string>} [headers]
  * @returns {Promise<IssuedLease>}
  */
-async function issue(path, body, headers) {
+export async function issue(path, body, headers) {
   let serverTime = Number.NaN;
   const onResponse = (/** @type {Response} */ response) => {
     serverTime = Date.parse(response.headers.get("Date") ?? "");
@@ -87,9 +95,9 @@ async function issue(path, body, headers) {
 }
 
 /**
- * @param {LeaseDocument} lease
+ * @param {string} path
  * @param {{ keepalive: boolean, headers?: Record<string, string> }} options
  */
-async function revoke(lease, options) {
-  await send("DELETE", `/v1/leases/${lease.leaseId}`, undefined, options);
+export async function revoke(path, options) {
+  await send("DELETE", path, undefined, options);
 }

@@ -5,15 +5,13 @@
  * `get_and_cache` for the first sector, `get_from_cache` for the same right afterwards, then `get` and `set`.
  */
 
-import { BlockCache } from "./block_cache.js";
-import { BlockFetcher } from "./block_fetcher.js";
-import { BlockLoader } from "./block_loader.js";
+import { ImageBlocks } from "./image_blocks.js";
 import { Patience } from "./patience.js";
 import { browserClock } from "./waiting.js";
 
-const CACHE_BYTES = 96 * 1024 * 1024;
 /** Drivers give up on a disk after 10 seconds (Windows) or 30 (Linux, SeaBIOS). */
 const PATIENCE_MS = 4000;
+const NO_STATES = "A saved state of v86 cannot have this disk in it: what the guest writes is kept elsewhere.";
 
 /**
  * What a disk tells about its reads and writes; offsets and lengths in bytes of the image.
@@ -37,7 +35,7 @@ const PATIENCE_MS = 4000;
  * @property {number} sectorSize 512, or 2048 for a CD.
  * @property {import("./block_requests.js").BlockRequests} requests
  * @property {import("./block_fetcher.js").ReadingLease} lease
- * @property {string} etag The version of the image.
+ * @property {string | null} etag The version of the image; with null only `requests` checks what is read.
  * @property {import("./overlay.js").Overlay} overlay
  * @property {DiskListener} [listener]
  * @property {number} [cacheBytes]
@@ -54,37 +52,24 @@ export class LeasedDisk {
   onprogress = undefined;
 
   #size;
-  #blockSize;
+  #blocks;
   #overlay;
   #listener;
-  #cache;
-  #fetcher;
-  #loader;
   #patience;
   #isStopped = false;
 
   /** @param {DiskOptions} options */
   constructor(options) {
-    const { size, requests, listener = {} } = options;
+    const { size, listener = {} } = options;
     /** Whole sectors: what the image lacks in its last one is read as zeros. */
     this.byteLength = Math.ceil(size / options.sectorSize) * options.sectorSize;
     this.#size = size;
-    this.#blockSize = requests.blockSize;
     this.#overlay = options.overlay;
     this.#listener = listener;
-    this.#cache = new BlockCache(options.cacheBytes ?? CACHE_BYTES);
     this.#patience = new Patience(options.clock ?? browserClock, PATIENCE_MS, (isSlow) => listener.onSlow?.(isSlow));
     const { onWaiting, onReceived, onRequest } = listener;
-    this.#fetcher = new BlockFetcher({ ...options, onWaiting, onReceived, onRequest });
-    this.#loader = new BlockLoader({
-      fetcher: this.#fetcher,
-      cache: this.#cache,
-      blockSize: requests.blockSize,
-      blockCount: Math.ceil(size / requests.blockSize),
-      mostBlocks: requests.mostBlocks,
-      parallel: options.parallel,
-      onLoaded: (index, block, isAhead) => this.#noteLoaded(index, block, isAhead),
-    });
+    const onLoaded = this.#noteLoaded.bind(this);
+    this.#blocks = new ImageBlocks({ ...options, onWaiting, onReceived, onRequest, onLoaded });
   }
 
   load() {
@@ -156,13 +141,61 @@ export class LeasedDisk {
     done();
   }
 
+  /**
+   * Read from the image, without what was written over it.
+   *
+   * @param {number} offset
+   * @param {number} length
+   * @returns {Promise<Uint8Array>}
+   */
+  async readImage(offset, length) {
+    const bytes = new Uint8Array(length);
+    const indexes = this.#blocks.pieces(offset, length).map((piece) => piece.index);
+    await this.#blocks.read(indexes, offset, bytes);
+    return bytes;
+  }
+
+  /**
+   * @param {number} offset
+   * @param {number} length
+   * @returns {Uint8Array | undefined} What `readImage` would give, if it is in memory.
+   */
+  findImage(offset, length) {
+    const blocks = this.#blocks.find(this.#blocks.pieces(offset, length).map((piece) => piece.index));
+    if (blocks === undefined) return undefined;
+    const bytes = new Uint8Array(length);
+    this.#blocks.copy(blocks, offset, bytes);
+    return bytes;
+  }
+
+  /**
+   * Note that the image has other bytes now, so that no older ones are read.
+   *
+   * @param {number} offset
+   * @param {Uint8Array} data Within one block; it must not change afterwards.
+   */
+  changeImage(offset, data) {
+    this.#blocks.change(offset, data);
+  }
+
+  /**
+   * Begin something for which the guest waits, besides a read: it counts for `onSlow` as one.
+   *
+   * @returns {() => void} To be called at its end.
+   */
+  beginWait() {
+    return this.#patience.begin();
+  }
+
   /** @returns {[[number, Uint8Array][]]} What was written, for a saved state of v86. */
   get_state() {
+    if (this.#overlay.entries === undefined) throw new Error(NO_STATES);
     return [this.#overlay.entries()];
   }
 
   /** @param {[[number, Uint8Array][]]} state */
   set_state([entries]) {
+    if (this.#overlay.clear === undefined) throw new Error(NO_STATES);
     this.#overlay.clear();
     for (const [offset, data] of entries) this.#overlay.write(offset, data);
   }
@@ -173,23 +206,23 @@ export class LeasedDisk {
    * @param {number[]} offsets Byte offsets.
    */
   readAhead(offsets) {
-    this.#loader.loadAhead([...new Set(offsets.map((offset) => Math.floor(offset / this.#blockSize)))]);
+    this.#blocks.readAhead(offsets);
   }
 
   /** Try what waits at once: the network is back. */
   wake() {
-    this.#fetcher.wake();
+    this.#blocks.wake();
   }
 
   /** End all reads; the guest gets no more bytes. */
   close() {
     this.#isStopped = true;
-    this.#fetcher.close();
+    this.#blocks.close();
   }
 
   /** @returns {number} Bytes of the image in memory. */
   get cachedBytes() {
-    return this.#cache.bytes;
+    return this.#blocks.bytes;
   }
 
   /**
@@ -197,14 +230,12 @@ export class LeasedDisk {
    * @param {number} length
    */
   #findInMemory(offset, length) {
-    /** @type {Map<number, Uint8Array>} */
-    const blocks = new Map();
-    for (const index of this.#blocksOf(offset, length)) {
-      const block = this.#cache.get(index);
-      if (block === undefined) return undefined;
-      blocks.set(index, block);
-    }
-    return this.#compose(offset, length, blocks);
+    const blocks = this.#blocks.find(this.#blocksOf(offset, length));
+    if (blocks === undefined) return undefined;
+    const bytes = new Uint8Array(length);
+    this.#blocks.copy(blocks, offset, bytes);
+    this.#overlay.read(offset, bytes);
+    return bytes;
   }
 
   /**
@@ -212,9 +243,10 @@ export class LeasedDisk {
    * @param {number} length
    */
   async #read(offset, length) {
-    const indexes = this.#blocksOf(offset, length);
-    const blocks = await Promise.all(indexes.map((index) => this.#loader.load(index)));
-    return this.#compose(offset, length, new Map(indexes.map((index, at) => [index, blocks[at]])));
+    const bytes = new Uint8Array(length);
+    await this.#blocks.read(this.#blocksOf(offset, length), offset, bytes);
+    this.#overlay.read(offset, bytes);
+    return bytes;
   }
 
   /**
@@ -224,44 +256,18 @@ export class LeasedDisk {
    * @param {number} length
    */
   #blocksOf(offset, length) {
-    const indexes = [];
-    const end = Math.min(offset + length, this.#size);
-    for (let start = offset; start < end; ) {
-      const index = Math.floor(start / this.#blockSize);
-      const stop = Math.min((index + 1) * this.#blockSize, end);
-      if (!this.#overlay.covers(start, stop - start)) indexes.push(index);
-      start = stop;
-    }
-    return indexes;
+    const pieces = this.#blocks.pieces(offset, length);
+    return pieces.filter(({ start, stop }) => !this.#overlay.covers(start, stop - start)).map(({ index }) => index);
   }
 
   /**
    * @param {number} offset
-   * @param {number} length
-   * @param {Map<number, Uint8Array>} blocks
-   */
-  #compose(offset, length, blocks) {
-    const bytes = new Uint8Array(length);
-    for (const [index, block] of blocks) {
-      const start = index * this.#blockSize;
-      const from = Math.max(0, offset - start);
-      const until = Math.min(block.length, offset + length - start);
-      bytes.set(block.subarray(from, until), start + from - offset);
-    }
-    this.#overlay.read(offset, bytes);
-    return bytes;
-  }
-
-  /**
-   * @param {number} index
-   * @param {Uint8Array} block
+   * @param {Uint8Array} bytes
    * @param {boolean} isAhead
    */
-  #noteLoaded(index, block, isAhead) {
-    const offset = index * this.#blockSize;
-    const length = Math.min(block.length, this.#size - offset);
-    if (isAhead) this.#listener.onReadAhead?.(offset, length);
-    if (block.every((byte) => byte === 0)) this.#listener.onZeros?.(offset, length);
+  #noteLoaded(offset, bytes, isAhead) {
+    if (isAhead) this.#listener.onReadAhead?.(offset, bytes.length);
+    if (bytes.every((byte) => byte === 0)) this.#listener.onZeros?.(offset, bytes.length);
   }
 
   /** @param {unknown} error */

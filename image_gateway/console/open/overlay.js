@@ -15,8 +15,9 @@ const ALL = 2 ** SECTORS - 1;
  * @property {(offset: number, data: Uint8Array) => void} write Whole sectors.
  * @property {(offset: number, target: Uint8Array) => void} read Puts what was written there over the bytes of `target`.
  * @property {(offset: number, length: number) => boolean} covers Whether each of these bytes was written.
- * @property {() => [number, Uint8Array][]} entries What was written: byte offsets and sectors.
- * @property {() => void} clear
+ * @property {() => [number, Uint8Array][]} [entries] What was written: byte offsets and sectors. Without it the disk
+ *   cannot be part of a saved state.
+ * @property {() => void} [clear]
  */
 
 /**

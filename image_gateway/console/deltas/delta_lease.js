@@ -1,0 +1,117 @@
+/**
+ * Makes, renews and ends the session by which a page is the writer of a delta.
+ */
+
+import { ApiError, send } from "../lib/api.js";
+import { issue, revoke } from "../open/lease_requests.js";
+import { FENCED, fenced } from "./commit_answers.js";
+
+/**
+ * The answer to `POST /v1/deltas/{id}/sessions`.
+ *
+ * @typedef {import("../open/block_requests.js").LeaseDocument & {
+ *   deltaId: string, generation: number, epoch: number, blockSize: number, sizeBytes: number,
+ * }} SessionDocument
+ */
+
+/**
+ * @typedef {object} Gateway
+ * @property {string} origin Empty for that of the page.
+ * @property {() => Promise<Record<string, string>>} authorize Returns the headers that say who the person is.
+ */
+
+/** What this page knows of the delta as its writer. */
+export class WriterState {
+  /** Whether a commit was sent that has no answer yet: the delta may have one more generation. */
+  isUncertain = false;
+  /** @type {Promise<unknown>} */
+  #last = Promise.resolve();
+
+  /**
+   * @param {number} generation The newest that this page knows.
+   * @param {number} epoch
+   */
+  constructor(generation, epoch) {
+    this.generation = generation;
+    this.epoch = epoch;
+  }
+
+  /**
+   * Return whether a generation has nothing but what this page has committed.
+   *
+   * @param {number} generation
+   */
+  isOurs(generation) {
+    return generation === this.generation || (this.isUncertain && generation === this.generation + 1);
+  }
+
+  /**
+   * Do something while no other `alone` is under way.
+   *
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  alone(work) {
+    const done = this.#last.then(work, work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+}
+
+/**
+ * Become the writer of a delta; who was it before is fenced.
+ *
+ * @param {Gateway} gateway
+ * @param {string} deltaId
+ * @returns {Promise<{ document: SessionDocument, serverTime: number }>}
+ */
+export async function makeSession({ origin, authorize }, deltaId) {
+  const path = `${origin}/v1/deltas/${encodeURIComponent(deltaId)}/sessions`;
+  const { document, serverTime } = await issue(path, {}, await authorize());
+  return { document: /** @type {SessionDocument} */ (document), serverTime };
+}
+
+/**
+ * Return the requests that keep the session of a writer.
+ *
+ * @param {Gateway} gateway
+ * @param {string} deltaId
+ * @param {WriterState} state
+ * @returns {import("../open/lease_requests.js").LeaseRequests}
+ */
+export function sessionRequests(gateway, deltaId, state) {
+  /** @param {import("../open/block_requests.js").LeaseDocument} lease */
+  const path = (lease) => `${gateway.origin}/v1/leases/${lease.leaseId}`;
+  /** @param {import("../open/block_requests.js").LeaseDocument} lease */
+  const headers = (lease) => ({ Authorization: `Bearer ${lease.token}` });
+  let lostAnswers = 0;
+
+  /** Make another session in place of one that has expired, unless somebody else has become the writer since. */
+  async function make() {
+    const known = await send("GET", `${gateway.origin}/v1/deltas/${encodeURIComponent(deltaId)}`, undefined, {
+      headers: await gateway.authorize(),
+    });
+    // A session whose answer was lost has raised the epoch as well.
+    if (known.epoch > state.epoch + lostAnswers) throw fencedError();
+    lostAnswers += 1;
+    const issued = await makeSession(gateway, deltaId);
+    if (!state.isOurs(issued.document.generation)) throw fencedError();
+    lostAnswers = 0;
+    state.epoch = issued.document.epoch;
+    return issued;
+  }
+
+  return {
+    make: () => state.alone(make),
+    renew: async (lease) => {
+      const { document, serverTime } = await issue(`${path(lease)}/renew`, undefined, headers(lease));
+      return { document: { ...lease, ...document }, serverTime };
+    },
+    revoke: (lease, { isLeaving = false } = {}) => revoke(path(lease), { keepalive: isLeaving, headers: headers(lease) }),
+  };
+}
+
+function fencedError() {
+  return new ApiError(fenced().message, 409, FENCED, null);
+}
