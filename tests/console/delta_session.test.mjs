@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { openDelta } from "../../image_gateway/console/deltas/delta_disk.js";
+import { openDelta } from "../../image_gateway/console/deltas/open_delta.js";
 import { FakeDelta, put } from "./delta_fakes.mjs";
 import { FakeClock, read, refusal, until } from "./open_fakes.mjs";
 

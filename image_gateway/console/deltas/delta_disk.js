@@ -5,11 +5,9 @@
  * within a second in any case.
  */
 
-import { Lease } from "../open/lease.js";
 import { LeasedDisk } from "../open/leased_disk.js";
 import { browserClock } from "../open/waiting.js";
 import { Committer } from "./committer.js";
-import { makeSession, sessionRequests, WriterState } from "./delta_lease.js";
 import { deltaRequests } from "./delta_requests.js";
 import { Saver } from "./saver.js";
 import { WriteLayers } from "./write_layers.js";
@@ -36,49 +34,6 @@ const SECTOR = 512;
  *   when so much is not committed that the guest should be paused, and, with false, when it should go on.
  */
 
-/**
- * @typedef {object} DeltaOptions
- * @property {string} deltaId
- * @property {string} [origin] Of the gateway, unless it is that of the page.
- * @property {() => Promise<Record<string, string>>} [authorize] Returns headers that say who the person is; a page of
- *   the gateway needs none.
- * @property {DeltaListener} [listener]
- * @property {number} [limitBytes] The guest's writes wait while more than this is not committed.
- * @property {() => boolean} [isHidden]
- * @property {typeof fetch} [fetch]
- * @property {import("../open/waiting.js").Clock} [clock]
- * @property {() => number} [random]
- */
-
-/**
- * Become the writer of a delta, and return its disk. A page that was it before is fenced.
- *
- * @param {DeltaOptions} options
- * @returns {Promise<DeltaDisk>}
- */
-export async function openDelta(options) {
-  const { deltaId, origin = "", authorize = async () => ({}), listener = {}, clock, random } = options;
-  const gateway = { origin, authorize };
-  const issued = await makeSession(gateway, deltaId);
-  const state = new WriterState(issued.document.generation, issued.document.epoch);
-  /** @type {DeltaDisk | null} */
-  let disk = null;
-  const leaseListener = {
-    ...listener,
-    onRenewed: (/** @type {import("../open/block_requests.js").LeaseDocument} */ document) => {
-      disk?.wake();
-      listener.onRenewed?.(document);
-    },
-    onEnded: (/** @type {import("../open/lease.js").LeaseEnded} */ error) => {
-      disk?.stop(error);
-      listener.onEnded?.(error);
-    },
-  };
-  const lease = new Lease(issued, sessionRequests(gateway, deltaId, state), leaseListener, { clock, random });
-  disk = new DeltaDisk(issued.document, lease, state, options);
-  return disk;
-}
-
 /** As v86 wants a disk: see `LeasedDisk`. */
 export class DeltaDisk {
   /** @type {((event: object) => void) | undefined} Set by v86, which waits for it. */
@@ -104,12 +59,12 @@ export class DeltaDisk {
   #told = "saved";
 
   /**
-   * Use `openDelta`.
+   * Use `openDelta` of `open_delta.js`.
    *
    * @param {import("./delta_lease.js").SessionDocument} session
-   * @param {Lease} lease
-   * @param {WriterState} state
-   * @param {DeltaOptions} options
+   * @param {import("../open/lease.js").Lease} lease
+   * @param {import("./delta_lease.js").WriterState} state
+   * @param {import("./open_delta.js").DeltaOptions} options
    */
   constructor(session, lease, state, options) {
     const { blockSize, sizeBytes: size } = session;
@@ -245,6 +200,11 @@ export class DeltaDisk {
     };
   }
 
+  /** @returns {import("../open/block_requests.js").LeaseDocument} */
+  get lease() {
+    return this.#lease.current;
+  }
+
   /** Begin to commit at once: the page may soon be gone. */
   saveNow() {
     if (!this.#isStopped) this.#saver.saveNow();
@@ -262,18 +222,21 @@ export class DeltaDisk {
     if (this.#isStopped) return;
     this.#saver.leave();
     const isSaved = this.#layers.bytes === 0;
-    this.#end();
+    this.#endAccess();
     if (isSaved) void this.#lease.release({ isLeaving: true }).catch(() => {});
   }
 
-  /**
-   * Commit what is left, then end the session; what the guest writes from now on is ignored. Rejects, and the session
-   * goes on, if something cannot be committed.
-   */
+  /** Commit what is left, then end the session. Rejects if that cannot be done. */
   async close() {
     await this.flush();
+    await this.end();
+  }
+
+  /** End the session; what is not committed is lost. */
+  async end() {
+    const isEnded = this.#isStopped;
     this.stop(new Error("The disk was closed."), { isTold: false });
-    await this.#lease.release();
+    if (!isEnded) await this.#lease.release();
   }
 
   /**
@@ -284,13 +247,13 @@ export class DeltaDisk {
    */
   stop(error, { isTold = true } = {}) {
     if (this.#isStopped) return;
-    this.#end();
+    this.#endAccess();
     this.#saver.stop(error);
     if (isTold) this.#listener.onStopped?.(error);
     this.#tell(true);
   }
 
-  #end() {
+  #endAccess() {
     this.#isStopped = true;
     this.#lease.stop();
     this.#disk.close();

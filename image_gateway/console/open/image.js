@@ -4,19 +4,26 @@
 
 import { ApiError, get } from "../lib/api.js";
 import { Lease } from "./lease.js";
+import { listDeltas } from "./keep_choice.js";
 import { linkLeases, redeem, sessionLeases } from "./lease_requests.js";
 import { forgetLinkLease, keepLinkLease, keptLinkLease } from "./link_lease.js";
 
 const CD_MARK_AT = 32_769;
 const CD_MARK = "CD001";
 
+/** By the `access` of the image's record: who may make deltas of it. */
+const MAY_WRITE = ["owner", "writer"];
+
 /**
  * @typedef {object} OpenedImage
+ * @property {string} imageId
  * @property {string} name
  * @property {number} size Bytes.
  * @property {"disk" | "iso"} kind
  * @property {boolean} isByLink
  * @property {{ href: string, label: string }} page The page about the image.
+ * @property {() => Promise<import("./keep_choice.js").DeltaDocument[] | null>} deltas Returns those that can keep what
+ *   a machine writes; null for a person who may make none.
  * @property {(listener: import("./lease.js").LeaseListener) => Promise<Lease>} lease Returns a lease to read it with.
  */
 
@@ -47,11 +54,13 @@ export async function findOwnImage(imageId) {
   if (!image.size) throw new NothingToOpen(`The image ${image.name} is empty.`);
   const requests = sessionLeases(image.imageId);
   return {
+    imageId: image.imageId,
     name: image.name,
     size: image.size,
     kind: image.kind,
     isByLink: false,
     page: { href: `/images/${image.imageId}`, label: "About this image" },
+    deltas: async () => (MAY_WRITE.includes(image.access) ? listDeltas(image.imageId) : null),
     lease: async (listener) => new Lease(await requiredMake(requests)(), requests, listener),
   };
 }
@@ -103,11 +112,13 @@ async function openByLink({ name, size }, issued) {
   if (size === 0) throw new NothingToOpen(`The image ${name} is empty.`);
   const requests = linkLeases();
   return {
+    imageId: issued.document.imageId,
     name,
     size,
     kind: (await isCd(issued.document.url)) ? "iso" : "disk",
     isByLink: true,
     page: { href: "/link", label: "Shared image" },
+    deltas: async () => null,
     lease: async (listener) => {
       const newest = keptLinkLease() ?? issued.document;
       return new Lease(await requests.renew(newest), requests, listener);

@@ -5,7 +5,7 @@
  * - Its sound needs a worklet made of a blob: it is off.
  */
 
-import { LeasedDisk } from "./leased_disk.js";
+import { withFlush } from "../deltas/ata_flush.js";
 import { machineClock } from "./machine_clock.js";
 
 const MIB = 1024 * 1024;
@@ -15,11 +15,11 @@ const TIMER = new URL("./yield_worker.js", import.meta.url);
 const CTRL_ALT_DEL = [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d];
 
 /** @typedef {import("./v86_files.js").V86Files} V86Files */
-/** @typedef {"user" | "network" | "overlay" | "stopped"} PauseReason Who has paused the machine. */
+/** @typedef {"user" | "network" | "saving" | "overlay" | "stopped"} PauseReason Who has paused the machine. */
 
 /**
  * @typedef {object} MachineOptions
- * @property {LeasedDisk} disk
+ * @property {import("./disk_source.js").V86Disk} disk
  * @property {boolean} isCd
  * @property {number} memoryMib
  * @property {HTMLElement} screen An element with a div and a canvas.
@@ -28,6 +28,7 @@ const CTRL_ALT_DEL = [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d];
 
 export class Machine {
   #emulator;
+  #disk;
   /** @type {Set<PauseReason>} */
   #pauses = new Set();
   /** Whether v86 has made its devices, among them the keyboard. */
@@ -42,6 +43,7 @@ export class Machine {
   constructor(files, options) {
     useFileAsTimer();
     machineClock.run();
+    this.#disk = options.disk;
     this.#emulator = new files.V86({
       wasm_fn: (/** @type {WebAssembly.Imports} */ imports) => this.#loadWasm(files, imports),
       bios: { buffer: files.bios },
@@ -116,7 +118,8 @@ export class Machine {
    * @param {WebAssembly.Imports} imports
    */
   async #loadWasm(files, imports) {
-    const exports = await files.wasm(imports);
+    const disk = this.#disk;
+    const exports = await files.wasm("flushForGuest" in disk ? withFlush(imports, disk.flushForGuest.bind(disk)) : imports);
     // Right after v86 has got these it makes its devices, and takes all keys of the page from then on.
     setTimeout(() => {
       this.#hasDevices = true;

@@ -17,6 +17,9 @@ import { installedV86 } from "./v86_files.js";
 /** @typedef {import("./settings.js").Settings} Settings */
 /** @typedef {import("../app.js").Me} Me */
 
+const DISCARDED =
+  "What the machine writes is kept in the memory of this page, and discarded when you close or reload it.";
+
 const main = byId("main");
 // Kept from one run to the next: a machine that is started again finds what it has written.
 const overlay = new MemoryOverlay();
@@ -47,7 +50,7 @@ async function showImage(find) {
   try {
     const image = await find();
     document.title = `${image.name} – Open – image-gateway`;
-    showSettings(image, null);
+    await showSettings(image, null);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return signIn();
     const isLost = error instanceof ApiError && (error.status === 0 || error.status >= 429);
@@ -58,14 +61,24 @@ async function showImage(find) {
 }
 
 /**
+ * Show what can be chosen before the machine starts.
+ *
  * @param {OpenedImage} image
  * @param {Settings | null} last
  * @param {unknown} [error] Why the start before failed.
  */
-function showSettings(image, last, error) {
+async function showSettings(image, last, error) {
   run = null;
-  const form = settingsForm(image.kind, last, (settings) => void start(image, settings));
-  replace(main, ...heading(image), error !== undefined && errorBox(error), form, written(image, last));
+  let deltas;
+  try {
+    deltas = await image.deltas();
+  } catch (failure) {
+    const again = () => void showSettings(image, last, error).catch(showCrash);
+    return replace(main, ...heading(image), errorBox(error ?? failure, again));
+  }
+  const form = settingsForm(image.kind, deltas, last, (settings) => void start(image, settings));
+  const discarded = deltas === null && element("p", {}, DISCARDED);
+  replace(main, ...heading(image), discarded, error !== undefined && errorBox(error), form, written(image, last));
 }
 
 /**
@@ -74,11 +87,11 @@ function showSettings(image, last, error) {
  */
 async function start(image, settings) {
   const place = element("div", { class: "run" });
-  replace(main, ...heading(image), place);
+  replace(main, ...heading(image), settings.keep === null && element("p", {}, DISCARDED), place);
   // The button that had the focus is gone.
   main.focus();
-  const end = (/** @type {unknown} */ error) => {
-    showSettings(image, settings, error);
+  const end = async (/** @type {unknown} */ error) => {
+    await showSettings(image, settings, error);
     main.focus();
   };
   run = new Run({
@@ -86,7 +99,7 @@ async function start(image, settings) {
     settings,
     overlay,
     place,
-    onStopped: () => end(undefined),
+    onStopped: (error) => void end(error).catch(showCrash),
     onSignIn: () => void signInAgain(),
   });
   await run.start().catch(end);
@@ -100,11 +113,6 @@ function heading(image) {
     element("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, element("a", { href }, label)),
     element("div", { class: "head" }, element("h1", {}, image.name)),
     element("p", { class: "quiet" }, `${size(image.size)}, ${kind}. The image itself is only read.`),
-    element(
-      "p",
-      {},
-      "What the machine writes is kept in the memory of this page, and discarded when you close or reload it.",
-    ),
   ];
 }
 
@@ -118,7 +126,7 @@ function written(image, last) {
   if (overlay.bytes === 0) return null;
   const discard = () => {
     overlay.clear();
-    showSettings(image, last);
+    void showSettings(image, last).catch(showCrash);
   };
   return element(
     "p",

@@ -11,7 +11,7 @@ import { Transfer } from "./transfer.js";
 const UPDATE_MS = 1000;
 
 export class DiskReport {
-  #overlay;
+  #written;
   #transfer = new Transfer();
   #facts = element("dl", { class: "numbers" });
   #map;
@@ -20,10 +20,10 @@ export class DiskReport {
 
   /**
    * @param {{ name: string, size: number }} image
-   * @param {import("./overlay.js").Overlay} overlay
+   * @param {() => string[]} written The name and the value of a number: what was written.
    */
-  constructor(image, overlay) {
-    this.#overlay = overlay;
+  constructor(image, written) {
+    this.#written = written;
     this.#map = new ReadMap(image.size, mapBlockSize(image.size));
     this.#view = new ReadMapView(this.#map, image.name);
     this.#view.element.append(this.#facts);
@@ -60,7 +60,7 @@ export class DiskReport {
       ["Read from the gateway", size(bytes)],
       ["Requests", requests.toLocaleString("en")],
       ["Rate now", rate(this.#transfer.rate(Date.now()))],
-      ["Written, in this page only", size(this.#overlay.bytes)],
+      this.#written(),
     ];
     replace(
       this.#facts,

@@ -1,11 +1,10 @@
 /**
- * One run of a machine: its lease, its disk, and what the person sees of them.
+ * One run of a machine: its disk, and what the person sees of them.
  */
 
 import { element, errorBox, replace, say } from "../lib/dom.js";
-import { partRequests, rangeRequests } from "./block_requests.js";
-import { bootTrace, versionOf } from "./image.js";
-import { LeasedDisk } from "./leased_disk.js";
+import { DiscardedWrites, KeptWrites } from "./disk_source.js";
+import { bootTrace } from "./image.js";
 import { Machine } from "./machine.js";
 import { DiskReport } from "./report.js";
 import { Screen } from "./screen.js";
@@ -20,7 +19,8 @@ const OVERLAY_STEP = 256 * 1024 * 1024;
  * @property {import("./settings.js").Settings} settings
  * @property {import("./overlay.js").Overlay} overlay
  * @property {HTMLElement} place The element that the run fills.
- * @property {() => void} onStopped Called when the person has stopped the machine.
+ * @property {(error: unknown) => void} onStopped Called when the person has stopped the machine, with the reason if
+ *   not all could be saved.
  * @property {() => void} onSignIn Called when a person whose session has ended wants to sign in again.
  */
 
@@ -33,24 +33,28 @@ export class Run {
   #leaseNotice = element("div");
   #pauseButton = button("Pause", () => this.#pauseOrContinue());
   #report;
-  /** @type {import("./lease.js").Lease | null} */
-  #lease = null;
-  /** @type {LeasedDisk | null} */
-  #disk = null;
+  /** @type {import("./disk_source.js").DiskSource} */
+  #source;
   /** @type {Machine | null} */
   #machine = null;
   #overlayLimit = OVERLAY_STEP;
   /** @type {string | null} */
   #waitsFor = null;
+  /** @type {unknown} */
+  #failure = undefined;
   #isOver = false;
 
   /** @param {RunOptions} options */
   constructor(options) {
     this.#options = options;
-    this.#report = new DiskReport(options.image, options.overlay);
+    const { image, settings, overlay } = options;
+    const isKept = settings.keep !== null;
+    this.#source = isKept ? new KeptWrites(image.imageId, settings) : new DiscardedWrites(image, settings, overlay);
+    this.#report = new DiskReport(image, () => this.#source.written());
     replace(
       options.place,
       this.#status,
+      this.#source.element,
       this.#notice,
       this.#leaseNotice,
       element(
@@ -71,9 +75,8 @@ export class Run {
   /** Start the machine; rejects if that fails, and then leaves nothing behind. */
   async start() {
     try {
-      const [files, lease] = await Promise.all([loadV86(), this.#takeLease()]);
-      const etag = await versionOf(lease.current);
-      if (!this.#isOver) this.#startMachine(files, lease, etag);
+      const [files, disk] = await Promise.all([loadV86(), this.#openDisk()]);
+      if (!this.#isOver) this.#startMachine(files, disk);
     } catch (error) {
       const wasStopped = this.#isOver;
       await this.#end();
@@ -81,41 +84,25 @@ export class Run {
     }
   }
 
-  async #takeLease() {
-    const lease = await this.#options.image.lease({
-      onRenewed: () => this.#disk?.wake(),
+  #openDisk() {
+    return this.#source.open({
+      ...this.#report.listener,
+      onWritten: (offset, length) => this.#noteWritten(offset, length),
+      onWaiting: (reason) => this.#noteWaiting(reason),
+      onSlow: (isSlow) => this.#noteSlow("network", isSlow),
+      onFull: (isFull) => this.#noteSlow("saving", isFull),
       onProblem: (problem) => this.#showLeaseProblem(problem),
       onEnded: (error) => this.#fail(error),
+      onStopped: (error) => this.#fail(error),
     });
-    this.#lease = lease;
-    if (this.#isOver) await this.#giveBackLease(false);
-    return lease;
   }
 
   /**
    * @param {import("./v86_files.js").V86Files} files
-   * @param {import("./lease.js").Lease} lease
-   * @param {string} etag
+   * @param {import("./disk_source.js").V86Disk} disk
    */
-  #startMachine(files, lease, etag) {
-    const { image, settings, overlay } = this.#options;
-    const view = settings.readBy === "parts" ? lease.current.views?.v86 : undefined;
-    const disk = new LeasedDisk({
-      size: image.size,
-      sectorSize: settings.isCd ? 2048 : 512,
-      requests: view === undefined ? rangeRequests(image.size) : partRequests(view.fixed_chunk_size),
-      lease,
-      etag,
-      overlay,
-      listener: {
-        ...this.#report.listener,
-        onWritten: (offset, length) => this.#noteWritten(offset, length),
-        onWaiting: (reason) => this.#noteWaiting(reason),
-        onSlow: (isSlow) => this.#noteSlow(isSlow),
-        onStopped: (error) => this.#fail(error),
-      },
-    });
-    this.#disk = disk;
+  #startMachine(files, disk) {
+    const { settings } = this.#options;
     this.#machine = new Machine(files, {
       disk,
       isCd: settings.isCd,
@@ -126,42 +113,36 @@ export class Run {
     this.#report.start();
     this.#showStatus();
     if (files.vgaBios === null) say("vgabios.bin is not installed: the screen stays dark, only the serial port works.");
-    void bootTrace(lease.current).then((offsets) => disk.readAhead(offsets));
+    void bootTrace(this.#source.lease()).then((offsets) => disk.readAhead(offsets));
   }
 
   /** The page was woken up, or the network is back. */
   wake() {
-    this.#lease?.check();
-    this.#disk?.wake();
+    this.#source.wake();
   }
 
   /** The page goes away: what it holds at the gateway is given back. */
   leave() {
-    this.#disk?.close();
-    void this.#giveBackLease(true);
+    this.#source.leave();
   }
 
   async #stop() {
+    const before = this.#failure;
+    this.#machine?.pause("stopped");
+    await this.#source.settle(this.#notice);
     await this.#end();
-    this.#options.onStopped();
+    // One that was there before has been read.
+    this.#options.onStopped(this.#failure === before ? undefined : this.#failure);
   }
 
   async #end() {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#disk?.close();
     this.#report.stop();
     this.#screen.destroy();
     await this.#machine?.destroy();
     const lost = () => say("The lease could not be revoked. It ends by itself within minutes.");
-    await this.#giveBackLease(false).catch(lost);
-  }
-
-  /** @param {boolean} isLeaving */
-  async #giveBackLease(isLeaving) {
-    // The lease of a link is kept for a reload of the page: another one would be another use of the link.
-    if (this.#options.image.isByLink) this.#lease?.stop();
-    else await this.#lease?.release({ isLeaving });
+    await this.#source.end().catch(lost);
   }
 
   #pauseOrContinue() {
@@ -174,10 +155,11 @@ export class Run {
   #showStatus() {
     const machine = this.#machine;
     if (machine === null) return;
-    const isHeld = machine.isPaused("network");
+    const isHeld = machine.isPaused("network") || machine.isPaused("saving");
     const isWaiting = (isHeld || this.#waitsFor !== null) && !machine.isPaused("stopped");
     this.#status.classList.toggle("waiting", isWaiting);
-    const reason = this.#waitsFor ?? "The bytes of the disk come slowly.";
+    const held = machine.isPaused("saving") ? "Too much is not saved yet." : "The bytes of the disk come slowly.";
+    const reason = this.#waitsFor ?? held;
     const next = isHeld ? "The machine is paused until then." : "The machine goes on by itself.";
     const isPaused = machine.isPaused("user") || machine.isPaused("overlay");
     if (machine.isPaused("stopped")) this.#status.textContent = "The machine is stopped.";
@@ -191,10 +173,14 @@ export class Run {
     this.#showStatus();
   }
 
-  /** @param {boolean} isSlow Whether the machine waits for its disk for so long that its drivers might give up. */
-  #noteSlow(isSlow) {
-    if (isSlow) this.#machine?.pause("network");
-    else this.#machine?.resume("network");
+  /**
+   * @param {"network" | "saving"} reason
+   * @param {boolean} isSlow Whether the machine has to wait: its drivers might give up on the disk, or too much of what
+   *   it has written is not saved.
+   */
+  #noteSlow(reason, isSlow) {
+    if (isSlow) this.#machine?.pause(reason);
+    else this.#machine?.resume(reason);
     this.#showStatus();
   }
 
@@ -240,9 +226,9 @@ export class Run {
 
   /** @param {unknown} error Why the disk can be read no more. */
   #fail(error) {
-    if (this.#isOver || this.#machine?.isPaused("stopped")) return;
-    this.#disk?.close();
-    this.#lease?.stop();
+    if (this.#isOver || this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#source.fail();
     this.#machine?.pause("stopped");
     this.#screen.leave();
     replace(this.#leaseNotice);
