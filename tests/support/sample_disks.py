@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support.boot_disk import SECTOR, Read, make_boot_disk
 from tests.support.disk_images import make_iso, run_qemu_img
 from tests.support.qemu import require_qemu
+from tests.support.writing_disk import make_writing_disk
 
 MIB = 1024 * 1024
 LINUX_TYPE, FAT_TYPE = 0x83, 0x0C
@@ -25,7 +26,7 @@ SIZE = 12 * MIB
 
 
 class SampleDisks:
-    """Files in a folder. All but `iso` and `boot` are disks of SIZE with the two PARTITIONS, or larger.
+    """Files in a folder. All but `iso`, `boot` and `writing` are disks of SIZE with the two PARTITIONS, or larger.
 
     `of_size` makes a file of any size, each MiB with other content, that a store gets in several parts.
     """
@@ -52,6 +53,11 @@ class SampleDisks:
     def boot(self) -> Path:
         """A raw disk that boots: it writes to the serial port (see `boot_disk.py`)."""
         return self._write("boot.img", make_boot_disk(_content(4 * MIB), [Read(MIB // SECTOR, 8)], []))
+
+    @cached_property
+    def writing(self) -> Path:
+        """A raw disk that boots, and holds the text `as it was`, which it can change (see `writing_disk.py`)."""
+        return self._write("writing.img", make_writing_disk(4 * MIB, "as it was"))
 
     @cached_property
     def qcow2(self) -> Path:
