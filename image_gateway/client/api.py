@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -14,19 +13,16 @@ from urllib3.exceptions import HTTPError
 
 from image_gateway.client import answers
 from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
-from image_gateway.client.credentials import Credentials, CredentialSource, FixedCredentials, user_name
+from image_gateway.client.credentials import Credentials, FixedCredentials
 from image_gateway.client.errors import ApiError as ApiError
-from image_gateway.client.errors import connection_error, gateway_error, store_error
+from image_gateway.client.errors import connection_error, store_error
+from image_gateway.client.transport import GatewayTransport, parse
 
-CONNECT_SECONDS, READ_SECONDS = 10, 120
 # Completing an upload with thousands of parts and verifying a declared hash takes minutes.
 COMPLETE_SECONDS = 1800
-SEND_BLOCK = 256 * 1024
-
-Value = TypeVar("Value")
 
 
-class GatewayClient:
+class GatewayClient(GatewayTransport):
     """Thread-safe client for one gateway and one user.
 
     Credentials are sent to the gateway only, never to the store. A rejected request is retried once when the
@@ -38,18 +34,10 @@ class GatewayClient:
         connections: Size of the connection pool.
     """
 
-    def __init__(self, base_url: str, who: str | CredentialSource, *, connections: int = 8) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._who = user_name(who) if isinstance(who, str) else who
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-        self._http = urllib3.PoolManager(
-            maxsize=connections, retries=False, timeout=timeout, blocksize=SEND_BLOCK
-        )
-
     def create_image(self, **declared: str | int | None) -> NewUpload:
         """Create an image; `declared` takes name, kind, sizeBytes, sha256 and filename."""
         body = {name: value for name, value in declared.items() if value is not None}
-        return _parse(answers.new_upload, self.send_json("POST", "/v1/images", body or None))
+        return parse(answers.new_upload, self.send_json("POST", "/v1/images", body or None))
 
     def sign_part(self, upload: NewUpload, number: int) -> str:
         """Return the presigned URL for one part."""
@@ -60,7 +48,7 @@ class GatewayClient:
     def sign_parts(self, upload: NewUpload, numbers: Sequence[int]) -> SignedParts:
         """Return presigned URLs for at most 1000 parts."""
         body = {"uploadId": upload.upload_id, "partNumbers": list(numbers)}
-        return _parse(
+        return parse(
             answers.signed_parts, self.send_json("POST", _image(upload.image_id, "/upload-urls"), body)
         )
 
@@ -89,7 +77,7 @@ class GatewayClient:
         Raises:
             ApiError: With code INVALID_STATE when the upload was completed or aborted.
         """
-        return _parse(answers.upload_status, self.send_json("GET", _image(image_id, "/upload")))
+        return parse(answers.upload_status, self.send_json("GET", _image(image_id, "/upload")))
 
     def abort_upload(self, image_id: str) -> None:
         """Abort an open upload and delete its parts."""
@@ -106,7 +94,7 @@ class GatewayClient:
 
     def list_images(self, **filters: str | int | None) -> dict[str, Any]:
         """Return one page of images; `filters` takes state, name, shared, limit and cursor."""
-        return self._page("/v1/images", "images", filters)
+        return self.page("/v1/images", "images", filters)
 
     def image(self, image_id: str) -> dict[str, Any]:
         """Return the record of an image."""
@@ -138,7 +126,7 @@ class GatewayClient:
 
     def list_shares(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
         """Return one page of `shares`; `filters` takes limit and cursor."""
-        return self._page(_image(image_id, "/shares"), "shares", filters)
+        return self.page(_image(image_id, "/shares"), "shares", filters)
 
     def make_share_link(self, image_id: str, **limits: int | str | None) -> dict[str, Any]:
         """Create a share link and return it with its token; `limits` takes ttlSeconds, maxUses and label."""
@@ -147,7 +135,7 @@ class GatewayClient:
 
     def list_share_links(self, image_id: str, **filters: str | int | None) -> dict[str, Any]:
         """Return one page of `shareLinks`; `filters` takes limit and cursor."""
-        return self._page(_image(image_id, "/share-links"), "shareLinks", filters)
+        return self.page(_image(image_id, "/share-links"), "shareLinks", filters)
 
     def revoke_share_link(self, image_id: str, link_id: str) -> None:
         """Revoke a share link and the leases made from it."""
@@ -163,12 +151,12 @@ class GatewayClient:
 
     def head_range(self, image_id: str) -> dict[str, str]:
         """Return the response headers of a HEAD request for the image data."""
-        return dict(self._send_request("HEAD", _image(image_id, "/range")).headers)
+        return dict(self.send("HEAD", _image(image_id, "/range")).headers)
 
     def read_range(self, image_id: str, start: int, stop: int) -> bytes:
         """Return bytes `start` to `stop`, `stop` excluded."""
         headers = {"Range": f"bytes={start}-{stop - 1}"}
-        response = self._send_request("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
+        response = self.send("GET", _image(image_id, "/range"), headers=headers, expected=(206,))
         if len(response.data) != stop - start:
             raise ApiError(f"expected {stop - start} bytes, received {len(response.data)}")
         return response.data
@@ -179,7 +167,7 @@ class GatewayClient:
 
         The status is 206, or 200 or 412 when the image has another version (RFC 9110 section 13.2.2).
         """
-        response = self._send_request(
+        response = self.send(
             "GET",
             _image(image_id, "/range"),
             headers={"Range": f"bytes={start}-{stop - 1}", "If-Match": etag, "If-Range": etag},
@@ -197,104 +185,16 @@ class GatewayClient:
 
     def read_manifest(self, image_id: str) -> Manifest:
         """Return the chunk manifest of an image."""
-        return _parse(answers.manifest, self.send_json("GET", _image(image_id, "/chunked/manifest")))
+        return parse(answers.manifest, self.send_json("GET", _image(image_id, "/chunked/manifest")))
 
     def read_chunk(self, image_id: str, index: int, manifest: Manifest) -> bytes:
         """Return the data of chunk `index`."""
-        return self._send_request(
-            "GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")
-        ).data
-
-    @property
-    def who(self) -> CredentialSource:
-        """The credential that authenticates the requests."""
-        return self._who
-
-    @property
-    def _headers(self) -> Mapping[str, str]:
-        return self._who.credentials().headers
-
-    def _page(self, path: str, records: str, filters: Mapping[str, str | int | None]) -> dict[str, Any]:
-        query = urlencode({name: value for name, value in filters.items() if value is not None})
-        page = self.send_json("GET", f"{path}?{query}" if query else path)
-        _parse(lambda answer: answer[records], page)
-        return page
+        return self.send("GET", _image(image_id, f"/chunked/chunks/{index:0{manifest.width}d}.bin")).data
 
     def _lease(self, path: str, body: Any = None, **options: Any) -> Lease:
-        response = self._send_request("POST", path, body, **options)
-        return _parse(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
-
-    def send_json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
-        """Send a request to the gateway and return the JSON object that it answers with."""
-        return _parse(lambda answer: dict(answer.json()), self._send_request(method, path, body, **options))
-
-    def _send_request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        expected: tuple[int, ...] = (200,),
-        who: CredentialSource | None = None,
-        hidden: str | None = None,
-        **options: Any,
-    ) -> BaseHTTPResponse:
-        """Send a request to the gateway.
-
-        Args:
-            who: Credential to use instead of the client's own.
-            hidden: Text to mask in error messages, such as a share link's token.
-
-        Raises:
-            ApiError: The status is not `expected`, or the gateway could not be reached.
-        """
-        who = who or self._who
-        sent = dict(headers or {})
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-            options["body"] = json.dumps(body).encode()
-
-        def send_with(credentials: Credentials) -> BaseHTTPResponse | ApiError:
-            url = self.base_url + path
-            response = self._send(method, url, headers={**credentials.headers, **sent}, **options)
-            if response.status in expected:
-                return response
-            return _error_of(method, response, credentials.secret, hidden)
-
-        credentials = who.credentials()
-        result = send_with(credentials)
-        if isinstance(result, ApiError) and who.replaces(credentials, result):
-            result = send_with(who.credentials())
-        if isinstance(result, ApiError):
-            raise result
-        return result
-
-    def _send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        try:
-            return self._http.request(method, url, redirect=False, **options)
-        except HTTPError as error:
-            raise connection_error(method, error) from None
+        response = self.send("POST", path, body, **options)
+        return parse(lambda answer: answers.lease(answer.json(), answer.headers.get("Date")), response)
 
 
 def _image(image_id: str, rest: str = "") -> str:
     return f"/v1/images/{quote(image_id, safe='')}{rest}"
-
-
-def _error_of(method: str, response: BaseHTTPResponse, *hidden: str | None) -> ApiError:
-    try:
-        return gateway_error(response, *hidden)
-    except HTTPError as error:
-        return connection_error(method, error)
-    finally:
-        # Unread data would be parsed as the next response on this connection.
-        response.close()
-        response.release_conn()
-
-
-def _parse(convert: Callable[[Any], Value], answer: Any) -> Value:
-    """Convert a response body; raise ApiError when it does not have the gateway's format."""
-    try:
-        return convert(answer)
-    except (ValueError, KeyError, TypeError):
-        raise ApiError("the response is not a gateway's: check the address") from None

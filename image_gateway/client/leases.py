@@ -73,24 +73,35 @@ def _parse_claims(claims: str) -> tuple[str, str]:
         raise BadLink("holds a malformed lease token") from None
 
 
-class Leased:
-    """Credential that reads with a lease and renews it automatically.
+class RenewedLease:
+    """Credential of a lease, which it renews before the lease expires; thread-safe.
 
     The lifetime is measured from the response's Date header, so that the clocks need not agree.
 
+    Args:
+        client: Client of the lease's gateway.
+        lease: The lease as it was received.
+        requested_at: Time by `clock` at which the lease was requested.
+
     Raises:
-        ApiError: The link or lease is rejected, here or at a later renewal.
+        ApiError: The gateway refuses a renewal.
     """
 
-    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = GatewayClient(link.api, nobody())
-        self._link, self._clock = link, clock
+    def __init__(
+        self,
+        client: GatewayClient,
+        lease: Lease,
+        requested_at: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._clock = client, clock
         self._lock = threading.Lock()
-        requested_at = clock()
-        if link.lease_id is None:
-            self._store(self._client.redeem(link.token), requested_at)
-        else:
-            self._store(self._client.renew(link.lease_id, bearer(link.token)), requested_at)
+        self._store(lease, requested_at)
+
+    @property
+    def lease_id(self) -> str:
+        return self._lease.lease_id
 
     @property
     def image_id(self) -> str:
@@ -123,15 +134,13 @@ class Leased:
 
     def _renew(self) -> None:
         requested_at = self._clock()
-        try:
-            lease = self._client.renew(self._lease.lease_id, self._credentials)
-        except ApiError as error:
-            if error.code != "LEASE_EXPIRED" or self._link.lease_id is not None:
-                raise
-            lease = self._client.redeem(self._link.token)
+        lease = self._request_renewal()
         if lease.image_id != self._lease.image_id:
             raise ApiError("the gateway returned a lease for another image")
         self._store(lease, requested_at)
+
+    def _request_renewal(self) -> Lease:
+        return self._client.renew(self._lease.lease_id, self._credentials)
 
     def _store(self, lease: Lease, requested_at: float) -> None:
         self._lease, self._credentials = lease, lease.credentials
@@ -139,3 +148,28 @@ class Leased:
         wait = max(lease.lifetime - min(RENEWAL_MARGIN_SECONDS, lease.lifetime / 3), 1.0)
         # A lease that ends with its session cannot be renewed.
         self._renew_at = math.inf if lease.final else requested_at + wait
+
+
+class Leased(RenewedLease):
+    """Credential that reads by a link: a lease, which is re-created from a share link after its session.
+
+    Raises:
+        ApiError: The link or lease is rejected, here or at a later renewal.
+    """
+
+    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
+        client, requested_at = GatewayClient(link.api, nobody()), clock()
+        if link.lease_id is None:
+            lease = client.redeem(link.token)
+        else:
+            lease = client.renew(link.lease_id, bearer(link.token))
+        self._link = link
+        super().__init__(client, lease, requested_at, clock=clock)
+
+    def _request_renewal(self) -> Lease:
+        try:
+            return super()._request_renewal()
+        except ApiError as error:
+            if error.code != "LEASE_EXPIRED" or self._link.lease_id is not None:
+                raise
+            return self._client.redeem(self._link.token)
