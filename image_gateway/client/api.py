@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Sequence, Sized
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
 
 from image_gateway.client import answers
 from image_gateway.client.answers import Lease, Manifest, NewUpload, SignedParts, UploadStatus
 from image_gateway.client.credentials import Credentials, FixedCredentials
 from image_gateway.client.errors import ApiError as ApiError
-from image_gateway.client.errors import connection_error, store_error
+from image_gateway.client.errors import store_error
 from image_gateway.client.transport import GatewayTransport, parse
 
 # Completing an upload with thousands of parts and verifying a declared hash takes minutes.
@@ -161,27 +160,11 @@ class GatewayClient(GatewayTransport):
             raise ApiError(f"expected {stop - start} bytes, received {len(response.data)}")
         return response.data
 
-    @contextmanager
-    def open_range(self, image_id: str, start: int, stop: int, etag: str) -> Iterator[BaseHTTPResponse]:
-        """Yield the unread response to a range request for version `etag`, and close it on exit.
-
-        The status is 206, or 200 or 412 when the image has another version (RFC 9110 section 13.2.2).
-        """
-        response = self.send(
-            "GET",
-            _image(image_id, "/range"),
-            headers={"Range": f"bytes={start}-{stop - 1}", "If-Match": etag, "If-Range": etag},
-            expected=(200, 206, 412),
-            preload_content=False,
-        )
-        try:
-            yield response
-        except HTTPError as error:
-            raise connection_error("GET", error) from None
-        finally:
-            # Unread data would be parsed as the next response on this connection.
-            response.close()
-            response.release_conn()
+    def open_range(
+        self, image_id: str, start: int, stop: int, etag: str
+    ) -> AbstractContextManager[BaseHTTPResponse]:
+        """Yield the unread response to a range request, as `stream_range`."""
+        return self.stream_range(_image(image_id, "/range"), start, stop, etag)
 
     def read_manifest(self, image_id: str) -> Manifest:
         """Return the chunk manifest of an image."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -102,6 +103,28 @@ class GatewayTransport:
         if isinstance(result, ApiError):
             raise result
         return result
+
+    @contextmanager
+    def stream_range(self, path: str, start: int, stop: int, etag: str) -> Iterator[BaseHTTPResponse]:
+        """Yield the unread response to a range request for version `etag`, and close it on exit.
+
+        The status is 206, or 200 or 412 when there is another version (RFC 9110 section 13.2.2).
+        """
+        response = self.send(
+            "GET",
+            path,
+            headers={"Range": f"bytes={start}-{stop - 1}", "If-Match": etag, "If-Range": etag},
+            expected=(200, 206, 412),
+            preload_content=False,
+        )
+        try:
+            yield response
+        except HTTPError as error:
+            raise connection_error("GET", error) from None
+        finally:
+            # Unread data would be parsed as the next response on this connection.
+            response.close()
+            response.release_conn()
 
     def _send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         try:
