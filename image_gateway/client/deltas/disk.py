@@ -44,7 +44,8 @@ class DeltaDisk:
         client: Client of a user who may write the delta.
         delta_id: The delta.
         retrier: Bounds the retries of each request; by default it tries for a minute.
-        dirty_limit: Bytes of data that are committed at once, from one block to 4 MiB.
+        dirty_limit: Bytes of data that are committed at once, from 64 KiB to 4 MiB. While a commit waits for
+            its answer, so much again may be written.
         cache_bytes: Memory for blocks that were read.
 
     Raises:

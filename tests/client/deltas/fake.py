@@ -81,6 +81,10 @@ class FakeDeltas:
         """Let the next requests of a route fail, one after the other; `ROUTE.lost` loses the answer only."""
         self._faults[route].extend(faults)
 
+    def forgive(self, route: str) -> None:
+        """Let the route work again."""
+        self._faults[route].clear()
+
     def next_fault(self, route: str) -> Fault | None:
         with self._lock:
             self.asked.append(route)

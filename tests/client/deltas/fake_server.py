@@ -37,6 +37,8 @@ _ROUTES = (
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body in one packet: two would wait for each other's acknowledgement.
+    wbufsize = -1
     fake: FakeDeltas
 
     def do_POST(self) -> None:

@@ -58,7 +58,10 @@ class DiskMachine(RuleBasedStateMachine):
     def write(self, data: st.DataObject, fill: int) -> None:
         offset, length = self.place(data)
         content = bytes((fill + number) % 256 for number in range(min(length, 512))) * (length // 512 + 1)
+        generation, before = self.delta.generation, bytes(self.model)
         self.disk.write(offset, content[:length])
+        if self.delta.generation != generation and length <= LIMIT - 2 * self.delta.block_size:
+            assert self.delta.contents[self.delta.generation] == before
         self.model[offset : offset + length] = content[:length]
 
     @rule(data=st.data())
