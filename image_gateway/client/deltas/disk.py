@@ -209,7 +209,6 @@ class DeltaDisk:
             for block in range(first, stop):
                 at = (block - first) * self.block_size
                 self._dirty.put(block, bytes(whole[at : at + self.block_size]))
-                self._clean.pop(block, None)
 
     def _zero_blocks(self, first: int, stop: int) -> None:
         self._make_room(0)

@@ -60,7 +60,7 @@ class FakeSession:
 
 
 class FakeDeltas:
-    """The routes of deltas; `after_commit` runs when a commit was applied and before it is answered."""
+    """The routes of deltas, and what the gateway is asked."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -74,6 +74,7 @@ class FakeDeltas:
         self.lease_seconds = 600
         self.before_commit: Callable[[], object] = lambda: None
         self.on_read: Callable[[], object] = lambda: None
+        self.before_bytes: Callable[[], object] = lambda: None
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._lock = threading.Lock()
 

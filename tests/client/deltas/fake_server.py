@@ -117,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             first, last = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups())
             self.fake.reads.append((first, last + 1))
             headers = {"ETag": etag, "Content-Range": f"bytes {first}-{last}/{len(data)}"}
+            self.fake.before_bytes()
             self._reply(206, headers, data[first : last + 1])
 
     def _fail(self, route: str) -> bool:

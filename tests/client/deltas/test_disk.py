@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from image_gateway.client.deltas.disk import MAX_DIRTY_BYTES, DeltaDisk
@@ -14,7 +12,6 @@ from tests.client.deltas.fake import FakeDelta, FakeDeltas
 from tests.client.fake import RESET, Fault
 
 MIB = 1024 * 1024
-WAIT = 30
 
 
 def newest(delta: FakeDelta) -> bytes:
@@ -137,71 +134,6 @@ def test_memory_for_reads_is_bounded(open_disk: Open, delta: FakeDelta, fake: Fa
 def test_a_read_that_fails_is_tried_again(disk: DeltaDisk, fake: FakeDeltas) -> None:
     fake.fail("read", Fault(RESET), Fault(503, {"Retry-After": "1"}), Fault(500))
     assert disk.read(0, 10) == DATA[:10]
-
-
-def test_a_commit_during_a_read_is_not_mistaken_for_another_writer(
-    disk: DeltaDisk, delta: FakeDelta, fake: FakeDeltas
-) -> None:
-    """The read asks for generation 0 and reaches the gateway when there is generation 1."""
-    disk.write(0, b"x" * 4096)
-
-    def flush_first() -> None:
-        fake.on_read = lambda: None
-        thread = threading.Thread(target=disk.flush)
-        thread.start()
-        thread.join(WAIT)
-
-    fake.on_read = flush_first
-    assert disk.read(0, 8192) == b"x" * 4096 + DATA[4096:8192]
-    assert delta.generation == 1
-
-
-def test_a_read_waits_for_no_commit(disk: DeltaDisk, fake: FakeDeltas) -> None:
-    begun, allowed = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        assert allowed.wait(WAIT)
-
-    fake.before_commit = hold
-    disk.write(0, b"x" * 4096)
-    thread = threading.Thread(target=disk.flush)
-    thread.start()
-    assert begun.wait(WAIT)
-    assert disk.read(0, 8192) == b"x" * 4096 + DATA[4096:8192]
-    disk.write(4096, b"y" * 4096)
-    assert disk.read(0, 8192) == b"x" * 4096 + b"y" * 4096
-    assert disk.unsafe_bytes == 8192
-    allowed.set()
-    thread.join(WAIT)
-    assert disk.unsafe_bytes == 4096
-
-
-def test_a_block_that_was_read_before_its_zeros_is_not_read_again(disk: DeltaDisk) -> None:
-    disk.write(0, b"x" * 4096)
-    disk.flush()
-    disk.zero(0, 4096)
-    disk.flush()
-    assert disk.read(0, 4096) == bytes(4096)
-
-
-def test_threads_write_parts_of_one_block(open_disk: Open, fake: FakeDeltas) -> None:
-    delta = fake.add(bytes(4096))
-    disk = open_disk(delta)
-
-    def write(at: int) -> None:
-        for round_ in range(8):
-            disk.write(at * 64, bytes([round_ + 1]) * 64)
-            if round_ % 3 == 0:
-                disk.flush()
-
-    threads = [threading.Thread(target=write, args=(at,)) for at in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT)
-    disk.close()
-    assert newest(delta) == b"\x08" * 512 + bytes(4096 - 512)
 
 
 def test_closing_commits_and_ends_the_session(open_disk: Open, delta: FakeDelta, fake: FakeDeltas) -> None:
