@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from image_gateway.conversion import nbd
 from image_gateway.conversion.object_source import Extent
+from image_gateway.nbd import wire
 
 _CONTEXT = b"base:allocation"
 SECTOR = 512
@@ -53,7 +53,7 @@ class NbdClient:
         """Say goodbye, if that is possible at once, and close the connection."""
         self._connection.setblocking(False)
         try:
-            self._send(nbd.CMD_DISC, 0, 0)
+            self._send(wire.CMD_DISC, 0, 0)
         except OSError:
             pass
         finally:
@@ -75,16 +75,16 @@ class NbdClient:
         while start < end:
             stop = min(start + STATUS_BYTES, end)
             request = _Request(start, stop)
-            cookie = self._send(nbd.CMD_BLOCK_STATUS, start, stop - start)
+            cookie = self._send(wire.CMD_BLOCK_STATUS, start, stop - start)
             found: list[tuple[int, int]] = []
             self._receive_reply({cookie: request}, found)
             self._raise_error({cookie: request})
             if not found:
-                raise nbd.NbdError("the server described no block")
+                raise wire.NbdError("the server described no block")
             for length, state in found:
                 if start >= stop or length == 0:
                     break
-                yield Extent(start, min(start + length, stop), bool(state & nbd.STATE_ZERO))
+                yield Extent(start, min(start + length, stop), bool(state & wire.STATE_ZERO))
                 start = min(start + length, stop)
 
     def _read_all(self, requests: deque[_Request]) -> None:
@@ -94,7 +94,7 @@ class NbdClient:
         while requests or waiting:
             while requests and len(waiting) < IN_FLIGHT and not self._errors:
                 request = requests.popleft()
-                cookie = self._send(nbd.CMD_READ, request.start, request.end - request.start)
+                cookie = self._send(wire.CMD_READ, request.start, request.end - request.start)
                 sent[cookie] = waiting[cookie] = request
             if not waiting:
                 break
@@ -112,9 +112,9 @@ class NbdClient:
         """Send a request and return its cookie."""
         self._cookie += 1
         # QEMU closes the connection when a reply that it sends in fragments fails.
-        flags = nbd.CMD_FLAG_DF if command == nbd.CMD_READ else 0
+        flags = wire.CMD_FLAG_DF if command == wire.CMD_READ else 0
         self._connection.sendall(
-            nbd.REQUEST.pack(nbd.REQUEST_MAGIC, flags, command, self._cookie, offset, length)
+            wire.REQUEST.pack(wire.REQUEST_MAGIC, flags, command, self._cookie, offset, length)
         )
         return self._cookie
 
@@ -122,71 +122,71 @@ class NbdClient:
         """Receive chunks until one is the last of its reply, and return that reply's cookie."""
         while True:
             (magic,) = struct.unpack(">I", self._receive(4))
-            if magic != nbd.STRUCTURED_REPLY_MAGIC:
-                raise nbd.NbdError("the server sent a reply that is not structured")
-            flags, kind, cookie, length = nbd.STRUCTURED_REPLY.unpack(
-                self._receive(nbd.STRUCTURED_REPLY.size)
+            if magic != wire.STRUCTURED_REPLY_MAGIC:
+                raise wire.NbdError("the server sent a reply that is not structured")
+            flags, kind, cookie, length = wire.STRUCTURED_REPLY.unpack(
+                self._receive(wire.STRUCTURED_REPLY.size)
             )
             if cookie not in waiting or length > _MAX_REPLY_BYTES:
-                raise nbd.NbdError("the server sent a reply to no request, or one that is too long")
+                raise wire.NbdError("the server sent a reply to no request, or one that is too long")
             self._receive_chunk(kind, cookie, length, waiting[cookie], found)
-            if flags & nbd.REPLY_FLAG_DONE:
+            if flags & wire.REPLY_FLAG_DONE:
                 return int(cookie)
 
     def _receive_chunk(
         self, kind: int, cookie: int, length: int, request: _Request, found: list[tuple[int, int]]
     ) -> None:
-        if kind == nbd.REPLY_OFFSET_DATA and length > 8:
+        if kind == wire.REPLY_OFFSET_DATA and length > 8:
             (offset,) = struct.unpack(">Q", self._receive(8))
-            nbd.receive_into(self._connection, self._target(request, offset, length - 8))
+            wire.receive_into(self._connection, self._target(request, offset, length - 8))
             return
         payload = self._receive(length)
-        if kind == nbd.REPLY_OFFSET_HOLE and length == 12:
+        if kind == wire.REPLY_OFFSET_HOLE and length == 12:
             # The target has zeros already.
             self._target(request, *struct.unpack(">QI", payload))
-        elif kind == nbd.REPLY_BLOCK_STATUS and length % 8 == 4:
+        elif kind == wire.REPLY_BLOCK_STATUS and length % 8 == 4:
             found += struct.iter_unpack(">II", payload[4:])
-        elif kind & nbd.REPLY_ERROR and length >= 4:
+        elif kind & wire.REPLY_ERROR and length >= 4:
             (self._errors[cookie],) = struct.unpack_from(">I", payload)
         elif kind or length:
-            raise nbd.NbdError(f"the server sent a chunk of the unknown type {kind}")
+            raise wire.NbdError(f"the server sent a chunk of the unknown type {kind}")
 
     @staticmethod
     def _target(request: _Request, offset: int, length: int) -> memoryview:
         if request.target is None or offset < request.start or offset + length > request.end:
-            raise nbd.NbdError("the server sent bytes that were not asked for")
+            raise wire.NbdError("the server sent bytes that were not asked for")
         return request.target[offset - request.start : offset - request.start + length]
 
     def _negotiate(self) -> int:
         """Ask for structured replies and allocation, enter the transmission and return the size in bytes."""
         magic, option_magic, flags = struct.unpack(">8s8sH", self._receive(18))
-        if (magic, option_magic) != (nbd.NBDMAGIC, nbd.IHAVEOPT) or not flags & nbd.FLAG_FIXED_NEWSTYLE:
-            raise nbd.NbdError("the server does not speak the fixed newstyle negotiation")
-        self._connection.sendall(struct.pack(">I", flags & (nbd.FLAG_FIXED_NEWSTYLE | nbd.FLAG_NO_ZEROES)))
-        self._ask_option(nbd.OPT_STRUCTURED_REPLY, b"")
+        if (magic, option_magic) != (wire.NBDMAGIC, wire.IHAVEOPT) or not flags & wire.FLAG_FIXED_NEWSTYLE:
+            raise wire.NbdError("the server does not speak the fixed newstyle negotiation")
+        self._connection.sendall(struct.pack(">I", flags & (wire.FLAG_FIXED_NEWSTYLE | wire.FLAG_NO_ZEROES)))
+        self._ask_option(wire.OPT_STRUCTURED_REPLY, b"")
         query = struct.pack(">III", 0, 1, len(_CONTEXT)) + _CONTEXT
-        if nbd.REP_META_CONTEXT not in self._ask_option(nbd.OPT_SET_META_CONTEXT, query):
-            raise nbd.NbdError("the server does not say which blocks are allocated")
-        export = self._ask_option(nbd.OPT_GO, struct.pack(">IH", 0, 0)).get(nbd.REP_INFO, b"")
+        if wire.REP_META_CONTEXT not in self._ask_option(wire.OPT_SET_META_CONTEXT, query):
+            raise wire.NbdError("the server does not say which blocks are allocated")
+        export = self._ask_option(wire.OPT_GO, struct.pack(">IH", 0, 0)).get(wire.REP_INFO, b"")
         if len(export) != 12:
-            raise nbd.NbdError("the server did not describe its export")
+            raise wire.NbdError("the server did not describe its export")
         _, size, _ = struct.unpack(">HQH", export)
         return int(size)
 
     def _ask_option(self, option: int, data: bytes) -> dict[int, bytes]:
         """Send an option and return the data of its replies by type; of INFO only that of the export."""
-        self._connection.sendall(nbd.OPTION.pack(nbd.IHAVEOPT, option, len(data)) + data)
+        self._connection.sendall(wire.OPTION.pack(wire.IHAVEOPT, option, len(data)) + data)
         replies: dict[int, bytes] = {}
-        while nbd.REP_ACK not in replies:
-            magic, echoed, kind, length = nbd.OPTION_REPLY.unpack(self._receive(nbd.OPTION_REPLY.size))
-            if magic != nbd.OPTION_REPLY_MAGIC or echoed != option or length > nbd.MAX_OPTION_BYTES:
-                raise nbd.NbdError("the server sent an invalid reply to an option")
+        while wire.REP_ACK not in replies:
+            magic, echoed, kind, length = wire.OPTION_REPLY.unpack(self._receive(wire.OPTION_REPLY.size))
+            if magic != wire.OPTION_REPLY_MAGIC or echoed != option or length > wire.MAX_OPTION_BYTES:
+                raise wire.NbdError("the server sent an invalid reply to an option")
             payload = bytes(self._receive(length))
-            if kind & nbd.REP_ERROR:
-                raise nbd.NbdError(f"the server refused option {option}: {payload[:200]!r}")
-            if kind != nbd.REP_INFO or payload[:2] == struct.pack(">H", nbd.INFO_EXPORT):
+            if kind & wire.REP_ERROR:
+                raise wire.NbdError(f"the server refused option {option}: {payload[:200]!r}")
+            if kind != wire.REP_INFO or payload[:2] == struct.pack(">H", wire.INFO_EXPORT):
                 replies[kind] = payload
         return replies
 
     def _receive(self, length: int) -> bytearray:
-        return nbd.receive_exactly(self._connection, length)
+        return wire.receive_exactly(self._connection, length)

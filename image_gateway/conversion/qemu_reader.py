@@ -9,13 +9,13 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import NoReturn, TypeVar
 
 from image_gateway.conversion.cached_object import CachedObject
-from image_gateway.conversion.nbd import NbdError
 from image_gateway.conversion.nbd_client import SECTOR, NbdClient, NbdReadError
 from image_gateway.conversion.nbd_server import ObjectServer
 from image_gateway.conversion.object_source import CountedObject, Extent
 from image_gateway.conversion.qemu import QemuLimits, QemuProcess, connect, running_qemu
 from image_gateway.conversion.raw_reader import check_range
 from image_gateway.errors import ConversionError, ConverterUnavailable, InvalidImage
+from image_gateway.nbd.wire import NbdError
 
 _END_SECONDS = 5
 T = TypeVar("T")
