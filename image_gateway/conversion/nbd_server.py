@@ -45,6 +45,7 @@ class ObjectServer:
     ) -> None:
         """Close the connection; reads of the object that are running end by themselves."""
         self._connection.close()
+        self._thread.join()
 
     def take_failure(self) -> BaseException | None:
         """Return the object's exception and forget it, so that a later read can succeed."""

@@ -51,12 +51,17 @@ class Connection:
 
     def __init__(self, connection: socket.socket, export: Export, answer: Answer, *, threads: int) -> None:
         self._connection, self._export, self._answer = connection, export, answer
-        self._threads = threads
+        self._threads = self._working = threads
         self._receive_lock, self._send_lock = threading.Lock(), threading.Lock()
         self._ended = False
+        self._over = threading.Event()
 
     def run(self) -> str | None:
-        """Serve the client until it leaves or `stop` is called; returns what it did wrong, if it did."""
+        """Serve the client until it leaves, or until `stop` or `close` is called.
+
+        Returns:
+            Why the connection ended, unless the client said goodbye or the server wanted it.
+        """
         complaint = None
         try:
             if self._negotiate():
@@ -76,6 +81,7 @@ class Connection:
     def close(self) -> None:
         """Close the socket at once; requests that are being answered go on, and their answers are lost."""
         self._shut_down(socket.SHUT_RDWR)
+        self._over.set()
         # No thread uses a descriptor that may be another file's by now.
         with self._receive_lock, self._send_lock:
             self._connection.close()
@@ -95,15 +101,9 @@ class Connection:
 
     def _serve(self) -> str | None:
         complaints: list[str] = []
-        helpers = [
-            threading.Thread(target=self._work, args=(complaints,), name="nbd-request", daemon=True)
-            for _ in range(self._threads - 1)
-        ]
-        for helper in helpers:
-            helper.start()
-        self._work(complaints)
-        for helper in helpers:
-            helper.join()
+        for _ in range(self._threads):
+            threading.Thread(target=self._work, args=(complaints,), name="nbd-request", daemon=True).start()
+        self._over.wait()
         return next(iter(complaints), None)
 
     def _work(self, complaints: list[str]) -> None:
@@ -111,10 +111,15 @@ class Connection:
             while (request := self._next_request(complaints)) is not None:
                 self._handle(request)
         except OSError as error:
-            complaints.append(f"the client does not take its answers: {error}")
+            if not self._over.is_set():
+                complaints.append(f"its answers cannot be sent: {error}")
         finally:
             # The other threads still answer what they received.
             self.stop()
+            with self._receive_lock:
+                self._working -= 1
+                if self._working == 0:
+                    self._over.set()
 
     def _next_request(self, complaints: list[str]) -> Request | None:
         with self._receive_lock:
