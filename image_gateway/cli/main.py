@@ -26,6 +26,7 @@ from image_gateway.cli.download import download
 from image_gateway.cli.edge import edge
 from image_gateway.cli.images import images
 from image_gateway.cli.jobs import empty_image, import_image, jobs
+from image_gateway.cli.nbd import nbd
 from image_gateway.cli.publish import publish
 from image_gateway.cli.remote import EX_CONFIG, EX_FAILED, EX_TEMPORARY, ConfigError
 from image_gateway.cli.serve import serve
@@ -87,6 +88,7 @@ _COMMANDS = (
     download,
     images,
     jobs,
+    nbd,
     share,
     check,
     verify_command,

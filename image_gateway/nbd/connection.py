@@ -149,12 +149,16 @@ class Connection:
 
 
 def _receive_request(connection: socket.socket, max_payload: int) -> Request | None:
-    """Return the next request with its data, or None when the client says goodbye.
+    """Return the next request with its data, or None when the client leaves.
 
     Raises:
-        wire.NbdError: The client broke the protocol, closed the connection, or writes more than it may.
+        wire.NbdError: The client broke the protocol, left within a request, or writes more than it may.
     """
-    head = wire.receive_exactly(connection, wire.REQUEST.size)
+    head = memoryview(bytearray(wire.REQUEST.size))
+    received = connection.recv_into(head)
+    if received == 0:
+        return None
+    wire.receive_into(connection, head[received:])
     magic, flags, command, cookie, offset, length = wire.REQUEST.unpack(head)
     if magic != wire.REQUEST_MAGIC:
         raise wire.NbdError("the client sent an invalid request")
