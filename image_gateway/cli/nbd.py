@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import AF_UNIX, socket
-from types import FrameType
 from urllib.parse import quote
 
 import click
@@ -137,13 +136,20 @@ def _listening(path: Path | None, address: Address | None, allow_remote: bool) -
 
 
 def _end_on_signals(over: threading.Event, give_up: threading.Event) -> None:
-    """Let the first signal set `over`, and the next one `give_up`."""
+    """Let the first signal set `over`, and the next one `give_up`; to be called before other threads start.
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        (give_up if over.is_set() else over).set()
+    A thread waits for them: a handler runs in the main thread only, which a signal does not wake up from
+    waiting for a lock if another thread received it.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    def wait_for_signals() -> None:
+        for event in (over, give_up):
+            signal.sigwait(numbers)
+            event.set()
+
+    threading.Thread(target=wait_for_signals, name="signals", daemon=True).start()
 
 
 def _uri(listener: socket) -> str:
