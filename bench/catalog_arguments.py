@@ -8,13 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from catalog_rows import (
-    IMAGE,
-    OWNER,
-    START,
-    is_complete,
-    row_id,
-)
+from catalog_dialects import IMAGE, START, row_id
+from catalog_rows import OWNER, is_complete
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.audit import AuditEntry

@@ -24,7 +24,9 @@ from catalog_arguments import (
     Arguments,
     Call,
 )
-from catalog_rows import AUDIT, IMAGE, JOB, LEASE, LINK, OWNER, SESSION, START, created_at, row_id
+from catalog_delta_calls import deltas
+from catalog_dialects import AUDIT, IMAGE, JOB, LEASE, LINK, SESSION, START, created_at, row_id
+from catalog_rows import OWNER
 from catalog_sweep_calls import metrics, sweeps
 
 from image_gateway.catalog.repository import Catalog
@@ -49,6 +51,7 @@ def calls_by_group(catalog: Catalog, images: int, batch: int = 500) -> dict[str,
         "leases": leases(given),
         "sessions": sessions(given),
         "jobs": jobs(given),
+        "deltas": deltas(given),
         "sweeps": sweeps(given, batch),
         "metrics": metrics(given),
     }

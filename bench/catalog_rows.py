@@ -1,19 +1,20 @@
 """Fills a catalog with images and what belongs to them, by statements that run in the database.
 
-For each image there are one lease, one audit entry, half a share, 0.3 jobs, 0.25 sessions, 0.2 share links
-and 0.05 boot traces. A tenth of the images belongs to one owner. Work in progress does not grow with the
-catalog: open uploads, active jobs, unpurged images and what a sweep removes are the same at every size.
+For each image there are one lease, one audit entry, half a share, 0.3 jobs, 0.25 sessions, 0.2 share links,
+0.05 boot traces, and deltas (see `catalog_delta_rows`). A tenth of the images belongs to one owner. Work in
+progress does not grow with the catalog: open uploads, active jobs, unpurged images and what a sweep removes
+are the same at every size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
+from catalog_delta_rows import DELTA_TABLES, delta_statements, old_delta_statements
+from catalog_dialects import AUDIT, DIALECTS, IMAGE, JOB, LEASE, LINK, OLD, SESSION, Dialect
 from sqlalchemy import Connection, Engine, text
 
-OWNER, START = "bench", datetime(2026, 1, 1, tzinfo=UTC)
+OWNER = "bench"
 # Images 0 to 99 are open uploads, the next 50 are processed, the next 50 are deleted and unpurged.
 OPEN, PROCESSING, UNPURGED = 100, 50, 50
 BATCH = 250_000
@@ -26,19 +27,8 @@ DATED = (
     "audit_entries",
     "jobs",
     "boot_traces",
+    *DELTA_TABLES,
 )
-IMAGE, LEASE, LINK, SESSION, AUDIT, JOB, OLD = range(7)
-_MIXING = 2_654_435_761
-
-
-def row_id(table: int, number: int) -> str:
-    """Return the id of a row, as the statements below make it; ids are in no order, as random ones are."""
-    return f"{number * _MIXING % 2**32:08x}-0000-4000-{table:04d}-{number:012d}"
-
-
-def created_at(number: int) -> datetime:
-    """Return when an image was created."""
-    return START + timedelta(seconds=number)
 
 
 def is_complete(number: int) -> bool:
@@ -46,51 +36,6 @@ def is_complete(number: int) -> bool:
     return number >= OPEN + PROCESSING + UNPURGED and number % 100 > 10
 
 
-@dataclass(frozen=True)
-class _Dialect:
-    """How a database says what the statements need; `n` is the number of a row."""
-
-    series: str
-    hexadecimal: str
-    padded: str
-    date: str
-
-    def statement(
-        self, table: str, first: int, last: int, values: dict[str, str], where: str = "TRUE"
-    ) -> str:
-        columns, expressions = ", ".join(values), ", ".join(self._expand(each) for each in values.values())
-        series = self.series.format(first=first, last=last - 1)
-        return f"INSERT INTO {table} ({columns}) SELECT {expressions} FROM {series} WHERE {where}"
-
-    def id(self, table: int, number: str = "n") -> str:
-        mixed = self.hexadecimal.format(f"(({number}) * {_MIXING} % 4294967296)")
-        return f"({mixed} || '-0000-4000-{table:04d}-' || {self.padded.format(f'({number})')})"
-
-    def _expand(self, expression: str) -> str:
-        """Replace `@(seconds)` by a date so long after the start."""
-        parts = expression.split("@(")
-        return parts[0] + "".join(self._date(part) for part in parts[1:])
-
-    def _date(self, part: str) -> str:
-        seconds, _, rest = part.partition(")@")
-        return self.date.format(seconds) + rest
-
-
-_DIALECTS = {
-    "postgresql": _Dialect(
-        series="generate_series({first}::bigint, {last}::bigint) AS s(n)",
-        hexadecimal="lpad(to_hex({}), 8, '0')",
-        padded="lpad(({})::text, 12, '0')",
-        date="(timestamptz '2026-01-01 00:00:00+00' + ({}) * interval '1 second')",
-    ),
-    "sqlite": _Dialect(
-        series="(WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last})"
-        " SELECT n FROM s)",
-        hexadecimal="printf('%08x', {})",
-        padded="printf('%012d', {})",
-        date="(strftime('%Y-%m-%d %H:%M:%S', 1767225600 + ({}), 'unixepoch') || '.000000')",
-    ),
-}
 _FALSE = "(1 = 0)"
 _BIG_OWNER = f"CASE WHEN n % 10 = 0 THEN '{OWNER}' ELSE 'user-' || (n / 10) END"
 _STATE = (
@@ -104,7 +49,7 @@ _ENDED = f"(n >= {OPEN + PROCESSING + UNPURGED} AND n % 100 <= 10)"
 
 def fill(engine: Engine, first: int, last: int) -> None:
     """Add the images `first` to `last`, without the latter, and what belongs to them."""
-    dialect = _DIALECTS[engine.dialect.name]
+    dialect = DIALECTS[engine.dialect.name]
     for start in range(first, last, BATCH):
         with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
             for statement in _statements(dialect, start, min(start + BATCH, last)):
@@ -116,7 +61,7 @@ def fill(engine: Engine, first: int, last: int) -> None:
 
 def add_old(engine: Engine, first: int, last: int) -> None:
     """Add leases, sessions, audit entries and jobs that a sweep removes."""
-    dialect = _DIALECTS[engine.dialect.name]
+    dialect = DIALECTS[engine.dialect.name]
     with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
         for statement in _old_statements(dialect, first, last):
             connection.execute(text(statement))
@@ -129,7 +74,7 @@ def vacuum(engine: Engine) -> None:
             connection.execute(text("VACUUM ANALYZE"))
 
 
-def _statements(dialect: _Dialect, first: int, last: int) -> Iterator[str]:
+def _statements(dialect: Dialect, first: int, last: int) -> Iterator[str]:
     yield dialect.statement("images", first, last, _image(dialect))
     yield dialect.statement("leases", first, last, _lease(dialect, LEASE, "@(n + 31536000)@"))
     share = {"image_id": dialect.id(IMAGE), "user_id": "'reader-' || (n / 20)", "permission": "'read'"}
@@ -137,7 +82,7 @@ def _statements(dialect: _Dialect, first: int, last: int) -> Iterator[str]:
     link = {
         "link_id": dialect.id(LINK),
         "image_id": dialect.id(IMAGE),
-        "token_sha256": _sha256(dialect, LINK),
+        "token_sha256": dialect.long(LINK),
     }
     link |= {"created_at": "@(n)@", "uses": "3", "label": "'for a friend'"}
     yield dialect.statement("share_links", first, last, link, "n % 5 = 0")
@@ -149,9 +94,10 @@ def _statements(dialect: _Dialect, first: int, last: int) -> Iterator[str]:
     trace = {"image_id": dialect.id(IMAGE), "version": "'v'", "created_at": "@(n)@"}
     trace |= {"blocks": "'[[0, 16], [1024, 64], [9000, 128]]'"}
     yield dialect.statement("boot_traces", first, last, trace, "n % 20 = 11")
+    yield from delta_statements(dialect, first, last)
 
 
-def _old_statements(dialect: _Dialect, first: int, last: int) -> Iterator[str]:
+def _old_statements(dialect: Dialect, first: int, last: int) -> Iterator[str]:
     yield dialect.statement("leases", first, last, _lease(dialect, OLD, "@(-864000)@"))
     yield dialect.statement("browser_sessions", first, last, _session(dialect, OLD, "@(-864000)@"))
     yield dialect.statement("audit_entries", first, last, _entry(dialect, OLD, "@(-864000)@"))
@@ -160,9 +106,10 @@ def _old_statements(dialect: _Dialect, first: int, last: int) -> Iterator[str]:
     yield dialect.statement("jobs", first, last, _job(dialect, OLD) | old)
     writer = {"writer_id": dialect.id(OLD), "image_id": dialect.id(IMAGE), "expires_at": "@(-864000)@"}
     yield dialect.statement("writers", first, last, writer)
+    yield from old_delta_statements(dialect, first, last)
 
 
-def _image(dialect: _Dialect) -> dict[str, str]:
+def _image(dialect: Dialect) -> dict[str, str]:
     def if_complete(value: str) -> str:
         return f"CASE WHEN {_COMPLETE} THEN {value} END"
 
@@ -181,7 +128,7 @@ def _image(dialect: _Dialect) -> dict[str, str]:
         "updated_at": "@(n)@",
         "purged_at": f"CASE WHEN {_ENDED} THEN @(n + 60)@ END",
         # As long as those of AWS S3.
-        "upload_id": f"{_sha256(dialect, IMAGE)} || {_sha256(dialect, IMAGE)}",
+        "upload_id": f"{dialect.long(IMAGE)} || {dialect.long(IMAGE)}",
         "part_size": "5242880",
         "declared_size": "1073741824",
         "upload_expires_at": "@(n + 604800)@",
@@ -193,7 +140,7 @@ def _image(dialect: _Dialect) -> dict[str, str]:
     }
 
 
-def _lease(dialect: _Dialect, table: int, ends_at: str) -> dict[str, str]:
+def _lease(dialect: Dialect, table: int, ends_at: str) -> dict[str, str]:
     return {
         "lease_id": dialect.id(table),
         "image_id": dialect.id(IMAGE),
@@ -210,9 +157,9 @@ def _lease(dialect: _Dialect, table: int, ends_at: str) -> dict[str, str]:
     }
 
 
-def _session(dialect: _Dialect, table: int, expires_at: str) -> dict[str, str]:
+def _session(dialect: Dialect, table: int, expires_at: str) -> dict[str, str]:
     return {
-        "session_sha256": _sha256(dialect, table),
+        "session_sha256": dialect.long(table),
         "user_id": "'reader-' || (n / 20)",
         "display_name": "'Reader'",
         "admin": _FALSE,
@@ -222,7 +169,7 @@ def _session(dialect: _Dialect, table: int, expires_at: str) -> dict[str, str]:
     }
 
 
-def _entry(dialect: _Dialect, table: int, made_at: str) -> dict[str, str]:
+def _entry(dialect: Dialect, table: int, made_at: str) -> dict[str, str]:
     return {
         "entry_id": dialect.id(table),
         "image_id": dialect.id(IMAGE),
@@ -233,7 +180,7 @@ def _entry(dialect: _Dialect, table: int, made_at: str) -> dict[str, str]:
     }
 
 
-def _job(dialect: _Dialect, table: int) -> dict[str, str]:
+def _job(dialect: Dialect, table: int) -> dict[str, str]:
     is_running, is_queued = f"n >= {OPEN} AND n < {OPEN + PROCESSING - 5}", f"n < {OPEN + PROCESSING}"
     state = f"CASE WHEN {is_running} THEN 'running' WHEN {is_queued} THEN 'queued' ELSE 'done' END"
     return {
@@ -255,11 +202,6 @@ def _job(dialect: _Dialect, table: int) -> dict[str, str]:
         "claim_id": f"CASE WHEN {is_running} THEN {dialect.id(table)} END",
         "claim_expires_at": f"CASE WHEN {is_running} THEN @(n + 94608000)@ END",
     }
-
-
-def _sha256(dialect: _Dialect, table: int) -> str:
-    """An expression of 64 characters that differs between rows."""
-    return f"({dialect.id(table)} || '0123456789abcdef0123456789ab')"
 
 
 def _count_usage(connection: Connection) -> None:

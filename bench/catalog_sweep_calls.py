@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from catalog_arguments import NOW, OLD_JOBS, SOON, WEEK, Arguments, Call
-from catalog_rows import START
+from catalog_delta_calls import FORGETS, delta_sweeps
+from catalog_dialects import START
 
 from image_gateway.catalog.repository import Catalog
-
-# How often rows are forgotten, a batch each time: as many old ones are needed.
-FORGETS = 5
 
 
 def sweeps(given: Arguments, batch: int) -> list[Call]:
@@ -34,6 +32,7 @@ def sweeps(given: Arguments, batch: int) -> list[Call]:
         Call("forget writers", lambda _: catalog.writers.forget(START), most_turns=1),
         Call("requeue lost jobs", lambda _: catalog.jobs.requeue_lost(NOW)),
         Call("jobs of ended images", lambda _: catalog.jobs.find_images_ended(limit=batch)),
+        *delta_sweeps(given, batch),
     ]
 
 

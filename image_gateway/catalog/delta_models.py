@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, Integer, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from image_gateway.catalog.column_types import UtcDateTime
@@ -12,6 +12,7 @@ from image_gateway.catalog.models import Base, partial_index
 
 _ACTIVE_DELTA = text("state = 'active'")
 _UNPURGED_DELTA = text("purged_at IS NULL")
+_CHECKPOINTED = text("checkpointed")
 
 
 class DeltaRow(Base):
@@ -22,8 +23,12 @@ class DeltaRow(Base):
         CheckConstraint("state IN ('active', 'deleted')", name="state"),
         # For lists of an owner's deltas, newest first.
         partial_index("ix_deltas_listed", "owner", "created_at", "delta_id", where=_ACTIVE_DELTA),
-        # For the sweeper, and for what asks whether an image has deltas.
-        partial_index("ix_deltas_image", "image_id", "delta_id", where=_UNPURGED_DELTA),
+        # For lists of an owner's deltas of one image, and for what asks whether an image has deltas.
+        partial_index(
+            "ix_deltas_of_image", "image_id", "owner", "created_at", "delta_id", where=_ACTIVE_DELTA
+        ),
+        # For the sweeper.
+        partial_index("ix_deltas_unpurged", "image_id", "delta_id", where=_UNPURGED_DELTA),
     )
 
     delta_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -50,13 +55,19 @@ class DeltaRow(Base):
 
 
 class DeltaCommitRow(Base):
-    """What made one generation of a delta; kept until a checkpoint has it, and a day for lost answers."""
+    """What made one generation of a delta; kept until a checkpoint has it, and a day for lost answers.
+
+    Commits that no checkpoint has may stay for ever. The sweeper does not pass over them: its index has only
+    those that are `checkpointed`.
+    """
 
     __tablename__ = "delta_commits"
     __table_args__ = (
         Index("uq_delta_commits_key", "delta_id", "idempotency_key", unique=True),
         # For the sweeper.
-        Index("ix_delta_commits_created", "created_at", "delta_id"),
+        partial_index(
+            "ix_delta_commits_checkpointed", "created_at", "delta_id", "generation", where=_CHECKPOINTED
+        ),
     )
 
     delta_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -71,6 +82,7 @@ class DeltaCommitRow(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    checkpointed: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class DeltaSnapshotRow(Base):

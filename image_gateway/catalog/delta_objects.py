@@ -27,6 +27,7 @@ from image_gateway.domain.deltas import Commit, Delta, DeltaState, NamedObject, 
 from image_gateway.domain.images import Quota
 
 _IS_UNPURGED = text("purged_at IS NULL")
+_IS_CHECKPOINTED = text("checkpointed")
 
 
 class DeltaObjectRepository:
@@ -72,6 +73,7 @@ class DeltaObjectRepository:
         with self._transactions.writing() as connection:
             if connection.execute(statement.values(**values)).rowcount != 1:
                 return False
+            _mark_checkpointed(connection, delta, generation)
             _retire(connection, retired, now)
             add_stored(connection, delta.owner, added, Quota())
             return True
@@ -110,6 +112,7 @@ class DeltaObjectRepository:
             if connection.execute(statement.values(**values)).rowcount != 1:
                 return False
             connection.execute(insert(DeltaCommitRow).values(**commit_row_of(delta.delta_id, commit)))
+            _mark_checkpointed(connection, delta, commit.generation)
             _retire(connection, retired, commit.created_at)
             add_stored(connection, delta.owner, checkpoint.size, quota)
             return True
@@ -200,25 +203,28 @@ class DeltaObjectRepository:
 
     def forget_commits(self, made_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` commits before a time that a checkpoint has, and return their number."""
-        checkpointed = (
-            select(DeltaRow.delta_id)
-            .where(
-                DeltaRow.delta_id == DeltaCommitRow.delta_id,
-                DeltaRow.checkpoint_generation >= DeltaCommitRow.generation,
-            )
-            .exists()
-        )
         old = select(DeltaCommitRow.delta_id, DeltaCommitRow.generation).where(
-            DeltaCommitRow.created_at < made_before, checkpointed
+            _IS_CHECKPOINTED, DeltaCommitRow.created_at < made_before
         )
         with self._transactions.writing() as connection:
             chosen = connection.execute(old.order_by(DeltaCommitRow.created_at).limit(limit)).all()
+            forgotten = 0
             for delta_id, generation in chosen:
                 one = delete(DeltaCommitRow).where(
                     DeltaCommitRow.delta_id == delta_id, DeltaCommitRow.generation == generation
                 )
-                connection.execute(one)
-            return len(chosen)
+                forgotten += connection.execute(one).rowcount
+            return forgotten
+
+
+def _mark_checkpointed(connection: Connection, delta: Delta, generation: int) -> None:
+    """Mark the commits that a new checkpoint has, and the one that `delta` has does not."""
+    statement = update(DeltaCommitRow).where(
+        DeltaCommitRow.delta_id == delta.delta_id,
+        DeltaCommitRow.generation > delta.checkpoint_generation,
+        DeltaCommitRow.generation <= generation,
+    )
+    connection.execute(statement.values(checkpointed=True))
 
 
 def _retire(connection: Connection, objects: Iterable[NamedObject], now: datetime) -> None:

@@ -9,7 +9,7 @@ from image_gateway.domain.deltas import Commit, CommitKind, Delta, DeltaState, P
 
 DELTA_COLUMNS = DeltaRow.__table__.columns
 _COMMIT_COLUMNS = DeltaCommitRow.__table__.columns
-COMMIT_COLUMNS = [column for column in _COMMIT_COLUMNS if column.name != "delta_id"]
+COMMIT_COLUMNS = [column for column in _COMMIT_COLUMNS if column.name not in ("delta_id", "checkpointed")]
 SNAPSHOT_COLUMNS = DeltaSnapshotRow.__table__.columns
 _NAMES = [column.name for column in DELTA_COLUMNS]
 _PLAIN = [name for name in _NAMES if name not in ("state", "parent_id", "parent_generation")]

@@ -107,9 +107,9 @@ class DeltaRepository:
     def find_active(self, image_id: str, *, limit: int) -> Sequence[Delta]:
         """Return active deltas of an image, of any owner."""
         statement = select(*DELTA_COLUMNS).where(DeltaRow.image_id == image_id, _IS_ACTIVE)
-        statement = statement.where(text("purged_at IS NULL")).order_by(DeltaRow.delta_id).limit(limit)
         with self._transactions.reading() as connection:
-            return [delta_of(row) for row in connection.execute(statement)]
+            ordered = statement.order_by(DeltaRow.owner, DeltaRow.created_at, DeltaRow.delta_id)
+            return [delta_of(row) for row in connection.execute(ordered.limit(limit))]
 
     def rename(self, delta_id: str, name: str, now: datetime, *, generation: int | None) -> bool:
         """Change the name. Return False if the delta is deleted or at another generation."""
@@ -183,8 +183,9 @@ class DeltaRepository:
 
 def has_active(image_id: str) -> ColumnElement[bool]:
     """Return the condition that an image has active deltas."""
-    chosen = select(DeltaRow.delta_id).where(DeltaRow.image_id == image_id, DeltaRow.purged_at.is_(None))
-    return chosen.where(DeltaRow.state == DeltaState.ACTIVE.value).exists()
+    # By an alias: the condition stands in statements about images, which have a state too.
+    deltas = DeltaRow.__table__.alias("d")
+    return select(deltas.c.delta_id).where(deltas.c.image_id == image_id, text("d.state = 'active'")).exists()
 
 
 def _is(delta_id: str) -> Any:

@@ -12,7 +12,7 @@ from image_gateway.catalog.leases import LeaseRepository
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.deltas import Delta, DeltaState
+from image_gateway.domain.deltas import Delta
 from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.domain.leases import (
     ChunksFrom,
@@ -278,19 +278,12 @@ class Leases:
 
     def _still_readable(self, lease: Lease) -> ImageRecord:
         record = self._access.look_up(lease.image_id)
-        if record is None or record.state is ImageState.DELETED or not self._stands_for(lease, record):
+        if record is None or record.state is ImageState.DELETED or not self._access.is_current(lease, record):
             raise NotFound("there is no such image")
         disk_of(record)
         if Action.READ not in PERMISSIONS[self._access.role_of_holder(lease.holder, record)]:
             raise LeaseRevoked("the permission behind this lease was revoked")
         return record
-
-    def _stands_for(self, lease: Lease, record: ImageRecord) -> bool:
-        """Return whether what a lease is for is still there, at its version."""
-        if lease.delta is None:
-            return lease.version == record.version
-        delta = self._access.look_up_delta(lease.delta.delta_id)
-        return delta is not None and delta.state is DeltaState.ACTIVE and delta.version == record.version
 
     def _role_in_revoking(self, lease: Lease, caller: Caller) -> Role:
         """Return the role of a caller who may revoke the leases of others; raises NotFound."""

@@ -24,6 +24,7 @@ IN_PROGRESS = re.compile(r"USING (COVERING )?INDEX (ix_images_unfinished|ix_imag
 # They change whole tables, once.
 AFTER_A_RESTORE = {"leases.revoke_all", "sessions.end_all", "shares.revoke_all_links"}
 REPOSITORIES = ("shares", "leases", "writers", "jobs", "boot_traces", "sessions", "audit_entries")
+REPOSITORIES += ("deltas", "delta_objects")
 
 
 def methods_of(repository: object) -> dict[str, Callable[..., Any]]:

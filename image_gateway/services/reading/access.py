@@ -15,7 +15,7 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.catalog.shares import ShareRepository
 from image_gateway.domain.callers import NOBODY, Caller
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.deltas import Delta
+from image_gateway.domain.deltas import DeltaState
 from image_gateway.domain.images import DiskFacts, ImageRecord, ImageState, Visibility
 from image_gateway.domain.leases import Holder, HolderKind, Lease, Scope
 from image_gateway.domain.permissions import PERMISSIONS, Action, Role
@@ -149,9 +149,12 @@ class Access:
         canonical = canonical_id(image_id)
         return self._catalog.find(canonical) if canonical else None
 
-    def look_up_delta(self, delta_id: str) -> Delta | None:
-        """Return the delta with an id from the catalog, without a permission check."""
-        return self._catalog.deltas.find(delta_id)
+    def is_current(self, lease: Lease, record: ImageRecord) -> bool:
+        """Return whether what a lease is for, an image or a delta of it, is still there at its version."""
+        if lease.delta is None:
+            return lease.version == record.version
+        delta = self._catalog.deltas.find(lease.delta.delta_id)
+        return delta is not None and delta.state is DeltaState.ACTIVE and delta.version == record.version
 
     def role_of(self, caller: Caller, record: ImageRecord) -> Role:
         """Return the role of a caller without a lease. Shares count unless the image is private."""

@@ -27,10 +27,18 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("idempotency_key", sa.String(128), nullable=False),
         sa.Column("created_at", _DATE, nullable=False),
+        sa.Column("checkpointed", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("delta_id", "generation", name="pk_delta_commits"),
     )
     op.create_index("uq_delta_commits_key", "delta_commits", ["delta_id", "idempotency_key"], unique=True)
-    op.create_index("ix_delta_commits_created", "delta_commits", ["created_at", "delta_id"])
+    checkpointed = sa.text("checkpointed")
+    op.create_index(
+        "ix_delta_commits_checkpointed",
+        "delta_commits",
+        ["created_at", "delta_id", "generation"],
+        sqlite_where=checkpointed,
+        postgresql_where=checkpointed,
+    )
     op.create_table(
         "delta_snapshots",
         sa.Column("snapshot_id", sa.String(36), nullable=False),
@@ -87,7 +95,8 @@ def _create_deltas() -> None:
     active, unpurged = sa.text("state = 'active'"), sa.text("purged_at IS NULL")
     for name, columns, where in (
         ("ix_deltas_listed", ["owner", "created_at", "delta_id"], active),
-        ("ix_deltas_image", ["image_id", "delta_id"], unpurged),
+        ("ix_deltas_of_image", ["image_id", "owner", "created_at", "delta_id"], active),
+        ("ix_deltas_unpurged", ["image_id", "delta_id"], unpurged),
     ):
         op.create_index(name, "deltas", columns, sqlite_where=where, postgresql_where=where)
 
