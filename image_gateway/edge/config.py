@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from image_gateway.edge.store_headers import STORE_HEADERS
+from image_gateway.protocol.deltas.segment import MAX_SEGMENT_BYTES
 from image_gateway.protocol.parts import MIB
 from image_gateway.routes.http.cors import EXPOSED
 from image_gateway.routes.http.request_limits import MAX_JSON_BYTES
@@ -72,6 +73,7 @@ def render_config(settings: Settings, address: StoreAddress) -> str:
         lease_cookie=LEASE_COOKIE,
         listen=f"{_bracket_ipv6(settings.edge_host)}:{settings.edge_port}",
         max_body=MAX_JSON_BYTES,
+        max_commit=MAX_SEGMENT_BYTES,
         min_free=min(settings.edge_cache_max_bytes // 20, 1024 * MIB),
         sent=_SENT_HEADERS,
         store_address=store_address,

@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -36,7 +36,7 @@ def install_request_log(app: Flask) -> None:
         g.request_id = entry.request_id
         rule = request.url_rule
         if rule is not None:
-            entry.matched(rule.rule, rule.endpoint, (request.view_args or {}).get("image_id", ""))
+            entry.matched(rule.rule, rule.endpoint, request.view_args or {})
 
 
 def note(**facts: str | int | None) -> None:
@@ -109,12 +109,14 @@ class Entry:
         self._first_byte: float | None = None
         self._written = False
 
-    def matched(self, route: str, action: str, image_id: str) -> None:
+    def matched(self, route: str, action: str, arguments: Mapping[str, str]) -> None:
         """Record the route by its template: the path itself may contain a token."""
         self.route = route
         self.facts["action"] = action
-        if _UUID.fullmatch(image_id):
-            self.facts["image"] = image_id
+        for name in ("image", "delta"):
+            given = arguments.get(f"{name}_id", "")
+            if _UUID.fullmatch(given):
+                self.facts[name] = given
 
     def answer(self, status: str, headers: list[tuple[str, str]]) -> None:
         """Record status and headers of the response."""

@@ -94,6 +94,8 @@ def test_requested_headers_that_are_no_clean_list_get_the_fixed_one(
         "authorization",
         "x-user-id",
         "x-accept-encoding",
+        "content-digest",
+        "idempotency-key",
     }
 
 

@@ -9,14 +9,14 @@ from flask import Flask, Response, request
 from image_gateway.errors import Forbidden
 from image_gateway.routes.http.public_url import own_root
 
-ALLOWED_METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 EXPOSED = (
     "accept-ranges, content-range, content-length, content-encoding, etag, last-modified, retry-after, "
     "x-error-code"
 )
 DEFAULT_ALLOWED_HEADERS = (
     "range, if-range, if-none-match, if-match, if-modified-since, if-unmodified-since, "
-    "content-type, authorization, x-user-id, x-accept-encoding"
+    "content-type, content-digest, idempotency-key, authorization, x-user-id, x-accept-encoding"
 )
 USER_HEADER = "x-user-id"
 MAX_REQUESTED_HEADERS = 4096

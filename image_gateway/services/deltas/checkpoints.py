@@ -13,6 +13,7 @@ from image_gateway.domain.clock import now_of
 from image_gateway.domain.deltas import RECORDED_WITHIN, Delta, NamedObject
 from image_gateway.domain.images import ImageRecord
 from image_gateway.errors import GatewayError, StoreUnavailable, TooFragmented
+from image_gateway.observability.metrics import DELTA_CHECKPOINTS
 from image_gateway.protocol.deltas.delta_map import MAX_RUNS, DeltaMap, SegmentRef, encode_checkpoint
 from image_gateway.services.deltas.maps import DeltaMaps
 from image_gateway.storage.objects import ObjectStore
@@ -84,6 +85,7 @@ class Checkpoints:
             written=named,
         )
         if installed:
+            DELTA_CHECKPOINTS.inc()
             self._maps.add_checkpoint(delta.delta_id, written.named.name, written.found)
         else:
             self.discard(record, [written.named, *named])

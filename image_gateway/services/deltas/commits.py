@@ -90,14 +90,7 @@ class Commits:
             IdempotencyKeyReused: The key belongs to other bytes.
             QuotaExceeded: The owner's limit of bytes is reached.
         """
-        found = self._access.find_writer(delta_id, caller)
-        try:
-            made = self._commit(found, request)
-        except GatewayError as error:
-            DELTA_COMMITS.labels(error.code.lower()).inc()
-            raise
-        DELTA_COMMITS.labels("stored").inc()
-        return made
+        return self._apply(self._access.find_writer(delta_id, caller), request)
 
     def write_block(
         self, delta_id: str, caller: Caller, index: int, data: bytes, generation: int, key: str | None
@@ -114,9 +107,14 @@ class Commits:
             raise BadRequest(f"a block has {block_size} bytes, the body has {len(data)}")
         body = encode_segment(block_size, [Extent(index, 1, data)])
         sha256 = hashlib.sha256(body).hexdigest()
-        return self.commit(
-            delta_id, caller, CommitRequest(generation, key or secrets.token_hex(16), body, sha256)
-        )
+        return self._apply(found, CommitRequest(generation, key or secrets.token_hex(16), body, sha256))
+
+    def _apply(self, found: FoundDelta, request: CommitRequest) -> Commit:
+        try:
+            return self._commit(found, request)
+        except GatewayError as error:
+            DELTA_COMMITS.labels(error.code.lower()).inc()
+            raise
 
     def _commit(self, found: FoundDelta, request: CommitRequest) -> Commit:
         delta, record = found.delta, found.record
@@ -132,6 +130,7 @@ class Commits:
         require_in_time(until)
         if not self._record(delta, record, commit):
             return self._explain_refusal(found, request)
+        DELTA_COMMITS.labels("stored").inc()
         DELTA_BYTES.inc(commit.size)
         self._maps.add_commit(delta, segment_of(delta.delta_id, commit), table)
         return commit
@@ -177,6 +176,7 @@ class Commits:
                 raise IdempotencyKeyReused(
                     "this Idempotency-Key belongs to a commit of other bytes: use a new key for each commit"
                 )
+            DELTA_COMMITS.labels("repeated").inc()
             return made
         delta = self._catalog.deltas.find(delta_id)
         if delta is None:
