@@ -33,7 +33,6 @@ from image_gateway.identity.oidc_sign_in import OidcSignIn, PendingSignIns
 from image_gateway.observability.metrics_exposition import Exposition
 from image_gateway.observability.request_log import install_request_log
 from image_gateway.observability.server_timing import Timings
-from image_gateway.routes import image_bytes
 from image_gateway.routes.console import ConsoleRules, make_console_blueprint
 from image_gateway.routes.delta_writes import make_delta_writes_blueprint
 from image_gateway.routes.deltas import make_deltas_blueprint
@@ -46,8 +45,10 @@ from image_gateway.routes.http.public_url import OriginRules, install_origin, tr
 from image_gateway.routes.http.rate_limits import LimitRules, Limits
 from image_gateway.routes.http.request_limits import install_bounds
 from image_gateway.routes.http.sync_flask import SyncFlask
+from image_gateway.routes.image_bytes import ReadHandler, make_stream_blueprint
 from image_gateway.routes.images import make_images_blueprint
 from image_gateway.routes.jobs import make_jobs_blueprint
+from image_gateway.routes.leased_bytes import make_chunked_blueprint, make_lease_paths_blueprint
 from image_gateway.routes.leases import make_leases_blueprint
 from image_gateway.routes.metrics import make_metrics_blueprint
 from image_gateway.routes.sessions import OidcClient, SignInByName, make_sessions_blueprint
@@ -59,6 +60,7 @@ from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.deltas.delta_services import make_delta_services
+from image_gateway.services.deltas.reading import DeltaReads
 from image_gateway.services.images import Images
 from image_gateway.services.jobs.requests import JobRequests
 from image_gateway.services.leases import LeaseRules, Leases
@@ -111,13 +113,6 @@ def create_app(
     delivery = _make_delivery(settings, make_cdn(settings, sign=sign, clock=clock), leases)
     traces = BootTraces(catalog.boot_traces, settings.access_cache_seconds, timer)
     reader = _make_reader(settings, store, catalog)
-    handler = image_bytes.ReadHandler(
-        access,
-        reader,
-        _make_streams(settings),
-        Timings(settings.server_timing),
-        settings.cross_origin_resource_policy,
-    )
     sharing_limits = SharingLimits(settings.quota_shares_per_image, settings.quota_links_per_image)
     sharing = Sharing(catalog.shares, access, leases, sharing_limits, trail, clock)
     rules = upload_rules(settings)
@@ -129,6 +124,14 @@ def create_app(
     hide_foreign = settings.hide_foreign_images
     delta_services = make_delta_services(
         catalog, store, access, leases, trail, rules.quota, clock, hide_foreign=hide_foreign
+    )
+    handler = ReadHandler(
+        access,
+        DeltaReads(delta_services.access, delta_services.maps),
+        reader,
+        _make_streams(settings),
+        Timings(settings.server_timing),
+        settings.cross_origin_resource_policy,
     )
 
     app = SyncFlask("image_gateway", static_folder=None)
@@ -157,9 +160,9 @@ def create_app(
     app.register_blueprint(make_deltas_blueprint(delta_services, delivery, limits))
     app.register_blueprint(make_delta_writes_blueprint(delta_services.commits))
     app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
-    app.register_blueprint(image_bytes.make_stream_blueprint(handler))
-    app.register_blueprint(image_bytes.make_chunked_blueprint(handler, delivery))
-    app.register_blueprint(image_bytes.make_lease_paths_blueprint(handler, delivery))
+    app.register_blueprint(make_stream_blueprint(handler))
+    app.register_blueprint(make_chunked_blueprint(handler, delivery))
+    app.register_blueprint(make_lease_paths_blueprint(handler, delivery))
     compressions = make_compression_slots(settings.web_threads, settings.stream_queue_seconds)
     for blueprint in make_view_blueprints(handler, PieceReader(reader, compressions), delivery, traces):
         app.register_blueprint(blueprint)

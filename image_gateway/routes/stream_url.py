@@ -12,7 +12,7 @@ from image_gateway.protocol.views.offers import offer_views
 from image_gateway.routes.http.authentication import current_visitor
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import json_response, timestamp
-from image_gateway.routes.read_handler import ReadHandler
+from image_gateway.routes.image_bytes import ReadHandler
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.reading.access import Access
 from image_gateway.services.stream_urls import Delivery, StreamUrl

@@ -14,7 +14,7 @@ from image_gateway.protocol.views.pieces import Document, Piece
 from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.responses import redirect_to
 from image_gateway.routes.http.view_errors import empty_view_error
-from image_gateway.routes.read_handler import ReadableDisk, ReadHandler, stream_holder
+from image_gateway.routes.image_bytes import ReadableDisk, ReadHandler, stream_holder
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.reading.pieces import PieceReader
 from image_gateway.services.stream_urls import Delivery

@@ -17,7 +17,12 @@ from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.views import tinyemu, v86
 from image_gateway.protocol.views.pieces import Document, Piece
 from image_gateway.services.reading.pieces import MAX_UNCOUNTED_BYTES, PieceReader
-from image_gateway.services.reading.reader import Answer, Reader, ReadRequest, Representation
+from image_gateway.services.reading.reader import Reader, represent_disk
+from image_gateway.services.reading.representations import (
+    Answer,
+    ReadRequest,
+    Representation,
+)
 from image_gateway.services.slots import FairSlots, make_compression_slots
 from image_gateway.storage.body import BodyBroken
 
@@ -91,7 +96,7 @@ def read(image: Bytes, piece: object, request: ReadRequest = GET, slots: FairSlo
     assert isinstance(piece, Piece)
     disk = DiskFacts(len(image.data), '"disk"', NOW, None)
     reader = PieceReader(image, slots or make_compression_slots(8, 0))
-    return reader.read(RECORD, disk, piece, request, "alice")
+    return reader.read(RECORD, represent_disk(RECORD, disk), piece, request, "alice")
 
 
 def group(image: Bytes) -> Piece:
@@ -202,9 +207,10 @@ def test_a_failed_compression_gives_its_slot_back(image: Bytes) -> None:
 def test_what_may_change_is_not_dated_before_its_change(image: Bytes) -> None:
     disk = DiskFacts(len(image.data), '"disk"', NOW, None)
     later = replace(RECORD, updated_at=NOW.replace(hour=20, microsecond=5))
+    source = represent_disk(later, disk)
     reader = PieceReader(image, make_compression_slots(8, 0))
     dates = [
-        reader.read_document(later, disk, Document(b"x", "text/plain", is_lasting), GET).representation
+        reader.read_document(later, source, Document(b"x", "text/plain", is_lasting), GET).representation
         for is_lasting in (True, False)
     ]
     assert [date.last_modified for date in dates] == [NOW, NOW.replace(hour=20)]

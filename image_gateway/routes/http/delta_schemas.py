@@ -83,6 +83,12 @@ class FlattenDelta(RequestSchema):
     generation = _generation()
 
 
+class ReadDelta(RequestSchema):
+    """The query of a read of a delta's disk."""
+
+    generation = QueryInteger(load_default=None, validate=_GENERATION)
+
+
 class ShowMap(RequestSchema):
     """The query of a map."""
 

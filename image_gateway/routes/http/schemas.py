@@ -224,12 +224,6 @@ class ListPage(RequestSchema):
     cursor = fields.String(load_default=None, validate=[max_length(512), printable])
 
 
-class ReadDelta(RequestSchema):
-    """The query of a read of a delta's disk."""
-
-    generation = QueryInteger(load_default=None, validate=validate.Range(0, error="must not be negative"))
-
-
 class MakeShareLink(RequestSchema):
     ttl = seconds("ttlSeconds")
     max_uses = JsonInteger(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Delta
-from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.domain.permissions import DeltaAction
 from image_gateway.errors import Forbidden
+from image_gateway.protocol.deltas.delta_map import DeltaMap
 from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta
 from image_gateway.services.deltas.maps import DeltaMaps
-from image_gateway.services.reading.representations import Representation, represent_delta
+from image_gateway.services.reading.reader import represent_disk
+from image_gateway.services.reading.representations import OCTETS, Overlay, Representation
 
 
 class DeltaReads:
@@ -51,3 +53,27 @@ def _fixed_generation(found: FoundDelta, wanted: int | None) -> int | None:
     if wanted not in (None, leased.generation):
         raise Forbidden("the lease is for another generation of the delta")
     return leased.generation
+
+
+def represent_delta(
+    record: ImageRecord, disk: DiskFacts, delta_id: str, contents: DeltaMap, *, is_fixed: bool
+) -> Representation:
+    """Return the disk of a complete image with a delta over it, at the generation of its map.
+
+    It has no date: there may be several generations within a second (RFC 9110 §8.8.2.1).
+    """
+    base = represent_disk(record, disk)
+    version = f"{record.version}.{delta_id}.{contents.generation}"
+    return Representation(
+        image_id=base.image_id,
+        key=base.key,
+        size=base.size,
+        etag=f'"{version}"',
+        last_modified=None,
+        cache_control=base.cache_control,
+        content_type=OCTETS,
+        pin=base.pin,
+        disk_version=version,
+        overlay=Overlay(base, contents, record.location),
+        is_fixed=is_fixed,
+    )

@@ -7,7 +7,8 @@ import re
 from image_gateway.domain.images import ChunkedFacts, DiskFacts, ImageRecord
 from image_gateway.errors import BadRequest, NotFound
 from image_gateway.protocol.manifest import MAX_INDEX_WIDTH, ChunkGeometry
-from image_gateway.services.reading.representations import OCTETS, Representation, zero_map_of
+from image_gateway.services.reading.reader import zero_map_of
+from image_gateway.services.reading.representations import OCTETS, Representation
 from image_gateway.storage.object_reads import Pin
 
 _NAME = re.compile(rf"([0-9]{{1,{MAX_INDEX_WIDTH}}})(\.bin)?", re.ASCII)

@@ -190,7 +190,7 @@ def _fetch_window(window: Sequence[Part], sources: Sources) -> bytes:
 
 
 def _plan(window: Sequence[Part]) -> Sequence[_Fetch]:
-    """Join ranges of one object that are near each other; the blocks of a segment ascend as those of a disk."""
+    """Join ranges of one object that are near each other: the blocks of a segment ascend as a disk's do."""
     fetches: list[_Fetch] = []
     last: dict[str | None, _Fetch] = {}
     at = 0

@@ -26,8 +26,9 @@ MAX_UNCOUNTED_BYTES = 1024 * 1024
 class PieceReader:
     """Answers reads of pieces and documents; raises the errors of `Reader.read`.
 
-    They are of a source, the disk of an image or of a delta. A piece never has bytes of another version: where
-    the object was replaced it raises StoreError. `compressions` bounds how many pieces are compressed, or kept compressed in memory, at once.
+    Their source is the disk of an image or of a delta. A piece never has bytes of another version: where an
+    object was replaced it raises StoreError. `compressions` bounds how many pieces are compressed, or kept
+    compressed in memory, at once.
     """
 
     def __init__(self, reader: Reader, compressions: FairSlots) -> None:

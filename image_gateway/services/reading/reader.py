@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.errors import (
     NotFound,
     ObjectChanged,
@@ -17,23 +18,48 @@ from image_gateway.errors import (
     StoreUnavailable,
 )
 from image_gateway.observability.request_log import note_range
-from image_gateway.protocol.preconditions import Conditions, Decision, decide
+from image_gateway.protocol.preconditions import Conditions, Decision, Validators, decide
 from image_gateway.protocol.ranges import ByteRange, Unsatisfiable, Whole, resolve_range
 from image_gateway.services.reading.cached_body import BlockCacheReader, CachedObject
 from image_gateway.services.reading.overlay import Sources, open_parts
 from image_gateway.services.reading.read_ahead import ReadAhead
 from image_gateway.services.reading.representations import (
+    OCTETS,
     Answer,
     Overlay,
     ReadRequest,
     Representation,
 )
-from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMaps
+from image_gateway.services.reading.zero_maps import ZeroBody, ZeroMapRef, ZeroMaps
 from image_gateway.storage.body import Body, BodyBroken, ObjectBody
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
+
+
+def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
+    """Return the disk of a complete image; reads are tied to its ETag."""
+    return Representation(
+        image_id=record.image_id,
+        key=record.location.disk_key,
+        size=disk.size,
+        etag=disk.etag,
+        last_modified=disk.last_modified,
+        cache_control=disk.cache_control,
+        content_type=OCTETS,
+        pin=Pin(etag=disk.etag),
+        disk_start=0,
+        disk_version=record.version,
+        zero_map=zero_map_of(record, disk.size),
+    )
+
+
+def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
+    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
+    if record.zero_map_bytes is None:
+        return None
+    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
 
 
 class Reader:
@@ -128,7 +154,7 @@ class Reader:
 
     def decide(self, target: Representation, request: ReadRequest) -> Answer | ByteRange | None:
         """Return an answer without a body, the range to open, or None for the whole body."""
-        decision = decide(request.conditions, target.validators)
+        decision = decide(request.conditions, Validators(target.etag, target.last_modified))
         if decision is Decision.FAILED:
             raise PreconditionFailed(
                 "If-Match or If-Unmodified-Since does not match the current version of the image",

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from image_gateway.domain.images import DiskFacts, ImageRecord
 from image_gateway.protocol.deltas.delta_map import DeltaMap, SegmentRef
 from image_gateway.protocol.layout import ImageLocation
-from image_gateway.protocol.preconditions import Conditions, Validators
+from image_gateway.protocol.preconditions import Conditions
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.services.reading.cached_body import CachedObject
 from image_gateway.services.reading.zero_maps import ZeroMapRef
@@ -26,7 +25,7 @@ class Representation:
     The bytes at the URL of a versioned representation never change, so a public one may be cached forever.
     `disk_start` is the place of its bytes in the image's disk, None for other bytes; `disk_version` names the
     bytes of a disk, for the disk itself alone. `zero_map` tells which bytes are zeros and need not be read.
-    With an `overlay` the object is only the base, and `is_fixed` is False if later bytes come by the same URL.
+    With an `overlay` the object is only the base. `is_fixed` is False if the same URL will have other bytes.
     """
 
     image_id: str
@@ -45,14 +44,10 @@ class Representation:
     overlay: Overlay | None = None
     is_fixed: bool = True
 
-    @property
-    def validators(self) -> Validators:
-        return Validators(self.etag, self.last_modified)
-
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of a disk with an overlay: `wanted` of a segment, or of the base if `segment` is None, or zeros."""
+    """Bytes of a disk with an overlay: those `wanted` of a segment, of the base for None, or zeros."""
 
     wanted: ByteRange
     segment: CachedObject | None = None
@@ -101,51 +96,3 @@ class Answer:
     representation: Representation
     byte_range: ByteRange | None = None
     body: Body | None = None
-
-
-def represent_disk(record: ImageRecord, disk: DiskFacts) -> Representation:
-    """Return the disk of a complete image; reads are tied to its ETag."""
-    return Representation(
-        image_id=record.image_id,
-        key=record.location.disk_key,
-        size=disk.size,
-        etag=disk.etag,
-        last_modified=disk.last_modified,
-        cache_control=disk.cache_control,
-        content_type=OCTETS,
-        pin=Pin(etag=disk.etag),
-        disk_start=0,
-        disk_version=record.version,
-        zero_map=zero_map_of(record, disk.size),
-    )
-
-
-def represent_delta(
-    record: ImageRecord, disk: DiskFacts, delta_id: str, contents: DeltaMap, *, is_fixed: bool
-) -> Representation:
-    """Return the disk of a complete image with a delta over it, at the generation of its map.
-
-    It has no date: there may be several generations within a second (RFC 9110 §8.8.2.1).
-    """
-    base = represent_disk(record, disk)
-    version = f"{record.version}.{delta_id}.{contents.generation}"
-    return Representation(
-        image_id=base.image_id,
-        key=base.key,
-        size=base.size,
-        etag=f'"{version}"',
-        last_modified=None,
-        cache_control=base.cache_control,
-        content_type=OCTETS,
-        pin=base.pin,
-        disk_version=version,
-        overlay=Overlay(base, contents, record.location),
-        is_fixed=is_fixed,
-    )
-
-
-def zero_map_of(record: ImageRecord, disk_size: int, offset: int = 0) -> ZeroMapRef | None:
-    """Return the map for bytes that begin at `offset` of the disk; None if the image has no map."""
-    if record.zero_map_bytes is None:
-        return None
-    return ZeroMapRef(record.location.zero_map_key, record.zero_map_bytes, disk_size, offset)
