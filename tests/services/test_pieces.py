@@ -77,7 +77,7 @@ class Bytes(Reader):
         self.missing = 0
         self.failures: dict[int, Exception] = {}
 
-    def open_version(self, target: Representation, byte_range: ByteRange) -> OpenBody:  # type: ignore[override]
+    def open_version(self, target: Representation, byte_range: ByteRange) -> OpenBody:
         self.opened.append((byte_range.start, byte_range.stop))
         if len(self.opened) in self.failures:
             raise self.failures[len(self.opened)]
