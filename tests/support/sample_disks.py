@@ -26,7 +26,7 @@ SIZE = 12 * MIB
 
 
 class SampleDisks:
-    """Files in a folder. All but `iso`, `boot` and `writing` are disks of SIZE with the two PARTITIONS, or larger.
+    """Files in a folder. All but `iso`, `boot` and `writing` have SIZE, or more, and the two PARTITIONS.
 
     `of_size` makes a file of any size, each MiB with other content, that a store gets in several parts.
     """
@@ -56,7 +56,7 @@ class SampleDisks:
 
     @cached_property
     def writing(self) -> Path:
-        """A raw disk that boots, and holds the text `as it was`, which it can change (see `writing_disk.py`)."""
+        """A raw disk that boots, and holds the text `as it was`: see `writing_disk.py`."""
         return self._write("writing.img", make_writing_disk(4 * MIB, "as it was"))
 
     @cached_property

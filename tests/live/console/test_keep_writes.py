@@ -1,4 +1,4 @@
-"""The page Open keeps what a guest writes in a delta: over reloads, lost networks, closed pages, and from other pages."""
+"""The page Open keeps what a guest writes in a delta: over reloads, lost networks and closed pages."""
 
 from __future__ import annotations
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from playwright.sync_api import expect
@@ -17,28 +14,12 @@ import image_gateway
 from image_gateway.client.api import GatewayClient
 from tests.support.console_browser import ConsoleBrowser
 from tests.support.console_stack import running_gateway
-from tests.support.documents import ROOT, blocks_of
+from tests.support.documents import ROOT
+from tests.support.guide_pages import page_of, serving_page
 from tests.support.sample_disks import MIB, SampleDisks
 
 GUIDE = ROOT / "docs/how-to/upload-engine.md"
 ENGINE = Path(image_gateway.__file__).parent / "console/upload"
-
-
-class PageHandler(SimpleHTTPRequestHandler):
-    """Serves a folder with the policy that the guide asks for."""
-
-    def __init__(self, *arguments: object, connect: list[str], **options: object) -> None:
-        self._connect = connect
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
-
-    def end_headers(self) -> None:
-        # `data:` is for the icon that write_page adds: browsers ask for one.
-        policy = "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:; connect-src "
-        self.send_header("Content-Security-Policy", policy + " ".join(self._connect))
-        super().end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """The test's output is not for requests."""
 
 
 @pytest.fixture
@@ -50,15 +31,10 @@ def connect(console_environment: dict[str, str]) -> list[str]:
 @pytest.fixture
 def page_url(tmp_path: Path, connect: list[str]) -> Iterator[str]:
     """The address of a folder that is served from an origin of its own."""
-    (tmp_path / "page").mkdir()
-    handler = partial(PageHandler, directory=str(tmp_path / "page"), connect=connect)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    # `data:` is for the icon that write_page adds: browsers ask for one.
+    policy = "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:; connect-src "
+    with serving_page(tmp_path / "page", lambda: policy + " ".join(connect)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -74,15 +50,8 @@ def write_page(folder: Path, gateway_url: str) -> GatewayClient:
     """Write the guide's page, with this gateway and a user of AUTH_MODE=dev; return that user's client."""
     user = f"page-{uuid.uuid4()}"
     shutil.copytree(ENGINE, folder / "upload")
-    (html,) = [block.text for block in blocks_of(GUIDE) if block.language == "html"]
-    (script,) = [block.text for block in blocks_of(GUIDE) if block.language == "js"]
-    bearer = "Authorization: `Bearer ${await getToken()}`"
-    assert bearer in script
-    assert "https://gateway.example.com" in script
-    script = script.replace(bearer, '"X-User-Id": await getToken()')
-    (folder / "index.html").write_text(html.replace("<title>", '<link rel="icon" href="data:,"><title>'))
-    (folder / "page.js").write_text(script.replace("https://gateway.example.com", gateway_url))
-    (folder / "token.js").write_text(f'export const getToken = async () => "{user}";\n')
+    for name, text in page_of(GUIDE, gateway_url, user).items():
+        (folder / name).write_text(text)
     return GatewayClient(gateway_url, user)
 
 
