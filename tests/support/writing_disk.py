@@ -1,7 +1,7 @@
 """A disk whose boot sector keeps a text in another sector, by commands that come from the serial port.
 
-At the start and after `r` it writes `holds TEXT`. `wTEXT` and a carriage return put another text there (`written`),
-and `f` flushes the disk (`flushed`).
+At the start and after `r` it writes `holds TEXT`. `wTEXT` and a carriage return put another text there
+(`written`), and `f` flushes the disk (`flushed`).
 """
 
 from __future__ import annotations
