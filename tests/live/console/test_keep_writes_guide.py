@@ -76,9 +76,9 @@ def test_the_page_of_the_guide_keeps_what_the_guest_writes(
 ) -> None:
     client = write_page(tmp_path / "page", gateway_url)
     image_id = put_image(client, disks.writing, "writing disk")
-    delta_id = client.send_json("POST", "/v1/deltas", {"imageId": image_id})["deltaId"]
+    made = client.send_json("POST", "/v1/deltas", {"imageId": image_id}, expected=(201,))
     page = open_browser(url=page_url).page
-    page.goto(f"/?delta={delta_id}")
+    page.goto(f"/?delta={made['deltaId']}")
     expect(page.locator("#serial")).to_contain_text("holds as it was", timeout=BOOT_MS)
     send(page, "whello", WRITTEN)
     send(page, "f", FLUSHED)
