@@ -23,7 +23,7 @@ from image_gateway.cli.remote import (
     warn_if_overheard,
 )
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.download import Downloaded, Downloading
+from image_gateway.client.download import Downloaded, Downloading, ImageSource
 from image_gateway.client.leases import LONGEST_LINK, BadLink, Leased, Link, read_link
 from image_gateway.client.retry import Retrier
 
@@ -81,13 +81,11 @@ def download(
             command += [str(image_id), *gateway.options()]
             client = gateway.client(connections=parallel + 1)
         done = Downloading(
-            client,
-            str(image_id),
+            ImageSource(client, str(image_id), by_lease=link is not None),
             output,
             retrier=retrier,
             parallel=parallel,
             progress=terminal,
-            by_lease=link is not None,
         ).run()
     except KeyboardInterrupt:
         terminal.say(f"interrupted; to resume: {shlex.join(command)}")
@@ -118,7 +116,7 @@ def _find_link(image_id: str | None, link_file: str | None, api: str) -> Link | 
 def _print_result(done: Downloaded, output: Path, as_json: bool, *, by_link: bool) -> None:
     if as_json:
         facts = asdict(done)
-        print_json({"imageId": facts.pop("image_id"), "file": str(output), **facts})
+        print_json({"imageId": facts.pop("source_id"), "file": str(output), **facts})
         return
     click.echo(f"{one_line(output)}, {human_size(done.size)}, etag {one_line(done.etag)}")
     reason = "a share link provides no SHA-256" if by_link else "the gateway has no SHA-256"

@@ -90,7 +90,7 @@ def import_image(
     """Import an image from a URL. A worker of the gateway fetches it."""
     client = JobsClient(gateway.client())
     made = with_retries(lambda: client.import_url(url, name=name, format=image_format, sha256=sha256))
-    _finish(client, made, wait, as_json)
+    finish(client, made, wait, as_json)
 
 
 @click.command("empty", epilog="Example: image-gateway images empty 10737418240 --name data")
@@ -101,7 +101,7 @@ def import_image(
 def empty_image(size: int, name: str | None, wait: bool, gateway: Gateway, as_json: bool) -> None:
     """Create an all-zero disk of SIZE bytes, a multiple of 512."""
     client = JobsClient(gateway.client())
-    _finish(client, with_retries(lambda: client.make_empty(size, name)), wait, as_json)
+    finish(client, with_retries(lambda: client.make_empty(size, name)), wait, as_json)
 
 
 def follow(client: JobsClient, job_id: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def follow_image(client: JobsClient, image_id: str) -> dict[str, Any]:
         follow(client, job["jobId"])
 
 
-def _finish(client: JobsClient, made: dict[str, Any], wait: bool, as_json: bool) -> None:
+def finish(client: JobsClient, made: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Print a new image, or wait for its jobs: an import may be followed by a conversion."""
     image_id: str = made["imageId"]
     job = follow_image(client, image_id) if wait else made["job"]

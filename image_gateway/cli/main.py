@@ -19,6 +19,9 @@ from image_gateway.cli.cloudfront import cloudfront
 from image_gateway.cli.config import config
 from image_gateway.cli.db import db
 from image_gateway.cli.db_wait import wait
+from image_gateway.cli.delta import delta
+from image_gateway.cli.delta_export import export
+from image_gateway.cli.delta_snapshot import snapshot
 from image_gateway.cli.demo import demo
 from image_gateway.cli.dev import dev
 from image_gateway.cli.doctor import doctor
@@ -87,6 +90,7 @@ _COMMANDS = (
     upload,
     download,
     images,
+    delta,
     jobs,
     nbd,
     share,
@@ -98,6 +102,8 @@ for command in _COMMANDS:
 db.add_command(wait)
 images.add_command(import_image)
 images.add_command(empty_image)
+delta.add_command(snapshot)
+delta.add_command(export)
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
-"""Downloads an image to a file in parallel ranges with resume, or only hashes it; verifies SHA-256."""
+"""Downloads a disk to a file in parallel ranges with resume, or only hashes it; verifies SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from urllib3 import BaseHTTPResponse
 
@@ -21,7 +23,7 @@ BLOCK = 256 * 1024
 
 
 class ImageChanged(ClientError):
-    """The image was modified during the download."""
+    """The version that is downloaded is no longer there."""
 
 
 class WrongBytes(ClientError):
@@ -30,13 +32,13 @@ class WrongBytes(ClientError):
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A finished download.
+    """A finished download of an image or a delta.
 
     `checked` is true when the file was compared with the gateway's SHA-256. `kept` is the number of bytes
     from an earlier run.
     """
 
-    image_id: str
+    source_id: str
     size: int
     etag: str
     sha256: str
@@ -44,41 +46,82 @@ class Downloaded:
     kept: int
 
 
-class Downloading:
-    """Download of one image to one file.
+class DownloadSource(Protocol):
+    """A disk of one version that can be downloaded; its methods raise ApiError."""
+
+    source_id: str
+    # Tells what happened when the version is gone, and what to do.
+    changed: str
+
+    def expected_sha256(self) -> object:
+        """Return the SHA-256 that the gateway has of the disk; None if there is none."""
+
+    def head(self) -> Mapping[str, str]:
+        """Return the headers that a GET of the whole disk would have."""
+
+    def open_range(self, start: int, stop: int, etag: str) -> AbstractContextManager[BaseHTTPResponse]:
+        """Yield the unread response to a range request, as `GatewayClient.open_range`."""
+
+
+class ImageSource:
+    """The disk of an image.
 
     Args:
         by_lease: The client may read the image data but not its record.
     """
 
+    def __init__(self, client: GatewayClient, image_id: str, *, by_lease: bool = False) -> None:
+        self.source_id = image_id
+        self.changed = (
+            f"image {image_id} was changed while it was downloaded: "
+            "run the same command again to download the new version"
+        )
+        self._client, self._by_lease = client, by_lease
+
+    def expected_sha256(self) -> object:
+        return None if self._by_lease else self._client.image(self.source_id).get("sha256")
+
+    def head(self) -> Mapping[str, str]:
+        return self._client.head_range(self.source_id)
+
+    def open_range(self, start: int, stop: int, etag: str) -> AbstractContextManager[BaseHTTPResponse]:
+        return self._client.open_range(self.source_id, start, stop, etag)
+
+
+class Downloading:
+    """Download of one disk to one file.
+
+    Args:
+        sparse: Leave holes in the file where the disk has zeros.
+    """
+
     def __init__(
         self,
-        client: GatewayClient,
-        image_id: str,
+        source: DownloadSource,
         target: Path,
         *,
         retrier: Retrier,
         parallel: int,
         progress: Progress | None = None,
-        by_lease: bool = False,
+        sparse: bool = False,
     ) -> None:
-        self._client, self._image_id, self._target = client, image_id, target
-        self._retrier, self._parallel, self._by_lease = retrier, parallel, by_lease
+        self._source, self._target, self._sparse = source, target, sparse
+        self._retrier, self._parallel = retrier, parallel
         self._progress = progress or NullProgress()
 
     def run(self) -> Downloaded:
         """Download the missing ranges, verify the file and rename it to its final name.
 
         Raises:
-            ImageChanged: The image was modified during the download.
+            ImageChanged: The version is no longer there.
             WrongBytes: The SHA-256 does not match.
             ClientError: The file cannot be written.
         """
         # Before the HEAD request, because an error response to HEAD has no message.
-        expected = None if self._by_lease else self._retrier.call(self._fetch_sha256)
+        expected = self._retrier.call(self._source.expected_sha256)
         version = self._retrier.call(self._fetch_version)
         try:
-            with PartFile(self._target, version) as part:
+            with PartFile(self._target, version, sparse=self._sparse) as part:
                 kept = part.bytes_there()
                 self._fetch(part, version)
                 sha256 = self._hash(part, version)
@@ -91,15 +134,12 @@ class Downloading:
                 part.finish()
         except OSError as error:
             raise ClientError(f"{self._target}: {error.strerror}") from error
-        return Downloaded(self._image_id, version.size, version.etag, sha256, bool(expected), kept)
-
-    def _fetch_sha256(self) -> object:
-        return self._client.image(self._image_id).get("sha256")
+        return Downloaded(version.source_id, version.size, version.etag, sha256, bool(expected), kept)
 
     def _fetch_version(self) -> Version:
-        headers = self._client.head_range(self._image_id)
+        headers = self._source.head()
         try:
-            return Version(self._image_id, headers["ETag"], int(headers["Content-Length"]))
+            return Version(self._source.source_id, headers["ETag"], int(headers["Content-Length"]))
         except (KeyError, ValueError):
             raise ApiError("the response has no ETag or Content-Length: check the address") from None
 
@@ -108,7 +148,7 @@ class Downloading:
         with self._progress.bar("downloading ranges", version.size, part.bytes_there()) as on_bytes:
 
             def fetch(index: int) -> None:
-                reader = _RangeDownload(self._client, version, part, missing[index], self._retrier, on_bytes)
+                reader = _RangeDownload(self._source, version, part, missing[index], self._retrier, on_bytes)
                 self._retrier.call(reader.resume)
                 part.note(missing[index])
 
@@ -127,20 +167,20 @@ class _RangeDownload:
 
     def __init__(
         self,
-        client: GatewayClient,
+        source: DownloadSource,
         version: Version,
         part: PartFile,
         span: Span,
         retrier: Retrier,
         on_bytes: OnBytes,
     ) -> None:
-        self._client, self._version, self._part, self._retrier = client, version, part, retrier
+        self._source, self._version, self._part, self._retrier = source, version, part, retrier
         self._position, self._stop = span
         self._on_bytes = on_bytes
 
     def resume(self) -> None:
         version, start = self._version, self._position
-        with self._client.open_range(version.image_id, start, self._stop, version.etag) as answer:
+        with self._source.open_range(start, self._stop, version.etag) as answer:
             self._check(answer)
             for block in answer.stream(BLOCK, decode_content=False):
                 self._retrier.check()
@@ -153,10 +193,7 @@ class _RangeDownload:
     def _check(self, answer: BaseHTTPResponse) -> None:
         version = self._version
         if answer.status in (200, 412):
-            raise ImageChanged(
-                f"image {version.image_id} was changed while it was downloaded: "
-                "run the same command again to download the new version"
-            )
+            raise ImageChanged(self._source.changed)
         expected = f"bytes {self._position}-{self._stop - 1}/{version.size}"
         if (answer.headers.get("Content-Range"), answer.headers.get("ETag")) != (expected, version.etag):
             raise ApiError("the gateway returned another range than requested")

@@ -15,6 +15,8 @@ from image_gateway.client.errors import ClientError, FileChanged, Stopped
 from image_gateway.client.transfer import OnBytes
 
 BLOCK = 1024 * 1024
+# The blocks of common file systems: smaller holes save no space.
+HOLE = 4096
 Span = tuple[int, int]
 
 
@@ -187,20 +189,24 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class Version:
-    """The version of an image, identified by its ETag."""
+    """The version of an image or a delta, identified by its ETag."""
 
-    image_id: str
+    source_id: str
     etag: str
     size: int
 
 
 class PartFile:
-    """A partial download of one version; a context manager that locks the file."""
+    """A partial download of one version; a context manager that locks the file.
 
-    def __init__(self, target: Path, version: Version) -> None:
+    Args:
+        sparse: Leave holes in the file instead of writing zeros.
+    """
+
+    def __init__(self, target: Path, version: Version, *, sparse: bool = False) -> None:
         self.path = target.with_name(target.name + ".part")
         self.spans: list[Span] = []
-        self._target, self._version = target, version
+        self._target, self._version, self._sparse = target, version, sparse
         self._state_path = target.with_name(target.name + ".part.json")
         self._lock = threading.Lock()
 
@@ -209,6 +215,9 @@ class PartFile:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.spans = self._read_spans()
+            if not self.spans:
+                # What another version has left would show where nothing is written.
+                os.ftruncate(self._descriptor, 0)
             os.ftruncate(self._descriptor, self._version.size)
         except BlockingIOError:
             os.close(self._descriptor)
@@ -223,7 +232,13 @@ class PartFile:
 
     def write(self, data: bytes, position: int) -> None:
         """Write all of `data` at `position`."""
-        view = memoryview(data)
+        if self._sparse:
+            for start, stop in _spans_of_data(data):
+                self._write(memoryview(data)[start:stop], position + start)
+        else:
+            self._write(memoryview(data), position)
+
+    def _write(self, view: memoryview, position: int) -> None:
         while view:
             written = os.pwrite(self._descriptor, view, position)
             view, position = view[written:], position + written
@@ -237,7 +252,7 @@ class PartFile:
             write_whole(
                 self._state_path,
                 {
-                    "imageId": version.image_id,
+                    "imageId": version.source_id,
                     "etag": version.etag,
                     "size": version.size,
                     "spans": self.spans,
@@ -274,3 +289,10 @@ class PartFile:
         # If the .part file was lost but its state survived, the spans would be read as zeros.
         whole = os.fstat(self._descriptor).st_size == self._version.size
         return spans if whole and recorded == self._version else []
+
+
+def _spans_of_data(data: bytes) -> list[Span]:
+    """Return where data are, in multiples of HOLE, outside of which all bytes are zero."""
+    zeros = bytes(HOLE)
+    pieces = ((start, min(start + HOLE, len(data))) for start in range(0, len(data), HOLE))
+    return merged((start, stop) for start, stop in pieces if data[start:stop] != zeros[: stop - start])

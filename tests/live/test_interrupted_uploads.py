@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from image_gateway.client.api import GatewayClient
-from image_gateway.client.download import Downloading
+from image_gateway.client.download import Downloading, ImageSource
 from image_gateway.client.retry import Retrier
 from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.ports import find_free_ports
@@ -190,6 +190,8 @@ def test_six_cuts_and_no_part_twice(
     for image in images:
         assert image["size"] == SIZE
         client = GatewayClient(bench.gateway.url, USER)
-        done = Downloading(client, image["imageId"], tmp_path / "back", retrier=Retrier(30), parallel=2).run()
+        done = Downloading(
+            ImageSource(client, image["imageId"]), tmp_path / "back", retrier=Retrier(30), parallel=2
+        ).run()
         assert done.sha256 == expected
     assert unknown_to_the_catalog(environment, store.address, database_url, before=before) == []
