@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import AF_UNIX, socket
@@ -102,22 +102,42 @@ def nbd(
     """
     if (path is None) == (address is None):
         raise click.UsageError("give either --socket or --address")
-    terminal = Terminal()
+    say = Terminal().say
     over = threading.Event()
-    retrier = Retrier(patience, say=terminal.say)
+    retrier = Retrier(patience, say=say)
     # Before the session: a socket that cannot be had fences no other writer.
     with _listening(path, address, allow_remote) as listener:
         disk = DeltaDisk(gateway.client(), delta_id, retrier=retrier)
-        export = DeltaExport(disk, over=over, say=terminal.say)
-        commands = DiskCommands(disk, export.errno_of)
         _end_on_signals(over, retrier.stop)
-        with (
-            NbdServer(listener, export_of(disk, delta_id), commands, say=terminal.say),
-            export.committing(flush_seconds, report=terminal.say if verbose else None),
-        ):
-            _announce(disk, delta_id, _uri(listener), as_json)
-            over.wait()
-    sys.exit(_finish(disk, export, terminal))
+        _announce(disk, delta_id, _uri(listener), as_json)
+        status = export_disk(
+            disk, delta_id, listener, over=over, flush_seconds=flush_seconds, say=say, verbose=verbose
+        )
+    sys.exit(status)
+
+
+def export_disk(
+    disk: DeltaDisk,
+    delta_id: str,
+    listener: socket,
+    *,
+    over: threading.Event,
+    flush_seconds: float,
+    say: Callable[[str], None],
+    verbose: bool = False,
+) -> int:
+    """Serve a delta's disk until `over` is set, which another writer does as well, and close it.
+
+    Returns:
+        The command's exit status.
+    """
+    export = DeltaExport(disk, over=over, say=say)
+    with (
+        NbdServer(listener, export_of(disk, delta_id), DiskCommands(disk, export.errno_of), say=say),
+        export.committing(flush_seconds, report=say if verbose else None),
+    ):
+        over.wait()
+    return _close(disk, export.is_fenced, say)
 
 
 @contextmanager
@@ -170,14 +190,13 @@ def _announce(disk: DeltaDisk, delta_id: str, uri: str, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _finish(disk: DeltaDisk, export: DeltaExport, terminal: Terminal) -> int:
+def _close(disk: DeltaDisk, is_fenced: bool, say: Callable[[str], None]) -> int:
     """Commit what is left, say whether that succeeded, and return the exit status."""
     try:
-        if not export.is_fenced:
+        if not is_fenced:
             disk.close()
             return 0
-        reason = "another writer took over"
-        status = EX_FENCED
+        reason, status = "another writer took over", EX_FENCED
     except Fenced as error:
         reason, status = str(error), EX_FENCED
     except Stopped:
@@ -185,5 +204,5 @@ def _finish(disk: DeltaDisk, export: DeltaExport, terminal: Terminal) -> int:
     except ApiError as error:
         is_temporary = error.retryable or isinstance(error, PatienceOver)
         reason, status = str(error), EX_TEMPORARY if is_temporary else EX_FAILED
-    terminal.say(f"image-gateway: {disk.unsafe_bytes} bytes were not stored: {reason}")
+    say(f"image-gateway: {disk.unsafe_bytes} bytes were not stored: {reason}")
     return status

@@ -1,29 +1,37 @@
-"""`image-gateway nbd` as a process: commits, signals, fences, and what it refuses."""
+"""`image-gateway nbd`: commits, signals, fences, and what it refuses."""
 
 from __future__ import annotations
 
 import errno
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from os import kill
 from pathlib import Path
-from socket import socket
+from socket import AF_UNIX, socket
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from image_gateway.cli.main import cli
+from image_gateway.cli.nbd import export_disk
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.deltas.disk import DeltaDisk
+from image_gateway.client.retry import Retrier
 from image_gateway.nbd import wire
+from image_gateway.nbd.listener import unix_listener
 from tests.client.deltas.fake import FakeDelta, FakeDeltas
 from tests.client.deltas.fake_server import running_deltas
 from tests.client.fake import Fault
+from tests.support.background import in_background
 from tests.support.exporter import Exporter
-from tests.support.nbd import is_closed, receive_error, send_request
+from tests.support.nbd import enter, is_closed, receive_error, send_request
 from tests.support.waiting import wait_for
 
 DATA = bytes(number * 7 % 251 for number in range(200_000))
-NEVER = ("--flush-seconds", "3600")
-Start = Callable[..., Exporter]
+SECONDS = 30
 
 
 @pytest.fixture
@@ -37,19 +45,58 @@ def delta(fake: FakeDeltas) -> FakeDelta:
     return fake.add(DATA)
 
 
+class Running:
+    """An export of a delta in this process."""
+
+    def __init__(self, fake: FakeDeltas, delta: FakeDelta, path: Path, **options: Any) -> None:
+        self.over, self.give_up = threading.Event(), threading.Event()
+        self.said: list[str] = []
+        self._opened = ExitStack()
+        listener = self._opened.enter_context(unix_listener(path))
+        self._path = path
+        retrier = Retrier(options.pop("patience", 60), say=self.said.append, stop=self.give_up)
+        disk = DeltaDisk(GatewayClient(fake.url, "me"), delta.delta_id, retrier=retrier)
+        settings = {"flush_seconds": 3600, "over": self.over, "say": self.said.append, **options}
+        self.status = in_background(lambda: export_disk(disk, delta.delta_id, listener, **settings))
+
+    def connect(self) -> socket:
+        client = self._opened.enter_context(socket(AF_UNIX))
+        client.settimeout(SECONDS)
+        client.connect(str(self._path))
+        enter(client)
+        return client
+
+    def end(self) -> None:
+        self.over.set()
+        self.give_up.set()
+        self.status.result(SECONDS)
+        self._opened.close()
+
+
+Start = Callable[..., Running]
+
+
 @pytest.fixture
 def start(fake: FakeDeltas, delta: FakeDelta, tmp_path: Path) -> Iterator[Start]:
-    """Starts exporters of the delta, which end with the test."""
-    started: list[Exporter] = []
+    """Exports the delta until the end of the test."""
+    started: list[Running] = []
 
-    def start(*options: str) -> Exporter:
-        variables = {"IMAGE_GATEWAY_API": fake.url, "IMAGE_GATEWAY_USER": "me"}
-        started.append(Exporter(variables, delta.delta_id, tmp_path, *options))
+    def start(**options: Any) -> Running:
+        started.append(Running(fake, delta, tmp_path / "disk.sock", **options))
         return started[-1]
 
     yield start
-    for exporter in started:
-        exporter.kill()
+    for running in started:
+        running.end()
+
+
+@pytest.fixture
+def exporter(fake: FakeDeltas, delta: FakeDelta, tmp_path: Path) -> Iterator[Exporter]:
+    """The command as a process."""
+    variables = {"IMAGE_GATEWAY_API": fake.url, "IMAGE_GATEWAY_USER": "me"}
+    exporter = Exporter(variables, delta.delta_id, tmp_path, "--flush-seconds", "3600")
+    yield exporter
+    exporter.kill()
 
 
 def ask(client: socket, command: int, offset: int = 0, length: int | None = None, data: bytes = b"") -> int:
@@ -62,15 +109,7 @@ def stored(delta: FakeDelta) -> bytes:
 
 
 def test_a_flush_is_a_commit(start: Start, delta: FakeDelta) -> None:
-    exporter = start(*NEVER)
-    assert exporter.facts == {
-        "deltaId": delta.delta_id,
-        "uri": exporter.uri,
-        "sizeBytes": 200_000,
-        "blockSize": 4096,
-        "generation": 0,
-    }
-    client = exporter.connect()
+    client = start().connect()
     assert ask(client, wire.CMD_READ, 5000, 100) == 0
     assert wire.receive_exactly(client, 100) == DATA[5000:5100]
     assert ask(client, wire.CMD_WRITE, 190_000, data=b"x" * 10_000) == 0
@@ -82,91 +121,92 @@ def test_a_flush_is_a_commit(start: Start, delta: FakeDelta) -> None:
 
 
 def test_commits_without_a_flush(start: Start, delta: FakeDelta) -> None:
-    exporter = start("--flush-seconds", "0.1", "--verbose")
-    ask(exporter.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
-    wait_for(lambda: "generation 1, 1 commits, 0 bytes not committed" in exporter.said, "a commit")
+    running = start(flush_seconds=0.05, verbose=True)
+    ask(running.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
+    wait_for(lambda: running.said == ["generation 1, 1 commits, 0 bytes not committed"], "a commit")
     assert stored(delta)[:4096] == b"x" * 4096
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_commits_what_was_written(
-    number: int, start: Start, delta: FakeDelta, tmp_path: Path
-) -> None:
-    exporter = start(*NEVER)
-    client = exporter.connect()
+def test_the_end_commits_what_was_written(start: Start, fake: FakeDeltas, delta: FakeDelta) -> None:
+    running = start()
+    client = running.connect()
     ask(client, wire.CMD_WRITE, 0, data=b"x" * 4096)
-    kill(exporter.process.pid, number)
-    assert exporter.process.wait(30) == 0
+    running.over.set()
+    assert running.status.result(SECONDS) == 0
     assert is_closed(client)
     assert stored(delta)[:4096] == b"x" * 4096
-    assert not (tmp_path / "disk.sock").exists()
-
-
-def test_a_kill_loses_only_what_was_not_flushed(start: Start, delta: FakeDelta) -> None:
-    exporter = start(*NEVER)
-    client = exporter.connect()
-    ask(client, wire.CMD_WRITE, 0, data=b"x" * 4096)
-    ask(client, wire.CMD_FLUSH)
-    ask(client, wire.CMD_WRITE, 0, data=b"y" * 4096)
-    exporter.kill()
-    assert stored(delta)[:4096] == b"x" * 4096
-    again = start(*NEVER).connect()
-    assert ask(again, wire.CMD_READ, 0, 4096) == 0
-    assert wire.receive_exactly(again, 4096) == b"x" * 4096
+    assert [session.ended for session in fake.sessions.values()] == [True]
 
 
 def test_a_commit_that_fails_is_the_flushes_error_and_can_be_tried_again(
     start: Start, fake: FakeDeltas, delta: FakeDelta
 ) -> None:
-    exporter = start(*NEVER, "--patience", "0")
-    client = exporter.connect()
+    running = start(patience=0)
+    client = running.connect()
     ask(client, wire.CMD_WRITE, 0, data=b"x" * 4096)
     fake.fail("commit", Fault(500))
     assert ask(client, wire.CMD_FLUSH) == errno.EIO
-    assert "the gateway answered 500" in exporter.said
+    assert "the gateway answered 500" in running.said[0]
     assert ask(client, wire.CMD_FLUSH) == 0
     assert stored(delta)[:4096] == b"x" * 4096
 
 
-def test_another_writer_ends_the_exporter(start: Start, fake: FakeDeltas, delta: FakeDelta) -> None:
-    exporter = start(*NEVER)
-    client = exporter.connect()
+def test_another_writer_ends_the_export(start: Start, fake: FakeDeltas, delta: FakeDelta) -> None:
+    running = start()
+    client = running.connect()
     ask(client, wire.CMD_WRITE, 0, data=b"x" * 4096)
     fake.steal(delta)
     assert ask(client, wire.CMD_FLUSH) == errno.ESHUTDOWN
-    assert exporter.process.wait(30) == 77
-    assert "4096 bytes were not stored: another writer took over" in exporter.said
+    assert running.status.result(SECONDS) == 77
+    assert running.said == ["image-gateway: 4096 bytes were not stored: another writer took over"]
     assert delta.generation == 0
 
 
-def test_another_writer_at_the_end(start: Start, fake: FakeDeltas, delta: FakeDelta) -> None:
-    exporter = start(*NEVER)
-    ask(exporter.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
+def test_another_writer_is_noticed_at_the_end(start: Start, fake: FakeDeltas, delta: FakeDelta) -> None:
+    running = start()
+    ask(running.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
     fake.steal(delta)
-    kill(exporter.process.pid, signal.SIGTERM)
-    assert exporter.process.wait(30) == 77
-    assert "4096 bytes were not stored" in exporter.said
+    running.over.set()
+    assert running.status.result(SECONDS) == 77
+    assert "4096 bytes were not stored" in running.said[0]
 
 
-@pytest.mark.parametrize(("patience", "signals", "status"), [("0", 1, 75), ("3600", 2, 1)])
+@pytest.mark.parametrize(("patience", "status"), [(0, 75), (3600, 1)])
 def test_bytes_that_were_not_stored_are_told(
-    patience: str, signals: int, status: int, start: Start, fake: FakeDeltas, delta: FakeDelta
+    patience: float, status: int, start: Start, fake: FakeDeltas, delta: FakeDelta
 ) -> None:
-    exporter = start(*NEVER, "--patience", patience)
+    running = start(patience=patience)
+    ask(running.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
+    fake.fail("commit", *[Fault(500)] * 1000)
+    running.over.set()
+    wait_for(lambda: "commit" in fake.asked, "the commit begins")
+    running.give_up.set()
+    assert running.status.result(SECONDS) == status
+    assert "4096 bytes were not stored" in running.said[-1]
+    assert "SECRET" not in str(running.said)
+
+
+def test_the_process_announces_itself_and_commits_on_sigterm(
+    exporter: Exporter, delta: FakeDelta, tmp_path: Path
+) -> None:
+    facts = {"sizeBytes": 200_000, "blockSize": 4096, "generation": 0}
+    uri = f"nbd+unix:///?socket={tmp_path}/disk.sock"
+    assert exporter.facts == {"deltaId": delta.delta_id, "uri": uri, **facts}
+    ask(exporter.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
+    kill(exporter.process.pid, signal.SIGTERM)
+    assert exporter.process.wait(SECONDS) == 0
+    assert stored(delta)[:4096] == b"x" * 4096
+    assert not (tmp_path / "disk.sock").exists()
+
+
+def test_a_second_signal_gives_up(exporter: Exporter, fake: FakeDeltas) -> None:
     ask(exporter.connect(), wire.CMD_WRITE, 0, data=b"x" * 4096)
     fake.fail("commit", *[Fault(500)] * 1000)
-    for number in range(signals):
-        kill(exporter.process.pid, signal.SIGTERM)
-        wait_for(lambda number=number: "commit" in fake.asked or number, "the commit begins")
-    assert exporter.process.wait(30) == status
-    assert "4096 bytes were not stored" in exporter.said
-    assert "SECRET" not in exporter.said
-
-
-def test_tcp(start: Start, delta: FakeDelta) -> None:
-    exporter = start("--address", "127.0.0.1:0")
-    assert exporter.uri.startswith("nbd://127.0.0.1:")
-    assert ask(exporter.connect(), wire.CMD_FLUSH) == 0
+    kill(exporter.process.pid, signal.SIGINT)
+    wait_for(lambda: "commit" in fake.asked, "the commit begins")
+    kill(exporter.process.pid, signal.SIGINT)
+    assert exporter.process.wait(SECONDS) == 1
+    assert "4096 bytes were not stored: interrupted" in exporter.said
 
 
 def refused(*arguments: str) -> Result:
@@ -195,9 +235,7 @@ def test_a_socket_in_use_fences_nobody(
     start: Start, fake: FakeDeltas, delta: FakeDelta, tmp_path: Path
 ) -> None:
     start()
-    sessions = delta.epoch
-    path = str(tmp_path / "disk.sock")
-    arguments = ["nbd", delta.delta_id, "--api", fake.url, "--user", "me", "--socket", path]
-    result = CliRunner().invoke(cli, arguments)
+    arguments = ["nbd", delta.delta_id, "--api", fake.url, "--user", "me"]
+    result = CliRunner().invoke(cli, [*arguments, "--socket", str(tmp_path / "disk.sock")])
     assert "another server listens here" in str(result.exception)
-    assert delta.epoch == sessions
+    assert delta.epoch == 1
