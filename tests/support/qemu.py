@@ -16,6 +16,10 @@ _PACKAGES = {
     "nbdcopy": "libnbd-bin",
     "fio": "fio",
     "mkfs.ext4": "e2fsprogs",
+    "linux.uml": "user-mode-linux",
+    "slirp-fullbolt": "slirp",
+    "nbd-client": "nbd-client",
+    "busybox": "busybox",
 }
 _SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
