@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from image_gateway.catalog.delta_models import (
@@ -139,23 +139,18 @@ class DeltaObjectRepository:
             return [snapshot_of(row) for row in connection.execute(ordered)]
 
     def delete_snapshot(self, snapshot: Snapshot, now: datetime) -> bool:
-        """Delete a snapshot and retire its checkpoint. Return False if it is deleted already."""
+        """Delete a snapshot and retire its checkpoint. Return False if it is deleted already.
+
+        All retired objects of the image's deltas are dated anew: the snapshot had kept some of them, so that
+        reads may need these for longer than thought.
+        """
         statement = delete(DeltaSnapshotRow).where(DeltaSnapshotRow.snapshot_id == snapshot.snapshot_id)
         with self._transactions.writing() as connection:
             if connection.execute(statement).rowcount != 1:
                 return False
             _retire(connection, [NamedObject(snapshot.delta_id, snapshot.checkpoint, snapshot.size)], now)
+            _retire_again(connection, snapshot.delta_id, now)
             return True
-
-    def retire_again(self, image_id: str, now: datetime) -> None:
-        """Date all retired objects of an image's deltas anew: reads that needed them end later than thought.
-
-        For the end of a snapshot or a fork, which had kept some of them.
-        """
-        deltas = select(DeltaRow.delta_id).where(DeltaRow.image_id == image_id, _IS_UNPURGED)
-        statement = update(RetiredObjectRow).where(RetiredObjectRow.delta_id.in_(deltas))
-        with self._transactions.writing() as connection:
-            connection.execute(statement.values(retired_at=now))
 
     def images_with_deltas(self, *, after: str, limit: int) -> Sequence[str]:
         """Return ids of images with deltas that may have objects, ordered by id."""
@@ -182,7 +177,7 @@ class DeltaObjectRepository:
         with self._transactions.writing() as connection:
             statement = select(DeltaRow.state).where(DeltaRow.delta_id == delta.delta_id).with_for_update()
             state = connection.execute(statement).scalar()
-            sizes = connection.execute(select(RetiredObjectRow.size).where(*chosen)).scalars().all()
+            sizes = connection.execute(_locked(*chosen)).scalars().all()
             connection.execute(delete(RetiredObjectRow).where(*chosen))
             stored = DeltaRow.stored_bytes - sum(sizes)
             statement_of_row = update(DeltaRow).where(DeltaRow.delta_id == delta.delta_id)
@@ -227,10 +222,25 @@ def _mark_checkpointed(connection: Connection, delta: Delta, generation: int) ->
     connection.execute(statement.values(checkpointed=True))
 
 
+def _retire_again(connection: Connection, delta_id: str, now: datetime) -> None:
+    image = select(DeltaRow.image_id).where(DeltaRow.delta_id == delta_id).scalar_subquery()
+    deltas = select(DeltaRow.delta_id).where(DeltaRow.image_id == image, _IS_UNPURGED)
+    chosen = RetiredObjectRow.delta_id.in_(deltas)
+    connection.execute(_locked(chosen))
+    connection.execute(update(RetiredObjectRow).where(chosen).values(retired_at=now))
+
+
+def _locked(*chosen: ColumnElement[bool]) -> Select[int]:
+    """Return a SELECT of the sizes of retired objects that locks them, for all transactions in one order."""
+    in_order = select(RetiredObjectRow.size).order_by(RetiredObjectRow.delta_id, RetiredObjectRow.name)
+    return in_order.where(*chosen).with_for_update()
+
+
 def _retire(connection: Connection, objects: Iterable[NamedObject], now: datetime) -> None:
+    in_order = sorted(objects, key=lambda item: (item.delta_id, item.name))
     values = [
         {"delta_id": item.delta_id, "name": item.name, "size": item.size, "retired_at": now}
-        for item in objects
+        for item in in_order
     ]
     if not values:
         return

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    func,
     insert,
     or_,
     select,
@@ -106,10 +107,16 @@ class DeltaRepository:
 
     def find_active(self, image_id: str, *, limit: int) -> Sequence[Delta]:
         """Return active deltas of an image, of any owner."""
-        statement = select(*DELTA_COLUMNS).where(DeltaRow.image_id == image_id, _IS_ACTIVE)
+        statement = select(*DELTA_COLUMNS).where(_active_of(image_id))
         with self._transactions.reading() as connection:
             ordered = statement.order_by(DeltaRow.owner, DeltaRow.created_at, DeltaRow.delta_id)
             return [delta_of(row) for row in connection.execute(ordered.limit(limit))]
+
+    def count_active(self, image_id: str) -> int:
+        """Return how many active deltas an image has, of all owners."""
+        statement = select(func.count()).select_from(DeltaRow).where(_active_of(image_id))
+        with self._transactions.reading() as connection:
+            return connection.execute(statement).scalar() or 0
 
     def rename(self, delta_id: str, name: str, now: datetime, *, generation: int | None) -> bool:
         """Change the name. Return False if the delta is deleted or at another generation."""
@@ -186,6 +193,10 @@ def has_active(image_id: str) -> ColumnElement[bool]:
     # By an alias: the condition stands in statements about images, which have a state too.
     deltas = DeltaRow.__table__.alias("d")
     return select(deltas.c.delta_id).where(deltas.c.image_id == image_id, text("d.state = 'active'")).exists()
+
+
+def _active_of(image_id: str) -> ColumnElement[bool]:
+    return and_(DeltaRow.image_id == image_id, _IS_ACTIVE)
 
 
 def _is(delta_id: str) -> Any:

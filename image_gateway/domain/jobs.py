@@ -16,16 +16,22 @@ MAX_CLAIMS = 10
 
 
 class JobKind(StrEnum):
-    """The kind of a job. CONVERT also writes the zeros of empty disks, which have nothing to read."""
+    """The kind of a job.
 
+    CONVERT also writes the zeros of empty disks, which have nothing to read. COMPACT rewrites segments of an
+    image's deltas that hold little; FLATTEN makes a disk of a delta and its base.
+    """
+
+    COMPACT = "compact"
     CONVERT = "convert"
+    FLATTEN = "flatten"
     IMPORT = "import"
     PUBLISH = "publish"
     VERIFY = "verify"
 
 
 # These jobs make the disk of an image: when one fails or is cancelled, so has the image.
-MAKES_DISK = frozenset({JobKind.CONVERT, JobKind.IMPORT})
+MAKES_DISK = frozenset({JobKind.CONVERT, JobKind.FLATTEN, JobKind.IMPORT})
 
 
 class JobState(StrEnum):

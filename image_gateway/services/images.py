@@ -12,13 +12,15 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.images import ImageRecord, ImageState, ListQuery, Quota, Usage, Visibility
 from image_gateway.domain.permissions import Action, Role
-from image_gateway.errors import PreconditionFailed
+from image_gateway.errors import HasDeltas, PreconditionFailed
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.purging import Purger
 from image_gateway.services.reading.access import Access
 
 # Maximum number of objects that one DELETE request deletes; the sweeper deletes the rest.
 PURGED_AT_ONCE = 5000
+# How often deltas are deleted anew when others were created meanwhile.
+CASCADES = 5
 
 
 @dataclass(frozen=True)
@@ -101,24 +103,60 @@ class Images:
         record = self._access.find_even_deleted(image_id, caller, Action.AUDIT)
         return self._catalog.audit_entries.list(record.image_id, after=after, limit=limit)
 
-    def delete(self, image_id: str, caller: Caller, *, revision: int | None) -> None:
+    def delete(self, image_id: str, caller: Caller, *, revision: int | None, cascade: bool = False) -> None:
         """Delete an image permanently; idempotent.
 
         The record and the owner's usage change immediately. Objects that the store does not delete now, or
-        that are too many for one request, are left to the sweeper. PreconditionFailed as for `describe`.
+        that are too many for one request, are left to the sweeper.
+
+        Args:
+            image_id: The image.
+            caller: Who wants it.
+            revision: PreconditionFailed when given and not the current one, as for `describe`.
+            cascade: Delete the image's deltas, too, whoever owns them.
+
+        Raises:
+            HasDeltas: The image has deltas, and `cascade` is false or others are created all the time.
         """
         record = self._access.find_even_deleted(image_id, caller, Action.DELETE)
         if record.state is not ImageState.DELETED:
-            deleted = self._catalog.delete(record.image_id, now_of(self._clock), revision=revision)
-            if deleted:
+            if self._end(record, caller, revision, cascade):
                 role = self._access.role_of(caller, record)
                 self._trail.note(AuditEvent.IMAGE_DELETED, record.image_id, user=caller.user, role=role)
-            elif revision is not None:
-                raise stale_revision(record)
             self._catalog.jobs.cancel_of_image(record.image_id, now_of(self._clock))
         elif record.purged_at is not None:
             return
         self._purger.purge_or_leave(record, at_most=PURGED_AT_ONCE)
+
+    def _end(self, record: ImageRecord, caller: Caller, revision: int | None, cascade: bool) -> bool:
+        """Move an image to `deleted`, its deltas before. Return False if another request did so."""
+        for _ in range(CASCADES):
+            if self._catalog.delete(record.image_id, now_of(self._clock), revision=revision):
+                return True
+            current = self._catalog.find(record.image_id) or record
+            if revision not in (None, current.revision):
+                raise stale_revision(current)
+            if current.state is ImageState.DELETED:
+                return False
+            deltas = self._catalog.deltas.count_active(record.image_id)
+            if deltas and not cascade:
+                number = "1 delta" if deltas == 1 else f"{deltas} deltas"
+                raise HasDeltas(f"the image has {number}: ?cascade=true deletes them, too")
+            self._delete_deltas(record, caller, deltas)
+        raise HasDeltas("deltas of the image are being created: try again")
+
+    def _delete_deltas(self, record: ImageRecord, caller: Caller, count: int) -> None:
+        role = self._access.role_of(caller, record)
+        for delta in self._catalog.deltas.find_active(record.image_id, limit=count):
+            if self._catalog.deltas.delete(delta.delta_id, now_of(self._clock)):
+                self._trail.note(
+                    AuditEvent.DELTA_DELETED,
+                    record.image_id,
+                    user=caller.user,
+                    role=role,
+                    delta=delta.delta_id,
+                    reason="image deleted",
+                )
 
     def _shared_roles(self, records: Sequence[ImageRecord], user: str, admin: bool) -> Mapping[str, Role]:
         """Return the user's role for each of these images, which others share with the user."""

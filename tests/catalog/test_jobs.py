@@ -175,7 +175,7 @@ def test_cancelling_fails_an_image_without_a_disk(catalog: Catalog, kind: JobKin
     cancelled = catalog.jobs.cancel(job.job_id, NOW + SECOND)
     assert cancelled is not None
     assert cancelled.state is JobState.CANCELLED
-    makes_disk = kind in (JobKind.CONVERT, JobKind.IMPORT)
+    makes_disk = kind in (JobKind.CONVERT, JobKind.FLATTEN, JobKind.IMPORT)
     assert image(catalog).state is (ImageState.FAILED if makes_disk else ImageState.PROCESSING)
     assert held is None or not catalog.jobs.finish(held, NOW + SECOND)
     assert catalog.jobs.cancel(job.job_id, NOW + 2 * SECOND) == cancelled

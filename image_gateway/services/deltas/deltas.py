@@ -15,7 +15,7 @@ from image_gateway.domain.deltas import Commit, Delta, DeltaState, Parent
 from image_gateway.domain.images import DiskFacts, ImageRecord, Quota
 from image_gateway.domain.leases import LeasedDelta, Scope
 from image_gateway.domain.permissions import Action, DeltaAction, Role
-from image_gateway.errors import BadRequest, InvalidState, NotFound, PreconditionFailed
+from image_gateway.errors import BadRequest, InvalidState, NotFound, PreconditionFailed, QuotaExceeded
 from image_gateway.protocol.deltas.map_page import MapPage, list_changes
 from image_gateway.protocol.deltas.segment import (
     DEFAULT_BLOCK_SIZE,
@@ -112,7 +112,11 @@ class Deltas:
             live_bytes=contents.live_bytes,
         )
         written.require_in_time()
-        self._add(fork)
+        try:
+            self._add(fork)
+        except (InvalidState, QuotaExceeded):
+            self._checkpoints.discard(record, [written.named])
+            raise
         self._note(AuditEvent.DELTA_FORKED, fork, owner, parent=parent.delta_id, generation=at)
         return fork
 
@@ -144,9 +148,7 @@ class Deltas:
         delta = self._access.find_even_deleted(delta_id, caller)
         if delta.state is DeltaState.DELETED:
             return
-        now = now_of(self._clock)
-        if self._catalog.deltas.delete(delta.delta_id, now, generation=generation):
-            self._catalog.delta_objects.retire_again(delta.image_id, now)
+        if self._catalog.deltas.delete(delta.delta_id, now_of(self._clock), generation=generation):
             self._note(AuditEvent.DELTA_DELETED, delta, caller)
         elif generation is not None:
             current = self._catalog.deltas.find(delta.delta_id)

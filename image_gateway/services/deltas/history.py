@@ -16,7 +16,7 @@ from image_gateway.domain.permissions import DeltaAction
 from image_gateway.errors import NotFound, QuotaExceeded
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording, retired_by
-from image_gateway.services.deltas.delta_access import DeltaAccess
+from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta
 from image_gateway.services.deltas.deltas import stale_generation
 from image_gateway.services.deltas.maps import DeltaMaps
 
@@ -45,13 +45,19 @@ class DeltaHistory:
     def snapshot(self, delta_id: str, caller: Caller, name: str, generation: int | None) -> Snapshot:
         """Keep a generation under a name: the newest one, or another that is still kept."""
         found = self._access.find_as_user(delta_id, caller, DeltaAction.MANAGE)
+        at = found.delta.generation if generation is None else generation
+        snapshot = self.keep(found, at, name, str(uuid.uuid4()))
+        self._note(AuditEvent.DELTA_SNAPSHOT_CREATED, found.delta, caller, snapshot=snapshot.snapshot_id)
+        return snapshot
+
+    def keep(self, found: FoundDelta, at: int, name: str, snapshot_id: str) -> Snapshot:
+        """Make a snapshot of a generation that is still kept, without an audit entry."""
         delta, record = found.delta, found.record
         until = begin_recording()
-        at = delta.generation if generation is None else generation
         contents = self._maps.at(delta, record, at).merged()
         written = self._checkpoints.write(record, delta.delta_id, contents, until)
         snapshot = Snapshot(
-            snapshot_id=str(uuid.uuid4()),
+            snapshot_id=snapshot_id,
             delta_id=delta.delta_id,
             name=name,
             generation=at,
@@ -66,8 +72,8 @@ class DeltaHistory:
             self._checkpoints.discard(record, [written.named])
             raise
         if not added:
+            self._checkpoints.discard(record, [written.named])
             raise NotFound("there is no such delta")
-        self._note(AuditEvent.DELTA_SNAPSHOT_CREATED, delta, caller, snapshot=snapshot.snapshot_id)
         return snapshot
 
     def snapshots(self, delta_id: str, caller: Caller) -> Sequence[Snapshot]:
@@ -82,9 +88,7 @@ class DeltaHistory:
         snapshot = next((item for item in snapshots if item.snapshot_id == snapshot_id.lower()), None)
         if snapshot is None:
             raise NotFound("the delta has no such snapshot")
-        now = now_of(self._clock)
-        if self._catalog.delta_objects.delete_snapshot(snapshot, now):
-            self._catalog.delta_objects.retire_again(delta.image_id, now)
+        if self._catalog.delta_objects.delete_snapshot(snapshot, now_of(self._clock)):
             self._note(AuditEvent.DELTA_SNAPSHOT_DELETED, delta, caller, snapshot=snapshot.snapshot_id)
 
     def reset(self, delta_id: str, caller: Caller, generation: int) -> Delta:
@@ -113,9 +117,14 @@ class DeltaHistory:
         )
         retired = retired_by(delta, newest, contents)
         written.require_in_time()
-        if not self._catalog.delta_objects.reset(
-            delta, commit, written.named, contents.live_bytes, retired, self._quota
-        ):
+        try:
+            is_reset = self._catalog.delta_objects.reset(
+                delta, commit, written.named, contents.live_bytes, retired, self._quota
+            )
+        except QuotaExceeded:
+            self._checkpoints.discard(record, [written.named])
+            raise
+        if not is_reset:
             self._checkpoints.discard(record, [written.named])
             raise stale_generation(self._catalog.deltas.find(delta.delta_id) or delta)
         self._note(AuditEvent.DELTA_RESET, delta, caller, generation=generation)
