@@ -6,11 +6,8 @@ import time
 from dataclasses import dataclass
 
 from image_gateway.domain.images import Quota
-from image_gateway.identity.lease_tokens import LeaseKey, LeaseTokens
-from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.delta_services import DeltaServices, make_delta_services
-from image_gateway.services.leases import LeaseRules, Leases
-from image_gateway.services.reading.access import Access
+from image_gateway.services.deltas.delta_services import DeltaServices
+from tests.support.delta_ground import make_gateway
 from tests.support.delta_writing import OWNER, Guest
 from tests.support.world import World
 
@@ -32,11 +29,4 @@ class DeltaWorld:
 
 def make_services(world: World, quota: Quota | None = None) -> DeltaServices:
     """Return services of deltas as the gateway has them."""
-    access = Access(world.catalog, world.catalog.shares, hide_foreign=True, remember=0, clock=time.time)
-    trail = AuditTrail(world.catalog.audit_entries, time.time)
-    tokens = LeaseTokens([LeaseKey("k", "s" * 64)])
-    rules = LeaseRules(ttl=600, max_ttl=3600, session=36_000, grace=60)
-    leases = Leases(world.catalog.leases, access, tokens, rules, trail, time.time)
-    return make_delta_services(
-        world.catalog, world.store, access, leases, trail, quota or Quota(), time.time, hide_foreign=True
-    )
+    return make_gateway(world.catalog, world.store, time.time, quota)

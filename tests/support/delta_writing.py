@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from typing import Protocol
 
+from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Commit, Delta
 from image_gateway.protocol.deltas.runs import ZERO
@@ -15,15 +17,25 @@ from image_gateway.services.deltas.delta_services import DeltaServices
 from image_gateway.services.deltas.deltas import WRITING
 from image_gateway.services.leases import LeaseRequest
 from image_gateway.storage.object_reads import Pin
-from tests.support.world import World
+from image_gateway.storage.objects import ObjectStore
 
 OWNER = Caller("alice")
+
+
+class Ground(Protocol):
+    """Where deltas are written: a World, or less."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def store(self) -> ObjectStore: ...
 
 
 class Guest:
     """One delta, its session, and a copy of its disk in memory as of the last commit."""
 
-    def __init__(self, world: World, services: DeltaServices, delta_id: str, disk: bytes) -> None:
+    def __init__(self, world: Ground, services: DeltaServices, delta_id: str, disk: bytes) -> None:
         self.world, self.services, self.delta_id = world, services, delta_id
         self.disk = bytearray(disk)
         self.open_session()
@@ -67,7 +79,7 @@ def make_request(
 
 
 def read_disk(
-    world: World, services: DeltaServices, delta_id: str, base: bytes, generation: int | None = None
+    world: Ground, services: DeltaServices, delta_id: str, base: bytes, generation: int | None = None
 ) -> bytes:
     """Return the whole disk by its map and the objects in the store, without the gateway's reader."""
     delta = world.catalog.deltas.find(delta_id)
