@@ -88,6 +88,50 @@ ROWS: dict[str, dict[str, Any]] = {
         "last_used_at": NOW,
         "expires_at": LATER,
     },
+    "deltas": {
+        "delta_id": "d1",
+        "image_id": IMAGE_ID,
+        "version": "f" * 16,
+        "disk_size": 70,
+        "owner": "alice",
+        "name": "a delta",
+        "block_size": 4096,
+        "created_at": NOW,
+        "updated_at": LATER,
+        "generation": 1,
+        "epoch": 2,
+        "state": "active",
+        "live_bytes": 0,
+        "stored_bytes": 4132,
+        "checkpoint_generation": 0,
+        "checkpoint_size": 0,
+        "reset_generation": 0,
+    },
+    "delta_commits": {
+        "delta_id": "d1",
+        "generation": 1,
+        "epoch": 2,
+        "kind": "commit",
+        "name": "00000002-000000000001-0123456789abcdef.seg",
+        "size": 4132,
+        "etag": '"e"',
+        "extents": 1,
+        "blocks": 1,
+        "sha256": "0" * 64,
+        "idempotency_key": "k1",
+        "created_at": NOW,
+        "checkpointed": False,
+    },
+    "delta_snapshots": {
+        "snapshot_id": "s1",
+        "delta_id": "d1",
+        "name": "before",
+        "generation": 1,
+        "checkpoint": "000000000001-0123456789abcdef.map",
+        "size": 99,
+        "created_at": NOW,
+    },
+    "delta_retired_objects": {"delta_id": "d1", "name": "old.seg", "size": 4132, "retired_at": NOW},
     "audit_entries": {
         "entry_id": "a1",
         "image_id": IMAGE_ID,
@@ -156,6 +200,7 @@ def test_every_row_is_the_same_after_the_upgrade(engine: Engine, revision: str) 
     assert catalog.shares.find_permission(IMAGE_ID, "bob") == ("read" if "shares" in written else None)
     assert (catalog.leases.find("e1") is not None) == ("leases" in written)
     assert (catalog.jobs.find("j1") is not None) == ("jobs" in written)
+    assert (catalog.deltas.find("d1") is not None) == ("deltas" in written)
 
 
 def test_every_table_has_a_row(engine: Engine) -> None:
