@@ -10,11 +10,12 @@ READY := $(VENV)/.ready
 PARALLEL ?= $(shell expr $$(nproc) + 1)
 # QEMU's driver for http, in a directory that is named after the architecture.
 CURL_DRIVER := /usr/lib/*/qemu/block-curl.so
-# `make test-all` runs the tests marked `thorough` with the others, which share what is expensive to start.
-SELECTED := $(if $(filter test-all,$(MAKECMDGOALS)),,-m "not thorough")
+# `make test-all` runs the tests marked `thorough` with the others, which share what is expensive to start, and in place
+# of their short forms.
+SELECTED := -m "not $(if $(filter test-all,$(MAKECMDGOALS)),shallow,thorough)"
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak format lock pin-images sbom release clean
+.PHONY: help demo run test test-all system browser lint lint-code lint-files lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak format lock pin-images sbom release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -36,11 +37,16 @@ system: ## Install the system packages that the tests need, as far as that is al
 
 browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there
 
-lint: $(READY) browser docs lint-template ## ruff, mypy, import contracts, Dockerfile, nginx, CloudFormation, JavaScript and documentation
+lint: $(READY) browser ## ruff, mypy, import contracts, Dockerfile, nginx, CloudFormation, JavaScript and documentation
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-code docs lint-template lint-files
+
+lint-code: $(READY) ## ruff, mypy and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-files: $(READY) browser ## Dockerfile, nginx and JavaScript
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python deploy/check_edge.py
 	sh requirements/check-javascript.sh image_gateway/console
@@ -64,7 +70,7 @@ thorough: system $(READY) browser ## The tests that take long and that few chang
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile -m thorough
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
-	.ci/with-postgres $(BIN)/pytest -q -n $(PARALLEL) -m database
+	.ci/with-postgres $(BIN)/pytest -q -n $(PARALLEL) -m "database and not shallow"
 
 coverage: $(READY) ## Branch coverage of the tests that need no store, as a table and in htmlcov/
 	$(BIN)/pytest -q -n auto --ignore=tests/live --cov --cov-report=term --cov-report=html

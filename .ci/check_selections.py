@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks which tests `make test` and `make test-all` run, by collecting them: none twice, by the latter all.
+"""Checks which tests `make test` and `make test-all` run, by collecting them: none twice, by the latter all,
+but for short forms of tests whose long form runs.
 
 The commands are those that `make -n` prints, so what is checked is what runs. The tests marked `database` run
 twice on purpose, on SQLite and on PostgreSQL.
@@ -23,6 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = ".venv/bin/pytest"
+NOT_SHALLOW = ["-m", "not shallow"]
 Names = Counter[str]
 # Collecting connects to nothing.
 POSTGRES = {"TEST_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none"}
@@ -32,16 +34,20 @@ def main() -> int:
     in_test, in_all = commands("test"), commands("test", "test-all")
     on_postgres = [command for command in in_all if ".ci/with-postgres" in command]
     whole = [command for command in in_all if command not in on_postgres]
-    everything, *found = collected([[], *map(options, [*in_test, *whole])], {})
+    everything, shallow, *found = collected(
+        [NOT_SHALLOW, ["-m", "shallow"], *map(options, [*in_test, *whole])], {}
+    )
     test, run_by_all = sum(found[: len(in_test)], Names()), sum(found[len(in_test) :], Names())
-    marked, *found = collected([["-m", "database"], *map(options, on_postgres)], POSTGRES)
+    short = {name for name in shallow if name.replace("short", "long") in run_by_all}
+    marked, *found = collected([["-m", "database and not shallow"], *map(options, on_postgres)], POSTGRES)
     postgres = sum(found, Names())
 
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
     run = {name.partition("::")[0] for name in run_by_all | postgres}
     problems = {
-        "not in make test-all": (everything | test).keys() - run_by_all.keys(),
+        "not in make test-all": (everything | test).keys() - run_by_all.keys() - short,
         "more than once": {name for name, times in (test | run_by_all).items() if times > 1},
+        "short form beside the long one": short & run_by_all.keys(),
         "not once on PostgreSQL": {name for name in marked | postgres if marked[name] != postgres[name]},
         "no test of this module": modules - run,
     }
@@ -50,7 +56,7 @@ def main() -> int:
             print(f"{problem}: {name}", file=sys.stderr)
     print(f"make test: {test.total()} tests, make test-all: {run_by_all.total()}, ", end="")
     print(f"again on PostgreSQL: {postgres.total()}")
-    return 1 if any(problems.values()) or not (test < run_by_all and postgres) else 0
+    return 1 if any(problems.values()) or not (test.keys() - short < run_by_all.keys() and postgres) else 0
 
 
 def commands(*targets: str) -> list[list[str]]:

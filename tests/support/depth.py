@@ -1,4 +1,4 @@
-"""One test at two depths: a short form for `make test`, and a long one that `make test-all` adds."""
+"""One test at two depths: a short form for `make test`, and a long one that `make test-all` runs instead."""
 
 from __future__ import annotations
 
@@ -8,5 +8,8 @@ import pytest
 
 
 def depths(short: Any, long: Any) -> list[Any]:
-    """The values of one parameter; the test of the long one is marked `thorough`."""
-    return [pytest.param(short, id="short"), pytest.param(long, id="long", marks=pytest.mark.thorough)]
+    """The values of one parameter; the test of the short one is marked `shallow`, of the long one `thorough`."""
+    return [
+        pytest.param(short, id="short", marks=pytest.mark.shallow),
+        pytest.param(long, id="long", marks=pytest.mark.thorough),
+    ]
