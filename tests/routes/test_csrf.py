@@ -85,11 +85,17 @@ def stage(world: World) -> Stage:
     world.request("POST", image.path("shares"), json={"user": "rick"})
     link = world.request("POST", image.path("share-links"), json={}).get_json()
     job = world.catalog.jobs.add(new_job(image.image_id, JobKind.VERIFY, Clock().at()))
+    delta = world.request("POST", "/v1/deltas", json={"imageId": image.image_id}).get_json()
+    snapshots = f"/v1/deltas/{delta['deltaId']}/snapshots"
+    snapshot = world.request("POST", snapshots, json={"name": "kept"}).get_json()
     values = {
         "imageId": image.image_id,
         "leaseId": world.make_lease(image)["leaseId"],
         "linkId": link["linkId"],
         "jobId": job.job_id,
+        "deltaId": delta["deltaId"],
+        "snapshotId": snapshot["snapshotId"],
+        "block": "0",
     }
     bodies = {
         image.image_id: {"name": "forged"},
@@ -101,6 +107,10 @@ def stage(world: World) -> Stage:
         "complete": {"uploadId": upload_id},
         "shares": {"user": "mallory"},
         "leases": {"imageId": image.image_id},
+        "deltas": {"imageId": image.image_id},
+        delta["deltaId"]: {"name": "forged"},
+        "snapshots": {"name": "forged"},
+        "reset": {"generation": 0},
     }
     return Stage(world, session_id, values | {"uploading": uploading}, bodies)
 

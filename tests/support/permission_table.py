@@ -58,9 +58,25 @@ ROUTES = """
     POST   /v1/share-links/redeem                            redeem
     POST   /v1/leases                                        lease
     POST   /v1/leases                                        write
+    POST   /v1/leases                                        delta-read
     GET    /v1/images/<image_id>/lease                       lease
     POST   /v1/leases/<lease_id>/renew                       renew
     DELETE /v1/leases/<lease_id>                             revoke !
+    GET    /v1/deltas                                        own
+    POST   /v1/deltas                                        delta-make
+    POST   /v1/deltas                                        delta-fork
+    GET    /v1/deltas/<delta_id>                             delta-show
+    PATCH  /v1/deltas/<delta_id>                             delta-manage
+    DELETE /v1/deltas/<delta_id>                             delta-delete !
+    POST   /v1/deltas/<delta_id>/sessions                    delta-open
+    GET    /v1/deltas/<delta_id>/map                         delta-read
+    GET    /v1/deltas/<delta_id>/commits                     delta-show
+    POST   /v1/deltas/<delta_id>/commits                     delta-commit
+    PUT    /v1/deltas/<delta_id>/blocks/<block>              delta-commit
+    GET    /v1/deltas/<delta_id>/snapshots                   delta-show
+    POST   /v1/deltas/<delta_id>/snapshots                   delta-keep
+    DELETE /v1/deltas/<delta_id>/snapshots/<snapshot_id>     delta-manage !
+    POST   /v1/deltas/<delta_id>/reset                       delta-write
     GET    /v1/l/<token>/disk.img                            by-token
     GET    /v1/l/<token>/manifest.json                       by-token
     GET    /v1/l/<token>/chunks/<chunk_index>                by-token
@@ -99,7 +115,22 @@ ANSWERS = """
     process           409      202     202     202     409      404
     job               200      200     200     200     200      200
     log               200      200     200     200     200      200
+    delta-make        409      201     201     201     409      404
 """
+# What the roles that are named may do with the owner's delta, and the status. Without a complete image there is
+# no delta; that of a deleted image is deleted with it.
+DELTA_ANSWERS = {
+    "delta-show": (("owner", "admin"), 200),
+    "delta-read": (("owner", "admin"), 200),
+    "delta-delete": (("owner", "admin"), 200),
+    "delta-manage": (("owner",), 200),
+    "delta-write": (("owner",), 200),
+    "delta-open": (("owner",), 201),
+    "delta-keep": (("owner",), 201),
+    "delta-fork": (("owner",), 201),
+    # Only the lease of a session may commit.
+    "delta-commit": ((), 200),
+}
 # What a role may do with an image, by the image's visibility.
 MAY = """
     owner    private show describe share delete read stream lease write upload complete abort process job log
@@ -186,7 +217,8 @@ def expected(row: Row, role: str, state: str) -> int:
     if special is not None:
         return special
     visibility = state if state in ("private", "public") else "shared"
-    may = row.action in permissions()["stranger" if role == "hidden" else role, visibility]
+    needed = "write" if row.action == "delta-make" else row.action
+    may = needed in permissions()["stranger" if role == "hidden" else role, visibility]
     if role in ("lease", "link"):
         if row.action != "read":
             return 403
@@ -204,7 +236,23 @@ def expected(row: Row, role: str, state: str) -> int:
     return 404 if role == "hidden" and visibility != "public" else 403
 
 
+def _expected_of_delta(action: str, role: str, state: str) -> int:
+    """The status for the owner's delta over the image."""
+    allowed, status = DELTA_ANSWERS[action]
+    if role == "nobody":
+        return 401
+    if role in ("lease", "link") or action == "delta-commit":
+        return 403
+    if state == "deleted" and action == "delta-delete" and role in allowed:
+        return status
+    if state in ("uploading", "failed", "deleted") or role == "hidden":
+        return 404
+    return status if role in allowed else 403
+
+
 def _expected_apart_from_the_image(action: str, role: str, state: str) -> int | None:
+    if action in DELTA_ANSWERS:
+        return _expected_of_delta(action, role, state)
     if action in APART:
         return APART[action]
     if action == "own":

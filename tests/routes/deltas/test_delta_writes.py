@@ -76,7 +76,7 @@ def test_another_generation_is_told_the_current_one(delta: DeltaApi) -> None:
         ("if_match", 'W/"0"', (400, "BAD_REQUEST")),
         ("if_match", '"0", "1"', (400, "BAD_REQUEST")),
         ("if_match", '"0x0"', (400, "BAD_REQUEST")),
-        ("if_match", '"٠"', (400, "BAD_REQUEST")),
+        ("if_match", '"\u0660"', (400, "BAD_REQUEST")),
         ("if_match", '"' + "9" * 19 + '"', (400, "BAD_REQUEST")),
         ("idempotency_key", None, (400, "BAD_REQUEST")),
         ("idempotency_key", "", (400, "BAD_REQUEST")),
