@@ -60,6 +60,7 @@ from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.boot_traces import BootTraces
 from image_gateway.services.completion import Completion
 from image_gateway.services.deltas.delta_services import make_delta_services
+from image_gateway.services.deltas.flattening import DeltaFlattening
 from image_gateway.services.deltas.reading import DeltaReads
 from image_gateway.services.images import Images
 from image_gateway.services.jobs.requests import JobRequests
@@ -125,6 +126,7 @@ def create_app(
     delta_services = make_delta_services(
         catalog, store, access, leases, trail, rules.quota, clock, hide_foreign=hide_foreign
     )
+    flattening = DeltaFlattening(catalog, delta_services.access, delta_services.history, rules, trail, clock)
     handler = ReadHandler(
         access,
         DeltaReads(delta_services.access, delta_services.maps),
@@ -157,7 +159,7 @@ def create_app(
     app.register_blueprint(make_uploads_blueprint(uploads, limits))
     app.register_blueprint(make_images_blueprint(images))
     app.register_blueprint(make_jobs_blueprint(jobs, limits))
-    app.register_blueprint(make_deltas_blueprint(delta_services, delivery, limits))
+    app.register_blueprint(make_deltas_blueprint(delta_services, flattening, delivery, limits))
     app.register_blueprint(make_delta_writes_blueprint(delta_services.commits))
     app.register_blueprint(make_delivery_blueprint(access, handler, delivery, traces))
     app.register_blueprint(make_stream_blueprint(handler))

@@ -15,6 +15,7 @@ from image_gateway.routes.http.authentication import current_caller, current_use
 from image_gateway.routes.http.cursors import Place, page_document
 from image_gateway.routes.http.delta_headers import optional_generation
 from image_gateway.routes.http.delta_schemas import (
+    FlattenDelta,
     ListDeltas,
     MakeDelta,
     MakeSnapshot,
@@ -27,14 +28,18 @@ from image_gateway.routes.http.public_url import own_root
 from image_gateway.routes.http.rate_limits import Limits
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import ListPage, load_json, load_query
+from image_gateway.routes.jobs import accepted_response
 from image_gateway.services.deltas.delta_services import DeltaServices
 from image_gateway.services.deltas.deltas import WRITING, Session
+from image_gateway.services.deltas.flattening import DeltaFlattening
 from image_gateway.services.leases import LeaseRequest
 from image_gateway.services.stream_urls import Delivery
 
 
-def make_deltas_blueprint(services: DeltaServices, delivery: Delivery, limits: Limits) -> Blueprint:
-    """Routes `/v1/deltas` and `/v1/deltas/{id}`, its `sessions`, `map`, `commits`, `snapshots`, `reset`."""
+def make_deltas_blueprint(
+    services: DeltaServices, flattening: DeltaFlattening, delivery: Delivery, limits: Limits
+) -> Blueprint:
+    """Routes of `/v1/deltas` but the disk and its views, and what sessions write."""
     blueprint = Blueprint("deltas", __name__, url_prefix="/v1/deltas")
     deltas, history = services.deltas, services.history
 
@@ -143,6 +148,15 @@ def make_deltas_blueprint(services: DeltaServices, delivery: Delivery, limits: L
         caller = current_caller()
         body = load_json(ResetDelta, request)
         return _answer(history.reset(delta_id, caller, body["generation"]))
+
+    @blueprint.post("/<delta_id>/flatten")
+    @limits.complete
+    def flatten(delta_id: str) -> Response:
+        caller = current_caller()
+        body = load_json(FlattenDelta, request)
+        return accepted_response(
+            *flattening.request(delta_id, caller, name=body["name"], generation=body["generation"])
+        )
 
     return blueprint
 

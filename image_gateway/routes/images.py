@@ -12,6 +12,7 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ListQuery, Quota, Usage
 from image_gateway.routes.http.authentication import current_caller, current_user, current_visitor
 from image_gateway.routes.http.cursors import decode_cursor, encode_cursor, page_document
+from image_gateway.routes.http.delta_schemas import DeleteImage
 from image_gateway.routes.http.responses import json_response, timestamp
 from image_gateway.routes.http.schemas import DescribeImage, ListImages, ListPage, load_json, load_query
 from image_gateway.services.images import Images, VisibleImage, stale_revision
@@ -51,7 +52,9 @@ def make_images_blueprint(images: Images) -> Blueprint:
     @blueprint.delete("/images/<image_id>")
     def delete_image(image_id: str) -> Response:
         caller = current_caller()
-        images.delete(image_id, caller, revision=_required_revision(image_id, caller))
+        cascade = load_query(DeleteImage, request)["cascade"]
+        revision = _required_revision(image_id, caller)
+        images.delete(image_id, caller, revision=revision, cascade=cascade)
         return json_response({"ok": True})
 
     @blueprint.get("/images/<image_id>/activity")

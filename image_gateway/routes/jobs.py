@@ -28,14 +28,16 @@ def make_jobs_blueprint(jobs: JobRequests, limits: Limits) -> Blueprint:
         body = load_json(ImportImage, request)
         new = NewImage(sha256=body["sha256"], format=body["format"] or ImageFormat.RAW)
         named = replace(new, name=body["name"]) if body["name"] else new
-        return _accepted(*jobs.import_url(owner, body["url"], named))
+        return accepted_response(*jobs.import_url(owner, body["url"], named))
 
     @blueprint.post("/images/empty")
     @limits.create
     def make_empty() -> Response:
         owner = current_user()
         body = load_json(EmptyImage, request)
-        return _accepted(*jobs.make_empty(owner, NewImage(body["name"] or NewImage.name, size=body["size"])))
+        return accepted_response(
+            *jobs.make_empty(owner, NewImage(body["name"] or NewImage.name, size=body["size"]))
+        )
 
     @blueprint.post("/images/<image_id>/publish")
     @limits.complete
@@ -91,6 +93,7 @@ def job_document(job: Job) -> dict[str, Any]:
     return document
 
 
-def _accepted(record: ImageRecord, job: Job) -> Response:
+def accepted_response(record: ImageRecord, job: Job) -> Response:
+    """Return the response for a new image that a job makes."""
     document = {"imageId": record.image_id, "state": record.state, "job": job_document(job)}
     return json_response(document, status=202)

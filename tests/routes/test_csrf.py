@@ -111,6 +111,7 @@ def stage(world: World) -> Stage:
         delta["deltaId"]: {"name": "forged"},
         "snapshots": {"name": "forged"},
         "reset": {"generation": 0},
+        "flatten": {"name": "forged"},
     }
     return Stage(world, session_id, values | {"uploading": uploading}, bodies)
 

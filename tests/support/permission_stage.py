@@ -85,6 +85,7 @@ class Stage:
             "deltas": {"imageId": self.image_id},
             "snapshots": {"name": "kept"},
             "reset": {"generation": 0},
+            "flatten": {"name": "flat"},
         }
         if row.action == "delta-read":
             bodies["leases"] = {"deltaId": self.delta_id}

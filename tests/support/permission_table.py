@@ -77,6 +77,7 @@ ROUTES = """
     POST   /v1/deltas/<delta_id>/snapshots                   delta-keep
     DELETE /v1/deltas/<delta_id>/snapshots/<snapshot_id>     delta-manage !
     POST   /v1/deltas/<delta_id>/reset                       delta-write
+    POST   /v1/deltas/<delta_id>/flatten                     delta-flatten
     GET    /v1/l/<token>/disk.img                            by-token
     GET    /v1/l/<token>/manifest.json                       by-token
     GET    /v1/l/<token>/chunks/<chunk_index>                by-token
@@ -117,8 +118,8 @@ ANSWERS = """
     log               200      200     200     200     200      200
     delta-make        409      201     201     201     409      404
 """
-# What the roles that are named may do with the owner's delta, and the status. Without a complete image there is
-# no delta; that of a deleted image is deleted with it.
+# What the named roles may do with the owner's delta, and the status. Images that are not complete have
+# none; that of a deleted image is deleted with it.
 DELTA_ANSWERS = {
     "delta-show": (("owner", "admin"), 200),
     "delta-read": (("owner", "admin"), 200),
@@ -128,6 +129,7 @@ DELTA_ANSWERS = {
     "delta-open": (("owner",), 201),
     "delta-keep": (("owner",), 201),
     "delta-fork": (("owner",), 201),
+    "delta-flatten": (("owner",), 202),
     # Only the lease of a session may commit.
     "delta-commit": ((), 200),
 }

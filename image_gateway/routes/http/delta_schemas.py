@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from image_gateway.protocol.deltas.map_page import MAX_RUNS_PER_PAGE
 from image_gateway.routes.http.request_fields import (
     JsonInteger,
+    QueryBoolean,
     QueryInteger,
     RequestSchema,
     max_length,
@@ -67,6 +68,12 @@ class OpenSession(RequestSchema):
     """The optional body of a request for a session."""
 
     ttl = seconds("ttlSeconds")
+
+
+class DeleteImage(RequestSchema):
+    """The query of a delete of an image."""
+
+    cascade = QueryBoolean(load_default=False)
 
 
 class MakeSnapshot(RequestSchema):
