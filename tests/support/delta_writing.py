@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterable
 from typing import Protocol
 
 from image_gateway.catalog.repository import Catalog
@@ -54,6 +55,15 @@ class Guest:
         content = data if data is not None else bytes(blocks * self.block_size)
         fits = content[: max(0, len(self.disk) - start)]
         self.disk[start : start + len(fits)] = fits
+        return made
+
+    def write_many(self, blocks: Iterable[tuple[int, bytes]]) -> Commit:
+        """Commit several blocks with data, ascending, as an extent each."""
+        extents = [Extent(block, 1, data) for block, data in blocks]
+        made = self.send(make_request(self.block_size, self.generation, extents))
+        for extent in extents:
+            start = extent.block * self.block_size
+            self.disk[start : start + self.block_size] = extent.data or b""
         return made
 
     def send(self, request: CommitRequest) -> Commit:
