@@ -49,7 +49,7 @@ class MemoryStore(ObjectStore):
         entity = self.objects.get(key)
         if entity is None:
             raise ObjectMissing(key)
-        modified = datetime.fromtimestamp(entity.modified, UTC)
+        modified = datetime.fromtimestamp(entity.modified or 0, UTC)
         return ObjectInfo(len(entity.data), entity.etag, modified, None)
 
     def open(self, key: str, *, byte_range: ByteRange | None = None, pin: Pin | None = None) -> OpenObject:
@@ -70,7 +70,7 @@ class Scene:
         for entity in ENTITIES:
             record = make_record(str(uuid.uuid4()), owner="me")
             catalog.add(record, FREE)
-            modified = datetime.fromtimestamp(entity.modified, UTC)
+            modified = datetime.fromtimestamp(entity.modified or 0, UTC)
             facts = DiskFacts(len(entity.data), entity.etag, modified, None)
             catalog.complete(record.image_id, "u1", facts, NOW)
             store.objects[record.location.disk_key] = entity

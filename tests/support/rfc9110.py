@@ -25,11 +25,14 @@ Verdict = frozenset[bool]
 
 @dataclass(frozen=True)
 class Entity:
-    """The selected representation: its bytes, strong ETag, and Last-Modified in epoch seconds."""
+    """The selected representation: its bytes, strong ETag, and Last-Modified in epoch seconds, if it has one.
+
+    Without, dates are ignored (§13.1.3, §13.1.4), and If-Range with a date is false (§13.1.5).
+    """
 
     data: bytes
     etag: str
-    modified: int
+    modified: int | None
 
 
 @dataclass(frozen=True)
@@ -181,9 +184,9 @@ _FORMATS = [
 _LIKE_A_DATE = re.compile("|".join(_MONTHS), re.IGNORECASE)
 
 
-def _not_after(moment: int, field: str, *, ignored: Verdict) -> Verdict:
-    """Whether a moment is at or before the field's date; `ignored` when the field is no date."""
-    if len(field) > MAX_DATE:
+def _not_after(moment: int | None, field: str, *, ignored: Verdict) -> Verdict:
+    """Whether a moment is at or before the field's date; `ignored` without a moment or a date."""
+    if moment is None or len(field) > MAX_DATE:
         return ignored
     field = field.strip(OWS)
     match = next((found for form in _FORMATS if (found := form.fullmatch(field))), None)

@@ -33,6 +33,8 @@ def cases(draw: st.DrawFn, entity: Entity, *, overlong: bool = True) -> Case:
     return draw(st.sampled_from(["GET", "GET", "GET", "HEAD"])), headers
 
 
+# Around it are the dates that are sent to what has none.
+_SOME_TIME = 1_795_374_001
 _CONDITIONS = ["If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
 _CHOICES: list[list[str]] = [
     *[["Range"]] * 6,
@@ -197,9 +199,9 @@ _FIXED = [
 
 
 @lru_cache
-def dates(modified: int) -> st.SearchStrategy[str]:
+def dates(modified: int | None) -> st.SearchStrategy[str]:
     """Dates around a moment in the three formats of HTTP, in others, and what is none."""
-    moment = datetime.fromtimestamp(modified, UTC)
+    moment = datetime.fromtimestamp(_SOME_TIME if modified is None else modified, UTC)
     near = st.tuples(st.sampled_from(_OFFSETS), st.sampled_from(_FORMATS)).map(
         lambda drawn: drawn[1](moment + timedelta(seconds=drawn[0]))
     )
