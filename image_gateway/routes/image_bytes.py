@@ -27,7 +27,12 @@ from image_gateway.routes.http.authentication import (
     refuse,
 )
 from image_gateway.routes.http.delta_schemas import ReadDelta
-from image_gateway.routes.http.edge_permissions import NotForEdge, permission_lifetime, permission_response
+from image_gateway.routes.http.edge_permissions import (
+    NeverForEdge,
+    NotForEdge,
+    permission_lifetime,
+    permission_response,
+)
 from image_gateway.routes.http.responses import bytes_response, view_response
 from image_gateway.routes.http.schemas import load_query
 from image_gateway.services.deltas.reading import DeltaReads
@@ -236,6 +241,8 @@ class ReadHandler:
         return self._timings.tell(response) if self._timings.enabled else response
 
     def _permit(self, found: ReadableDisk, target: Representation, resource_policy: str) -> Response:
+        if found.delta is not None:
+            raise NeverForEdge("nginx cannot merge base and delta: pass the request to the gateway")
         signed = self._reader.sign(target, read_request(request).conditions)
         is_recorded = found.lease is not None and found.lease.record
         if signed is None or is_recorded:

@@ -2,7 +2,8 @@
 
 nginx sends a reader's own request with X-Edge-Token (`auth_request`). 200 is a permission, which says in its
 headers where the bytes lie and what to answer with them, and in Cache-Control how long it holds. Every other
-answer becomes 401, and nginx passes the reader's request on to the gateway, whose answer the reader gets.
+answer becomes 401, and nginx passes the reader's request on to the gateway, whose answer the reader gets. It
+remembers only the 401 of a delta, whose bytes lie in several objects.
 """
 
 from __future__ import annotations
@@ -24,10 +25,22 @@ TOKEN_HEADER = "X-Edge-Token"  # noqa: S105  # the name of a header
 OUTAGE_SECONDS = 30
 
 
+GATEWAY_HEADER = "X-Edge-Gateway"
+# How long nginx does not ask again about a URL that it can never serve.
+NEVER_SECONDS = 60
+
+
 class NotForEdge(GatewayError):
     """nginx cannot answer this request as the API requires."""
 
     code, status = "UNAUTH", 401
+
+
+class NeverForEdge(NotForEdge):
+    """nginx cannot answer any request for this URL: it passes reads on, and does not limit them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={GATEWAY_HEADER: "reads"})
 
 
 def install_edge(app: Flask, token: str | None) -> None:
@@ -49,7 +62,12 @@ def install_edge(app: Flask, token: str | None) -> None:
         if response.status_code == 200 or not asks_for_permission():
             return response
         response.close()
-        return Response(status=401, headers={"Cache-Control": NO_STORE})
+        reads = response.headers.get(GATEWAY_HEADER)
+        if reads is None:
+            return Response(status=401, headers={"Cache-Control": NO_STORE})
+        return Response(
+            status=401, headers={"Cache-Control": f"max-age={NEVER_SECONDS}", GATEWAY_HEADER: reads}
+        )
 
 
 def permission_response(
