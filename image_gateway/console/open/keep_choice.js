@@ -14,7 +14,7 @@ const MOST_PAGES = 5;
 /**
  * A delta of the image, as `GET /v1/deltas` describes it.
  *
- * @typedef {{ deltaId: string, name: string | null, liveBytes: number, updated: string }} DeltaDocument
+ * @typedef {{ deltaId: string, name: string | null, storedBytes: number, updated: string }} DeltaDocument
  */
 
 /** @typedef {{ deltaId: string } | { newName: string }} Keep The delta that keeps what is written. */
@@ -110,6 +110,6 @@ export class KeepChoice {
 }
 
 /** @param {DeltaDocument} delta */
-function describe({ name, deltaId, liveBytes, updated }) {
-  return `“${name ?? deltaId}” (${size(liveBytes)}, changed ${time(updated)})`;
+function describe({ name, deltaId, storedBytes, updated }) {
+  return `“${name ?? deltaId}” (${size(storedBytes)}, changed ${time(updated)})`;
 }

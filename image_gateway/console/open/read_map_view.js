@@ -23,7 +23,7 @@ const LEGEND = [
   ["ahead", "read ahead"],
   ["read", "read by the machine"],
   ["zeros", "zeros only"],
-  ["written", "written, in this page only"],
+  ["written", "written by the machine"],
   ["fresh", "a moment ago"],
 ];
 
