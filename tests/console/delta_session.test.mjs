@@ -18,14 +18,17 @@ async function world(context) {
   const stopped = [];
   delta.epoch = 0;
   const session = () => {
-    const times = { expiresAt: new Date(clock.now() + HOUR), sessionEndsAt: new Date(clock.now() + HOUR) };
-    return Response.json({ ...delta.document(), ...times });
+    const times = { expiresAt: new Date(clock.now() + HOUR), sessionEndsAt: new Date(clock.now() + 12 * HOUR) };
+    const headers = { Date: new Date(clock.now()).toUTCString() };
+    return Response.json({ ...delta.document(), ...times }, { headers });
   };
   const gateway = async (url, init = {}) => {
     const path = url.replace(`${ORIGIN}/v1`, "");
     if (/commits$|disk.img$/.test(path)) return delta.fetch(url, init);
     calls.push(`${init.method} ${path} ${new Headers(init.headers).get("Authorization")}`);
     const answer = () => {
+      const [, token] = /^\/leases\/lease-(.+)\/renew$/.exec(path) ?? [];
+      if (delta.expired.has(token)) return refusal(401, "LEASE_EXPIRED");
       if (path.endsWith("/sessions")) delta.epoch += 1;
       return init.method === "DELETE" ? Response.json({ ok: true }) : session();
     };
@@ -63,6 +66,7 @@ test("a session that has expired is replaced, and its commits go on", async (con
   clock.sleep(2 * HOUR);
   await disk.flush();
   assert.deepEqual(calls.slice(1), [
+    "POST /leases/lease-session-1/renew Bearer session-1",
     "GET /deltas/delta-1 Bearer person",
     "POST /deltas/delta-1/sessions Bearer person",
   ]);
@@ -73,7 +77,8 @@ test("a session that has expired is replaced, and its commits go on", async (con
 test("a session whose answer was lost is no other writer", async (context) => {
   const { delta, clock, faults, stopped, disk } = await world(context);
   delta.expired.add("session-1");
-  faults.push((answer) => answer(), (answer) => (answer(), refusal(502, "INTERNAL")));
+  const pass = (answer) => answer();
+  faults.push(pass, pass, (answer) => (answer(), refusal(502, "INTERNAL")));
   await put(disk, 0, 1, 4096);
   const flushed = disk.flush();
   await until(() => faults.length === 0);
@@ -111,4 +116,26 @@ test("of two pages the older one is told, and writes nothing more", async (conte
   await put(newer, 0, 3, 4096);
   await newer.flush();
   assert.equal(delta.disk[0], 3);
+});
+
+test("a page that neither reads nor writes is told when it renews its session", async (context) => {
+  const { delta, clock, calls, stopped } = await world(context);
+  delta.epoch += 1;
+  clock.advance(HOUR / 2);
+  await until(() => stopped.length === 1);
+  assert.equal(stopped[0].code, "FENCED");
+  assert.deepEqual(calls.slice(1), [
+    "POST /leases/lease-session-1/renew Bearer session-1",
+    "GET /deltas/delta-1 Bearer person",
+  ]);
+});
+
+test("a renewal does not need to know who the writer is", async (context) => {
+  const { clock, calls, faults, stopped, disk } = await world(context);
+  faults.push((answer) => answer(), () => refusal(401, "UNAUTH"));
+  clock.advance(HOUR / 2);
+  await until(() => calls.length === 3);
+  await put(disk, 0, 1, 4096);
+  await disk.flush();
+  assert.deepEqual(stopped, []);
 });

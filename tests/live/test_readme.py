@@ -28,6 +28,7 @@ EXPECTED = {
     "docs/tutorial/boot-an-emulator.md": ["Hello from image-gateway, read from 8 MiB into the disk."],
     "docs/how-to/uploads.md": ['"ok": true, "size": 73400320', "Accept-Ranges: bytes"],
     "docs/how-to/upload-engine.md": ["upload/engine.js", "upload/hash.worker.js"],
+    "docs/how-to/keep-writes.md": ["console/deltas/open_delta.js"],
     "docs/how-to/cloudfront.md": ["cloudfront-private-key.pem (mode 0600): keep it secret"],
     "docs/how-to/chunks.md": [
         "published 2 chunks of 4194304 bytes",

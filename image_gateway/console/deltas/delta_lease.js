@@ -87,13 +87,16 @@ export function sessionRequests(gateway, deltaId, state) {
   const headers = (lease) => ({ Authorization: `Bearer ${lease.token}` });
   let lostAnswers = 0;
 
+  async function requireWriter() {
+    const url = `${gateway.origin}/v1/deltas/${encodeURIComponent(deltaId)}`;
+    const { epoch } = await send("GET", url, undefined, { headers: await gateway.authorize() });
+    // A session whose answer was lost has raised the epoch as well.
+    if (epoch > state.epoch + lostAnswers) throw fencedError();
+  }
+
   /** Make another session in place of one that has expired, unless somebody else has become the writer since. */
   async function make() {
-    const known = await send("GET", `${gateway.origin}/v1/deltas/${encodeURIComponent(deltaId)}`, undefined, {
-      headers: await gateway.authorize(),
-    });
-    // A session whose answer was lost has raised the epoch as well.
-    if (known.epoch > state.epoch + lostAnswers) throw fencedError();
+    await requireWriter();
     lostAnswers += 1;
     const issued = await makeSession(gateway, deltaId);
     if (!state.isOurs(issued.document.generation)) throw fencedError();
@@ -102,12 +105,23 @@ export function sessionRequests(gateway, deltaId, state) {
     return issued;
   }
 
+  /**
+   * Renew, and notice another writer, which the lease does not tell.
+   *
+   * @param {import("../open/block_requests.js").LeaseDocument} lease
+   */
+  async function renew(lease) {
+    const { document, serverTime } = await issue(`${path(lease)}/renew`, undefined, headers(lease));
+    await requireWriter().catch((error) => {
+      // What cannot be asked at the moment is told by the next commit.
+      if (error.code === FENCED) throw error;
+    });
+    return { document: { ...lease, ...document }, serverTime };
+  }
+
   return {
     make: () => state.alone(make),
-    renew: async (lease) => {
-      const { document, serverTime } = await issue(`${path(lease)}/renew`, undefined, headers(lease));
-      return { document: { ...lease, ...document }, serverTime };
-    },
+    renew,
     revoke: (lease, { isLeaving = false } = {}) => revoke(path(lease), { keepalive: isLeaving, headers: headers(lease) }),
   };
 }
