@@ -15,7 +15,7 @@ CURL_DRIVER := /usr/lib/*/qemu/block-curl.so
 SELECTED := -m "not $(if $(filter test-all,$(MAKECMDGOALS)),shallow,thorough)"
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint lint-code lint-files lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros soak format lock pin-images sbom release clean
+.PHONY: help demo run test test-all system browser lint lint-code lint-files lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros bench-nbd soak soak-nbd format lock pin-images sbom release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -34,6 +34,8 @@ system: ## Install the system packages that the tests need, as far as that is al
 	@sh requirements/system-packages.sh nginx=nginx qemu-nbd=qemu-utils qemu-img=qemu-utils redis-server=redis-server
 	@sh requirements/system-packages.sh chromium=chromium node=nodejs npm=npm /usr/share/seabios/bios.bin=seabios
 	@sh requirements/system-packages.sh curl=curl aria2c=aria2 $(or $(wildcard $(CURL_DRIVER)),block-curl.so)=qemu-block-extra
+	@sh requirements/system-packages.sh qemu-io=qemu-utils nbdinfo=libnbd-bin fio=fio mkfs.ext4=e2fsprogs busybox=busybox
+	@sh requirements/system-packages.sh linux.uml=user-mode-linux slirp-fullbolt=slirp nbd-client=nbd-client
 
 browser: $(BROWSER) ## Install the packages of npm that lint and the tests in a browser need, as far as npm is there
 
@@ -108,8 +110,14 @@ bench-jobs: $(READY) ## Duration of conversion and publishing jobs beside a plai
 bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
 	$(BIN)/python bench/zeros.py
 
+bench-nbd: $(READY) ## Speed of the NBD server beside nbdkit's Python plugin (apt-get install nbdkit nbdkit-plugin-python fio)
+	$(BIN)/python bench/nbd.py
+
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache
+
+soak-nbd: system $(READY) ## Ten minutes of fio on an exported delta, and 100 kills of the exporter under a guest's file system
+	NBD_SECONDS=600 EXPORTER_KILLS=100 $(BIN)/pytest -q -n 0 --timeout 7200 tests/live/nbd -k long
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.disk_images import DiskImage, make_disk, make_images
-from tests.support.qemu import require_qemu
+from tests.support.programs import require_qemu
 
 
 @pytest.fixture(scope="session")

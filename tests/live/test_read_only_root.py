@@ -20,7 +20,7 @@ from image_gateway.local.ports import find_free_ports
 from image_gateway.local.processes import ManagedProcess
 from tests.live.support import COMMAND, ROOT
 from tests.support.job_client import converted, upload, wait_for_jobs
-from tests.support.qemu import require_qemu
+from tests.support.programs import require_qemu
 
 pytestmark = pytest.mark.thorough
 DATA = os.urandom(1024) * 3000

@@ -16,6 +16,7 @@ from image_gateway.local.ports import find_free_ports, is_free
 from image_gateway.local.processes import ManagedProcess
 from tests.live.support import COMMAND
 from tests.support.documents import ROOT, runnable_documents, script_of
+from tests.support.programs import require_programs
 
 pytestmark = pytest.mark.xdist_group("documents")
 
@@ -56,9 +57,12 @@ EXPECTED = {
     "docs/how-to/sweeping.md": ['"left_for_later": 0'],
     "docs/how-to/front-door.md": ["listen 127.0.0.1:8080"],
     "docs/how-to/client.md": ['"size": 73400320', "linked.img", "Another name"],
+    "docs/how-to/nbd.md": ["export-size: 8388608", "0000000   a   a   a   a   a   a   a   a"],
     "docs/how-to/deploy.md": ["S3_BUCKET", '{"ok": true}'],
     "docs/reference/python-client.md": ["6291456"],
 }
+# What a page needs beside what every reader has.
+PROGRAMS = {"docs/how-to/nbd.md": ["nbdinfo", "qemu-io"]}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,7 @@ def test_the_blocks_work_as_written(
     document: Path, dev: tuple[ManagedProcess, int, Path], tmp_path: Path
 ) -> None:
     _, port, data = dev
+    require_programs(*PROGRAMS.get(str(document.relative_to(ROOT)), []))
     places = {
         "http://127.0.0.1:3000": f"http://127.0.0.1:{port}",
         ".image-gateway/env": str(data / "env"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.nbd.conftest import SIZE
 from tests.support.memory_disk import MemoryDisk
-from tests.support.qemu import require_programs
+from tests.support.programs import require_programs
 
 MIB = 1024 * 1024
 

@@ -26,11 +26,8 @@ def hash_files(image: Path, folder: Path) -> dict[str, str]:
     """Copy the files of the image's root directory into a folder; return the SHA-256 of each by its name."""
     folder.mkdir()
     _run("debugfs", "-R", f"rdump / {folder}", image).check_returncode()
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.iterdir()
-        if path.is_file()
-    }
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:

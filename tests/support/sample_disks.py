@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.boot_disk import SECTOR, Read, make_boot_disk
 from tests.support.disk_images import make_iso, run_qemu_img
-from tests.support.qemu import require_qemu
+from tests.support.programs import require_qemu
 from tests.support.writing_disk import make_writing_disk
 
 MIB = 1024 * 1024

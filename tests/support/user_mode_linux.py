@@ -58,6 +58,8 @@ class Guest:
 
     def wait_for_files(self, count: int) -> None:
         """Wait until the guest has stored more than so many files."""
-        self.process.wait_until(
-            lambda: self._log.read_text(errors="replace").count("synced ") > count, seconds=START_SECONDS
-        )
+
+        def has_stored() -> bool:
+            return self._log.read_text(errors="replace").count("synced ") > count
+
+        self.process.wait_until(has_stored, seconds=START_SECONDS)

@@ -15,7 +15,7 @@ from image_gateway.local.gateway import LocalGateway
 from image_gateway.local.processes import ManagedProcess
 from image_gateway.local.worker import start_worker
 from tests.support.job_client import MIB, SIZE, StartWorker
-from tests.support.qemu import require_qemu
+from tests.support.programs import require_qemu
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 from tests.live.nbd.conftest import Download, StartExporter
 from tests.support.depth import depths
 from tests.support.ext4 import check_files, hash_files
-from tests.support.qemu import require_programs
+from tests.support.programs import require_programs
 from tests.support.user_mode_linux import Guest
 
 SEED = 33
