@@ -3,7 +3,8 @@
 Run `python bench/nbd.py [--seconds 5] [--rounds 3]` (apt-get install nbdkit nbdkit-plugin-python fio). The
 two servers in Python have the same disk behind them, a dictionary of blocks of 4 KiB in memory, so that the
 protocol is what differs; the third shows what a server in C does. Fio's nbd engine is the client of all.
-Ratios are medians of those of each round: 1 is as fast as nbdkit with its Python plugin.
+CPU time is the servers', without fio's. Ratios are medians of those of each round: 1 is as fast as nbdkit
+with its Python plugin, or takes as much CPU time for an operation, of which less is better.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +41,9 @@ LOADS = {
 }
 START_SECONDS = 20
 
+# Operations per second, and microseconds of CPU time per operation.
+Rates = tuple[float, float]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,22 +55,29 @@ def main() -> None:
         serve(options.serve)
         return
     rounds = [run_round(options.seconds) for _ in range(options.rounds)]
-    results = {}
-    print(
-        f"{'operations a second':<28}"
-        + "".join(f"{name:>24}" for name in (OURS, PLUGIN, MEMORY))
-        + "   ratio"
-    )
-    for load in LOADS:
-        medians = {name: statistics.median(each[name][load] for each in rounds) for name in rounds[0]}
-        ratio = statistics.median(each[OURS][load] / each[PLUGIN][load] for each in rounds)
-        print(f"{load:<28}" + "".join(f"{medians[name]:>24.0f}" for name in medians) + f"{ratio:>8.2f}")
-        results[load] = {"operations_per_second": medians, "ratio_to_python_plugin": round(ratio, 2)}
+    results = {
+        "operations_per_second": summarize(rounds, "operations per second", lambda rates: rates[0]),
+        "cpu_microseconds": summarize(rounds, "CPU microseconds per operation", lambda rates: rates[1]),
+    }
     print(json.dumps(results))
 
 
-def run_round(seconds: int) -> dict[str, dict[str, float]]:
-    """Return the operations per second of each load, by server."""
+def summarize(
+    rounds: list[dict[str, dict[str, Rates]]], title: str, pick: Callable[[Rates], float]
+) -> dict[str, dict[str, float]]:
+    """Print the medians of one figure, and return the ratio to the Python plugin with them, by load."""
+    print(f"{title:<32}" + "".join(f"{name:>24}" for name in (OURS, PLUGIN, MEMORY)) + f"{'ratio':>8}")
+    results = {}
+    for load in LOADS:
+        medians = {name: statistics.median(pick(each[name][load]) for each in rounds) for name in rounds[0]}
+        ratio = statistics.median(pick(each[OURS][load]) / pick(each[PLUGIN][load]) for each in rounds)
+        print(f"{load:<32}" + "".join(f"{medians[name]:>24.0f}" for name in medians) + f"{ratio:>8.2f}")
+        results[load] = {**medians, "ratio": round(ratio, 2)}
+    return results
+
+
+def run_round(seconds: int) -> dict[str, dict[str, Rates]]:
+    """Return the rates of each load, by server."""
     rates = {}
     with tempfile.TemporaryDirectory(prefix="image-gateway-bench-") as folder:
         path = Path(folder, "disk.sock")
@@ -77,8 +88,8 @@ def run_round(seconds: int) -> dict[str, dict[str, float]]:
             MEMORY: [*nbdkit, "memory", str(SIZE)],
         }
         for name, command in commands.items():
-            with running(command, path):
-                rates[name] = {load: run_fio(path, *LOADS[load], seconds) for load in LOADS}
+            with running(command, path) as pid:
+                rates[name] = {load: run_fio(path, pid, *LOADS[load], seconds) for load in LOADS}
     return rates
 
 
@@ -92,8 +103,8 @@ def serve(path: Path) -> None:
 
 
 @contextmanager
-def running(command: list[str], path: Path) -> Iterator[None]:
-    """Run a server that listens at `path`."""
+def running(command: list[str], path: Path) -> Iterator[int]:
+    """Run a server that listens at `path`; yields the id of its process."""
     server = subprocess.Popen(command, env={**os.environ, "BENCH_FOLDER": str(FOLDER)})
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -101,29 +112,32 @@ def running(command: list[str], path: Path) -> Iterator[None]:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"did not start: {command}")
             time.sleep(0.05)
-        yield
+        yield server.pid
     finally:
         server.terminate()
         server.wait()
         path.unlink(missing_ok=True)
 
 
-def run_fio(path: Path, kind: str, size: str, depth: int, seconds: int) -> float:
-    """Return the operations per second of one load."""
+def run_fio(path: Path, pid: int, kind: str, size: str, depth: int, seconds: int) -> Rates:
+    """Run one load on a server's process."""
     fio = [
-        *(
-            "fio",
-            "--name=load",
-            "--output-format=json",
-            "--ioengine=nbd",
-            f"--uri=nbd+unix:///?socket={path}",
-        ),
-        *(f"--rw={kind}", f"--bs={size}", f"--iodepth={depth}", f"--size={SIZE}", "--randrepeat=1"),
-        *("--time_based", f"--runtime={seconds}", "--ramp_time=1"),
+        *("fio", "--name=load", "--output-format=json", "--ioengine=nbd"),
+        *(f"--uri=nbd+unix:///?socket={path}", f"--rw={kind}", f"--bs={size}", f"--iodepth={depth}"),
+        *(f"--size={SIZE}", "--randrepeat=1", "--time_based", f"--runtime={seconds}"),
     ]
+    before = cpu_seconds(pid)
     done = subprocess.run(fio, check=True, capture_output=True, text=True)
+    spent = cpu_seconds(pid) - before
     (job,) = json.loads(done.stdout[done.stdout.index("{") :])["jobs"]
-    return float(job["read"]["iops"] + job["write"]["iops"])
+    operations = job["read"]["total_ios"] + job["write"]["total_ios"]
+    return float(job["read"]["iops"] + job["write"]["iops"]), 1e6 * spent / operations
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process; the name in its status may contain blanks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ class BlockDisk:
         start = offset - first * BLOCK
         return data if len(data) == length else data[start : start + length]
 
-    def write(self, offset: int, data: bytes | bytearray) -> None:
+    def write(self, offset: int, data: bytes) -> None:
         first, stop = offset // BLOCK, -(-(offset + len(data)) // BLOCK)
         if offset % BLOCK or len(data) % BLOCK:
             whole = bytearray(self.read(first * BLOCK, (stop - first) * BLOCK))
             start = offset - first * BLOCK
             whole[start : start + len(data)] = data
-            data = whole
+            data = bytes(whole)
         view = memoryview(data)
         for index in range(stop - first):
             self._blocks[first + index] = bytes(view[index * BLOCK : (index + 1) * BLOCK])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from image_gateway.nbd import wire
 from image_gateway.nbd.handshake import Export, negotiate
 
 HANDSHAKE_SECONDS = 30
+BUFFER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Request:
     cookie: int
     offset: int
     length: int
-    data: bytes | bytearray = field(default=b"", repr=False)
+    data: bytes = field(default=b"", repr=False)
 
 
 class CommandFailed(Exception):
@@ -44,13 +47,15 @@ class Connection:
     A thread that is free receives the next request, so that at most one request per thread is in memory.
 
     Args:
-        connection: A connected socket, which `run` closes.
+        connection: A connected socket, which `run` and `close` close.
         threads: Number of requests that are answered at the same time.
         answer: Called in any of the threads, also for requests that are answered at the same time.
     """
 
     def __init__(self, connection: socket.socket, export: Export, answer: Answer, *, threads: int) -> None:
         self._connection, self._export, self._answer = connection, export, answer
+        # Without a buffer each request costs two calls at least, at which threads change.
+        self._stream = io.BufferedReader(connection.makefile("rb", 0), BUFFER_BYTES)
         self._threads = self._working = threads
         self._receive_lock, self._send_lock = threading.Lock(), threading.Lock()
         self._ended = False
@@ -84,6 +89,7 @@ class Connection:
         self._over.set()
         # No thread uses a descriptor that may be another file's by now.
         with self._receive_lock, self._send_lock:
+            self._stream.close()
             self._connection.close()
 
     def _negotiate(self) -> bool:
@@ -126,7 +132,7 @@ class Connection:
             if self._ended:
                 return None
             try:
-                request = _receive_request(self._connection, self._export.max_payload)
+                request = _receive_request(self._stream, self._export.max_payload)
             except (wire.NbdError, OSError) as error:
                 if not self._ended:
                     complaints.append(str(error))
@@ -148,17 +154,17 @@ class Connection:
             self._connection.sendall(head + data)
 
 
-def _receive_request(connection: socket.socket, max_payload: int) -> Request | None:
+def _receive_request(stream: BinaryIO, max_payload: int) -> Request | None:
     """Return the next request with its data, or None when the client leaves.
 
     Raises:
         wire.NbdError: The client broke the protocol, left within a request, or writes more than it may.
     """
-    head = memoryview(bytearray(wire.REQUEST.size))
-    received = connection.recv_into(head)
-    if received == 0:
+    head = stream.read(wire.REQUEST.size)
+    if not head:
         return None
-    wire.receive_into(connection, head[received:])
+    if len(head) < wire.REQUEST.size:
+        raise wire.NbdError("the connection was closed")
     magic, flags, command, cookie, offset, length = wire.REQUEST.unpack(head)
     if magic != wire.REQUEST_MAGIC:
         raise wire.NbdError("the client sent an invalid request")
@@ -168,4 +174,7 @@ def _receive_request(connection: socket.socket, max_payload: int) -> Request | N
         return Request(command, flags, cookie, offset, length)
     if length > max_payload:
         raise wire.NbdError(f"the client sent a write of {length} bytes, and {max_payload} is the most")
-    return Request(command, flags, cookie, offset, length, wire.receive_exactly(connection, length))
+    data = stream.read(length)
+    if len(data) < length:
+        raise wire.NbdError("the connection was closed")
+    return Request(command, flags, cookie, offset, length, data)

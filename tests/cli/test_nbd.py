@@ -26,7 +26,7 @@ from tests.client.deltas.fake import FakeDelta, FakeDeltas
 from tests.client.deltas.fake_server import running_deltas
 from tests.client.fake import Fault
 from tests.support.background import in_background
-from tests.support.exporter import Exporter
+from tests.support.exporter import COMMAND, Exporter
 from tests.support.nbd import enter, is_closed, receive_error, send_request
 from tests.support.waiting import wait_for
 
@@ -94,7 +94,7 @@ def start(fake: FakeDeltas, delta: FakeDelta, tmp_path: Path) -> Iterator[Start]
 def exporter(fake: FakeDeltas, delta: FakeDelta, tmp_path: Path) -> Iterator[Exporter]:
     """The command as a process."""
     variables = {"IMAGE_GATEWAY_API": fake.url, "IMAGE_GATEWAY_USER": "me"}
-    exporter = Exporter(variables, delta.delta_id, tmp_path, "--flush-seconds", "3600")
+    exporter = Exporter(variables, delta.delta_id, tmp_path, "--flush-seconds", "3600", command=COMMAND)
     yield exporter
     exporter.kill()
 

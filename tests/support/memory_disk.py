@@ -27,7 +27,7 @@ class MemoryDisk:
         with self._lock:
             return bytes(self._bytes[offset : offset + length])
 
-    def write(self, offset: int, data: bytes | bytearray) -> None:
+    def write(self, offset: int, data: bytes) -> None:
         self._fail("write")
         with self._lock:
             self._bytes[offset : offset + len(data)] = data
