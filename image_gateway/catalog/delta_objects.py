@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from image_gateway.catalog.delta_models import (
@@ -196,11 +208,15 @@ class DeltaObjectRepository:
             for rows in (DeltaCommitRow, DeltaSnapshotRow, RetiredObjectRow):
                 connection.execute(delete(rows).where(rows.delta_id == delta_id))
 
+    def count_old_commits(self, made_before: datetime) -> int:
+        """Return how many commits `forget_commits` would delete."""
+        statement = select(func.count()).select_from(DeltaCommitRow).where(_is_old(made_before))
+        with self._transactions.reading() as connection:
+            return connection.execute(statement).scalar() or 0
+
     def forget_commits(self, made_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` commits before a time that a checkpoint has, and return their number."""
-        old = select(DeltaCommitRow.delta_id, DeltaCommitRow.generation).where(
-            _IS_CHECKPOINTED, DeltaCommitRow.created_at < made_before
-        )
+        old = select(DeltaCommitRow.delta_id, DeltaCommitRow.generation).where(_is_old(made_before))
         with self._transactions.writing() as connection:
             chosen = connection.execute(old.order_by(DeltaCommitRow.created_at).limit(limit)).all()
             forgotten = 0
@@ -220,6 +236,11 @@ def _mark_checkpointed(connection: Connection, delta: Delta, generation: int) ->
         DeltaCommitRow.generation <= generation,
     )
     connection.execute(statement.values(checkpointed=True))
+
+
+def _is_old(made_before: datetime) -> ColumnElement[bool]:
+    """Return the condition that a commit is from before a time, and that a checkpoint has it."""
+    return and_(_IS_CHECKPOINTED, DeltaCommitRow.created_at < made_before)
 
 
 def _retire_again(connection: Connection, delta_id: str, now: datetime) -> None:

@@ -146,6 +146,12 @@ def _show_text(report: SweepReport, dry_run: bool) -> None:
         f"{would}ended: {report.ended_jobs} jobs of failed and deleted images\n"
         f"returned to the queue: {report.requeued_jobs} jobs of dead workers\n"
         f"{would}deleted: {report.forgotten_jobs} old jobs, {report.deleted_sources} converted sources\n"
+        f"{would}deleted: {report.deleted_delta_objects} objects of deltas "
+        f"({report.deleted_delta_bytes} bytes), {report.kept_delta_objects} kept from before the catalog was "
+        "restored\n"
+        f"{would}deleted: {report.ended_deltas} deltas of deleted images, {report.released_snapshots} "
+        f"snapshots of ended jobs, {report.forgotten_commits} old commits of deltas\n"
+        f"forgotten: {report.purged_deltas} deleted deltas without objects\n"
         f"{would}removed from the block cache: {report.uncached_images} deleted images\n"
         f"left for later: {report.left_for_later}"
     )

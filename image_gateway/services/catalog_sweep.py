@@ -14,6 +14,8 @@ PAGE = 500
 LEASES_KEPT = timedelta(days=1)
 # How long ended jobs are shown.
 JOBS_KEPT = timedelta(days=30)
+# How long a commit's answer can be asked for again by its key.
+COMMITS_KEPT = timedelta(days=1)
 AUDIT_KEPT = timedelta(days=90)
 
 
@@ -33,6 +35,8 @@ class CatalogSweep:
         self._forget_sessions(report, dry_run)
         on_step("old audit entries")
         self._forget_audit_entries(report, dry_run)
+        on_step("old commits of deltas")
+        self._forget_commits(report, dry_run)
         on_step("background jobs")
         self._end_jobs(report, dry_run)
 
@@ -49,6 +53,10 @@ class CatalogSweep:
     def _forget_audit_entries(self, report: SweepReport, dry_run: bool) -> None:
         entries, oldest = self._catalog.audit_entries, now_of(self._clock) - self._audit_kept
         report.forgotten_audit_entries = _forget(entries.count_old, entries.forget, oldest, dry_run)
+
+    def _forget_commits(self, report: SweepReport, dry_run: bool) -> None:
+        before, objects = now_of(self._clock) - COMMITS_KEPT, self._catalog.delta_objects
+        report.forgotten_commits = _forget(objects.count_old_commits, objects.forget_commits, before, dry_run)
 
     def _end_jobs(self, report: SweepReport, dry_run: bool) -> None:
         """Cancel the jobs of ended images, requeue those of dead workers, forget old ones."""

@@ -20,6 +20,7 @@ from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.catalog_sweep import AUDIT_KEPT, CatalogSweep
 from image_gateway.services.completion import Completion
+from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.purging import Purger
 from image_gateway.services.sweep_report import SweepReport
 from image_gateway.storage.objects import ObjectStore, OpenUpload
@@ -59,6 +60,7 @@ class Sweeper:
         self._catalog = catalog
         self._store = store
         self._purger = Purger(catalog, store, clock)
+        self._deltas = DeltaGarbage(catalog, store, self._trail, clock)
         self._rows = CatalogSweep(catalog, clock, audit_kept)
         self._prefix = f"{base_path.lstrip('/')}/" if base_path else ""
         self._clock = clock
@@ -82,6 +84,8 @@ class Sweeper:
         self._abort_orphans(report, YOUNGEST_ORPHAN if older_than is None else older_than, dry_run)
         on_step("objects of failed and deleted images")
         self._purge_ended(report, dry_run)
+        on_step("objects of deltas")
+        self._deltas.sweep(report, dry_run=dry_run)
         on_step("objects without a record in the catalog")
         self._compare_bucket(report, dry_run)
         on_step("images with missing objects")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from image_gateway.domain.images import Quota
@@ -27,6 +28,8 @@ class DeltaWorld:
         return Guest(self.world, self.services, delta.delta_id, self.base)
 
 
-def make_services(world: World, quota: Quota | None = None) -> DeltaServices:
+def make_services(
+    world: World, quota: Quota | None = None, clock: Callable[[], float] = time.time
+) -> DeltaServices:
     """Return services of deltas as the gateway has them."""
-    return make_gateway(world.catalog, world.store, time.time, quota)
+    return make_gateway(world.catalog, world.store, clock, quota)

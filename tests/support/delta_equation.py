@@ -1,0 +1,58 @@
+"""Checks after a test that the sweeper leaves exactly the objects of deltas that are needed."""
+
+from __future__ import annotations
+
+import time
+
+from image_gateway.catalog.repository import Catalog
+from image_gateway.domain.clock import now_of
+from image_gateway.domain.images import ImageState
+from image_gateway.services.audit_trail import AuditTrail
+from image_gateway.services.deltas.equation import check_equation
+from image_gateway.services.deltas.garbage import DeltaGarbage
+from image_gateway.services.deltas.reachability import Reachability
+from image_gateway.services.sweep_report import SweepReport
+from image_gateway.storage.objects import ObjectStore
+
+TWO_HOURS = 2 * 3600
+
+
+def later() -> float:
+    """The time two hours from now: nothing runs any more, and all garbage is old."""
+    return time.time() + TWO_HOURS
+
+
+def sweep_later(catalog: Catalog, store: ObjectStore) -> SweepReport:
+    """Sweep the deltas as of two hours from now."""
+    report = SweepReport()
+    trail = AuditTrail(catalog.audit_entries, later)
+    DeltaGarbage(catalog, store, trail, later).sweep(report, dry_run=False)
+    return report
+
+
+def require_equation(catalog: Catalog, store: ObjectStore) -> None:
+    """Fail unless the equation holds, and a sweep two hours later leaves exactly what is needed."""
+    problems = _problems(catalog, store, time.time())
+    assert not problems, problems
+    report = sweep_later(catalog, store)
+    assert report.left_for_later == 0
+    problems = _problems(catalog, store, later())
+    assert not problems, problems
+    now, reachability = now_of(later), Reachability(catalog, store)
+    for image_id in catalog.delta_objects.images_with_deltas(after="", limit=1000):
+        record = catalog.find(image_id)
+        assert record is not None
+        if record.state is ImageState.DELETED:
+            continue
+        roots = reachability.roots(catalog.delta_objects.deltas_of(image_id), now)
+        needed = {name for root in roots for name in reachability.needed(record, root)}
+        assert {item.name for item in reachability.listed(record)} == needed
+
+
+def _problems(catalog: Catalog, store: ObjectStore, moment: float) -> list[str]:
+    found: list[str] = []
+    for image_id in catalog.delta_objects.images_with_deltas(after="", limit=1000):
+        record = catalog.find(image_id)
+        if record is not None and record.state is not ImageState.DELETED:
+            found += check_equation(catalog, store, record, now_of(lambda: moment))
+    return found
