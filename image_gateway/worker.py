@@ -8,7 +8,9 @@ from datetime import timedelta
 from image_gateway.components import fetch_rules, open_catalog, open_store, upload_rules
 from image_gateway.domain.jobs import JobKind
 from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.jobs.converting import Converting, DiskRules
+from image_gateway.services.jobs.compacting import Compacting
+from image_gateway.services.jobs.converting import Converting
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.published import PublishingJobs, VerifyingJobs
 from image_gateway.services.jobs.worker import Handler, Worker
@@ -30,6 +32,7 @@ def make_worker(settings: Settings) -> Worker:
     )
     publishing = Publishing(catalog, store, settings.cache_control, clock, latest=settings.publish_latest)
     handlers: dict[JobKind, Handler] = {
+        JobKind.COMPACT: Compacting(catalog, store, clock).run,
         JobKind.CONVERT: Converting(catalog, store, rules, clock).run,
         JobKind.IMPORT: Importing(catalog, store, rules, fetch_rules(settings), clock).run,
         JobKind.PUBLISH: PublishingJobs(catalog, publishing, clock).run,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from image_gateway.catalog.audit_entries import AuditRepository
 from image_gateway.domain.audit import AuditEntry, AuditEvent
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.jobs import Job, JobState
+from image_gateway.domain.jobs import Job, JobKind, JobState
 from image_gateway.domain.permissions import Role
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.observability.audit import audit
@@ -65,7 +65,12 @@ class AuditTrail:
             _log.error(text, event.value, image_id, error.code)
 
     def note_end(self, job: Job, *, user: str | None = None) -> None:
-        """Note that a job has ended, by its state; `user` is who cancelled it."""
+        """Note that a job has ended, by its state; `user` is who cancelled it.
+
+        A compaction that was done is left out: nobody asked for it, and an image that is written to has many.
+        """
+        if job.kind is JobKind.COMPACT and job.state is JobState.DONE:
+            return
         event, kind = _ENDS[job.state], job.kind.value
         self.note(event, job.image_id, user=user, job=job.job_id, kind=kind, code=job.error_code)
 

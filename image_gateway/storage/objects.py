@@ -133,13 +133,22 @@ class ObjectStore(ObjectReads):
             )
 
     def copy_part(
-        self, key: str, upload_id: str, number: int, source_key: str, byte_range: ByteRange
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source_key: str,
+        byte_range: ByteRange,
+        *,
+        source_etag: str | None = None,
     ) -> None:
         """Let the store copy bytes of another object into a part (AWS: UploadPartCopy).
 
         Raises:
             UploadMissing: There is no such upload, or no such object.
+            ObjectChanged: The source has another ETag than `source_etag`. Not all stores look at it.
         """
+        condition = {"CopySourceIfMatch": source_etag} if source_etag is not None else {}
         with translate_errors("UploadPartCopy", missing=UploadMissing):
             self._client.upload_part_copy(
                 Bucket=self._bucket,
@@ -148,6 +157,7 @@ class ObjectStore(ObjectReads):
                 PartNumber=number,
                 CopySource={"Bucket": self._bucket, "Key": source_key},
                 CopySourceRange=f"bytes={byte_range.start}-{byte_range.stop - 1}",
+                **condition,  # type: ignore[arg-type]
             )
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[ClaimedPart]) -> None:

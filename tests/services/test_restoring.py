@@ -17,7 +17,8 @@ from image_gateway.domain.images import ImageState, Quota
 from image_gateway.domain.jobs import JobKind
 from image_gateway.errors import InvalidState, StoreUnavailable
 from image_gateway.protocol.layout import owner_key
-from image_gateway.services.jobs.converting import Converting, DiskRules
+from image_gateway.services.jobs.converting import Converting
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.purging import Purger
 from image_gateway.services.restoring import RestorePlan, RestoreReport, Restoring

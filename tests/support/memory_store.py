@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from image_gateway.errors import ObjectMissing, PartsRejected, UploadMissing
+from image_gateway.errors import ObjectChanged, ObjectMissing, PartsRejected, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
@@ -74,11 +74,20 @@ class MemoryStore:
             self._uploads[upload_id][1][number] = bytes(data)
 
     def copy_part(
-        self, key: str, upload_id: str, number: int, source_key: str, byte_range: ByteRange
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source_key: str,
+        byte_range: ByteRange,
+        *,
+        source_etag: str | None = None,
     ) -> None:
         with self._lock:
             if source_key not in self._objects:
                 raise UploadMissing("NoSuchKey")
+            if source_etag not in (None, _etag(self._objects[source_key][0])):
+                raise ObjectChanged("PreconditionFailed")
             data = self._objects[source_key][0][byte_range.start : byte_range.stop]
         self.upload_part(key, upload_id, number, data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from image_gateway.protocol.deltas.segment import Table
@@ -137,6 +137,12 @@ class Runs:
         for segment, length, offset in zip(self._segments, self._counts, self._offsets, strict=True):
             live[segment] = live.get(segment, 0) + (0 if offset == ZERO else length)
         return live
+
+    def with_data(self, segments: Collection[int]) -> Iterator[Run]:
+        """Yield the runs that have data in segments with these numbers, ascending."""
+        for index, segment in enumerate(self._segments):
+            if segment in segments and self._offsets[index] != ZERO:
+                yield self[index]
 
     def _columns(self) -> tuple[array[int], ...]:
         return self._blocks, self._counts, self._segments, self._offsets

@@ -12,8 +12,10 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.deltas import RECORDED_WITHIN, Delta, NamedObject
 from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.jobs import JobKind, new_job
 from image_gateway.errors import GatewayError, StoreUnavailable, TooFragmented
 from image_gateway.observability.metrics import DELTA_CHECKPOINTS
+from image_gateway.protocol.deltas.compaction_plan import find_victims, is_worthwhile
 from image_gateway.protocol.deltas.delta_map import MAX_RUNS, DeltaMap, SegmentRef, encode_checkpoint
 from image_gateway.services.deltas.maps import DeltaMaps
 from image_gateway.storage.objects import ObjectStore
@@ -56,7 +58,8 @@ class Checkpoints:
         until = begin_recording()
         before = self._maps.newest(delta, record)
         written = self.write(record, delta.delta_id, before.merged(), until)
-        self.install(delta, record, before, written)
+        if self.install(delta, record, before, written):
+            self._compact_if_worthwhile(delta, written.found)
 
     def install(
         self,
@@ -101,6 +104,15 @@ class Checkpoints:
         key = record.location.delta_key(delta_id, name)
         self._store.put(key, data, content_type=CONTENT_TYPE, cache_control=CACHE_CONTROL)
         return Written(NamedObject(delta_id, name, len(data)), found, record_until)
+
+    def _compact_if_worthwhile(self, delta: Delta, found: DeltaMap) -> None:
+        """Queue a compaction if that frees enough. Without it reads go on as well, so it is only tried."""
+        if not is_worthwhile(find_victims(found), found.live_bytes):
+            return
+        try:
+            self._catalog.jobs.add(new_job(delta.image_id, JobKind.COMPACT, now_of(self._clock)))
+        except GatewayError as error:
+            _log.warning("no compaction of delta %s was queued: %s", delta.delta_id, error.code)
 
     def discard(self, record: ImageRecord, objects: Sequence[NamedObject]) -> None:
         """Delete objects that were certainly not recorded; what the store keeps is left to the sweeper."""

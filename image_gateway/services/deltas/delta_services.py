@@ -10,6 +10,7 @@ from image_gateway.domain.images import Quota
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas.checkpoints import Checkpoints
 from image_gateway.services.deltas.commits import Commits
+from image_gateway.services.deltas.compaction import Compaction
 from image_gateway.services.deltas.delta_access import DeltaAccess
 from image_gateway.services.deltas.deltas import Deltas
 from image_gateway.services.deltas.history import DeltaHistory
@@ -28,6 +29,7 @@ class DeltaServices:
     deltas: Deltas
     commits: Commits
     history: DeltaHistory
+    compaction: Compaction
 
 
 def make_delta_services(
@@ -51,4 +53,5 @@ def make_delta_services(
         Deltas(catalog, images, access, maps, checkpoints, leases, quota, trail, clock),
         Commits(catalog, store, access, maps, checkpoints, quota, clock),
         DeltaHistory(catalog, access, maps, checkpoints, quota, trail, clock),
+        Compaction(catalog, store, maps, checkpoints),
     )

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.deltas import Commit, CommitKind, Delta
 from image_gateway.domain.images import ImageRecord
-from image_gateway.errors import NotFound, ObjectChanged, ObjectMissing, StoreError, StoreUnavailable
+from image_gateway.errors import NotFound, StoreError
 from image_gateway.protocol.deltas.delta_map import (
     CheckpointError,
     DeltaMap,
@@ -22,7 +22,7 @@ from image_gateway.protocol.deltas.delta_map import (
 from image_gateway.protocol.deltas.segment import SegmentError, Table, header_bytes, parse_table
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.ranges import ByteRange
-from image_gateway.storage.body import BodyBroken
+from image_gateway.services.deltas.object_reading import read_object
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
 
@@ -173,14 +173,7 @@ class DeltaMaps:
         return found
 
     def _read(self, key: str, byte_range: ByteRange | None, pin: Pin) -> bytes:
-        try:
-            return self._store.open(key, byte_range=byte_range, pin=pin).body.read_all()
-        except BodyBroken as error:
-            raise StoreUnavailable("the store closed the connection within an object; try again") from error
-        except ObjectMissing as error:
-            raise StoreError(f"an object of a delta is missing from the store: {key}") from error
-        except ObjectChanged as error:
-            raise StoreError(f"an object of a delta was replaced: {key}") from error
+        return read_object(self._store, key, byte_range=byte_range, pin=pin)
 
 
 def segment_of(delta_id: str, commit: Commit) -> SegmentRef:

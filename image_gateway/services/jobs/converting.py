@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.conversion.disk_reader import DiskReader, open_disk
@@ -15,41 +13,21 @@ from image_gateway.domain.images import (
     DiskFacts,
     ImageFormat,
     ImageRecord,
-    ImageState,
-    Quota,
     SourceFacts,
 )
 from image_gateway.errors import BadRequest, ObjectChanged, ObjectMissing, StoreError, StoreUnavailable
 from image_gateway.protocol.formats import HEAD_LENGTH, SNIFF_LENGTH, DiskFormat, detect_format
-from image_gateway.protocol.map_ordered import map_ordered
-from image_gateway.protocol.parts import count_parts
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.protocol.zero_map import ZeroMapBuilder
-from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
-from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
+from image_gateway.services.jobs.disk_writing import Disk, DiskRules, DiskWriting, put_zeros
+from image_gateway.services.jobs.job_run import JobRun, processed_image
+from image_gateway.services.jobs.object_upload import ObjectUpload
 from image_gateway.services.purging import Purger, Writer
-from image_gateway.services.reading.zero_maps import put_zero_map
 from image_gateway.storage.body import BodyBroken
 from image_gateway.storage.object_reads import ObjectInfo, Pin
 from image_gateway.storage.objects import ObjectStore
 
-# Parts of one job that are read or written at the same time, each in memory.
-PARALLEL_PARTS = 3
 HASH_BLOCK = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class DiskRules:
-    """Limits of the disks that jobs make, in bytes, and what is stored with their objects.
-
-    The declared SHA-256 of sources of up to `hashed_at_completion` bytes was checked before the job.
-    """
-
-    max_size: int
-    quota: Quota
-    cache_control: str
-    keep_sources: bool
-    hashed_at_completion: int
 
 
 class StoredSource:
@@ -76,15 +54,6 @@ class StoredSource:
             ) from error
 
 
-@dataclass
-class _Disk:
-    """What is written: its size, how a part of it is written, and the zero blocks that were found."""
-
-    size: int
-    write_part: Callable[[ObjectUpload, int, ByteRange], None]
-    zeros: ZeroMapBuilder
-
-
 class Converting:
     """Writes disks. A part that is all zeros is copied within the store instead of being sent."""
 
@@ -95,6 +64,7 @@ class Converting:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._writing = DiskWriting(catalog, store, rules)
         self._purger = Purger(catalog, store, clock)
 
     def run(self, run: JobRun) -> bool:
@@ -123,16 +93,16 @@ class Converting:
             size = record.plan.size or 0
             zeros = ZeroMapBuilder(size)
             zeros.add(0, size)
-            return self._write(record, run, writer, _Disk(size, _put_zeros, zeros))
+            return self._writing.write(record, run, writer, Disk(size, put_zeros, zeros))
         source = StoredSource(self._store, record.location.source_key, record.source)
         self._check_hash(record, source, run)
         disk_format = self._format_of(record, source)
         with open_disk(source, disk_format, max_size=self._rules.max_size) as reader:
             if disk_format in (DiskFormat.RAW, DiskFormat.ISO):
-                copy_part = _copy_from(record.location.source_key)
-                copied = _Disk(source.size, copy_part, ZeroMapBuilder(source.size))
-                return self._write(record, run, writer, copied)
-            return self._write(record, run, writer, _converted(reader))
+                copy_part = _copy_from(record.location.source_key, record.source.etag)
+                copied = Disk(source.size, copy_part, ZeroMapBuilder(source.size))
+                return self._writing.write(record, run, writer, copied)
+            return self._writing.write(record, run, writer, _converted(reader))
 
     def _check_hash(self, record: ImageRecord, source: StoredSource, run: JobRun) -> None:
         """Compare a large source with its declared SHA-256, once for all runs."""
@@ -156,60 +126,12 @@ class Converting:
             raise BadRequest(f"format: {record.format.value} was declared, but the bytes are {found.value}")
         return found
 
-    def _write(self, record: ImageRecord, run: JobRun, writer: Writer, disk: _Disk) -> ObjectInfo:
-        """Write all parts that the store does not have yet, and join them."""
-        self._catalog.settle(record.image_id, disk.size, self._rules.quota, ImageState.PROCESSING)
-        target = UploadTarget(
-            record.location.disk_key, f"{record.location.work_prefix}zero-part", self._rules.cache_control
-        )
-        upload = ObjectUpload(self._store, target, run, disk.size)
-        if upload.finished is None:
-            self._write_parts(run, writer, upload, disk)
-        info = upload.complete(disk.size)
-        # After an interruption the map lacks the zeros of earlier runs, which only costs their reads.
-        put_zero_map(self._store, self._catalog, record, disk.zeros.build())
-        return info
 
-    def _write_parts(self, run: JobRun, writer: Writer, upload: ObjectUpload, disk: _Disk) -> None:
-        missing = [
-            (number, span)
-            for number, span in _parts_of(disk.size, upload.part_size)
-            if upload.present.get(number) != span.length
-        ]
-        run.start(disk.size, disk.size - sum(span.length for _, span in missing))
-
-        def write(index: int) -> int:
-            number, span = missing[index]
-            run.check()
-            disk.write_part(upload, number, span)
-            return span.length
-
-        # Closed before the writer ends, so that parts in progress are waited for.
-        with closing(map_ordered(write, len(missing), upload.parts_at_once(PARALLEL_PARTS, 2))) as lengths:
-            for length in lengths:
-                if not writer.may_go_on():
-                    raise ClaimLost
-                run.advance(length)
+def _copy_from(source_key: str, etag: str) -> Callable[[ObjectUpload, int, ByteRange], None]:
+    return lambda upload, number, span: upload.copy(number, source_key, span, etag)
 
 
-def _parts_of(size: int, part_size: int) -> Iterable[tuple[int, ByteRange]]:
-    for index in range(count_parts(size, part_size)):
-        start = index * part_size
-        yield index + 1, ByteRange(start, min(start + part_size, size))
-
-
-def _put_zeros(upload: ObjectUpload, number: int, span: ByteRange) -> None:
-    if span.length == upload.part_size:
-        upload.put_zeros(number, span.length)
-    else:
-        upload.put(number, bytes(span.length))
-
-
-def _copy_from(source_key: str) -> Callable[[ObjectUpload, int, ByteRange], None]:
-    return lambda upload, number, span: upload.copy(number, source_key, span)
-
-
-def _converted(reader: DiskReader) -> _Disk:
+def _converted(reader: DiskReader) -> Disk:
     """Return the disk that QEMU reads. Its connection answers one thread at a time."""
     lock = threading.Lock()
     zeros = ZeroMapBuilder(reader.size)
@@ -224,8 +146,8 @@ def _converted(reader: DiskReader) -> _Disk:
             # Not by extents: for some formats QEMU reports holes as data.
             zeros.scan(span.start, data)
         if data.count(0) == span.length:
-            _put_zeros(upload, number, span)
+            put_zeros(upload, number, span)
         else:
             upload.put(number, data)
 
-    return _Disk(reader.size, write_part, zeros)
+    return Disk(reader.size, write_part, zeros)

@@ -19,7 +19,7 @@ from image_gateway.fetching.decompression import decompress, is_compressed
 from image_gateway.fetching.remote_file import RemoteFile, open_remote
 from image_gateway.fetching.url_rules import FetchRules
 from image_gateway.protocol.parts import MAX_PARTS, MIB
-from image_gateway.services.jobs.converting import DiskRules
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.job_run import ClaimLost, JobRun, processed_image
 from image_gateway.services.jobs.object_upload import ObjectUpload, UploadTarget
 from image_gateway.services.purging import Purger, Writer

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from image_gateway.errors import (
     GatewayError,
     InvalidState,
+    ObjectChanged,
     ObjectMissing,
     PartsRejected,
+    StoreError,
     StoreUnavailable,
     UploadMissing,
 )
@@ -104,12 +106,18 @@ class ObjectUpload:
         except UploadMissing as error:
             raise StoreUnavailable("the upload of this job vanished from the store") from error
 
-    def copy(self, number: int, source_key: str, byte_range: ByteRange) -> None:
-        """Write a part that the store copies from another object."""
+    def copy(
+        self, number: int, source_key: str, byte_range: ByteRange, source_etag: str | None = None
+    ) -> None:
+        """Write a part that the store copies from another object, which must have `source_etag` if given."""
         try:
-            self._store.copy_part(self._target.key, self._upload_id, number, source_key, byte_range)
+            self._store.copy_part(
+                self._target.key, self._upload_id, number, source_key, byte_range, source_etag=source_etag
+            )
         except UploadMissing as error:
             raise StoreUnavailable("the upload or the source of this job vanished from the store") from error
+        except ObjectChanged as error:
+            raise StoreError("the source of this job was replaced in the store") from error
 
     def put_zeros(self, number: int, length: int) -> None:
         """Write a part of zeros, which the store copies from a helper object."""

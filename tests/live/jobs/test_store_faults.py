@@ -17,7 +17,8 @@ from image_gateway.domain.images import ImageState, Quota, Usage
 from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
 from image_gateway.local.seaweed import LocalStore
 from image_gateway.services.jobs import object_upload
-from image_gateway.services.jobs.converting import Converting, DiskRules
+from image_gateway.services.jobs.converting import Converting
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.new_images import NewImage, UploadRules, draft_image
 from image_gateway.services.purging import Purger

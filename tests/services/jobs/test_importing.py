@@ -17,7 +17,7 @@ from image_gateway.domain.jobs import Job, JobKind, JobState, new_job
 from image_gateway.errors import CatalogUnavailable
 from image_gateway.fetching.url_rules import FetchRules
 from image_gateway.services.jobs import importing, object_upload
-from image_gateway.services.jobs.converting import DiskRules
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.importing import Importing
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.purging import Purger

@@ -21,7 +21,8 @@ from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.completion import Completion
 from image_gateway.services.images import Images
 from image_gateway.services.jobs import object_upload
-from image_gateway.services.jobs.converting import Converting, DiskRules
+from image_gateway.services.jobs.converting import Converting
+from image_gateway.services.jobs.disk_writing import DiskRules
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.new_images import NewImage, UploadRules
 from image_gateway.services.purging import Purger
