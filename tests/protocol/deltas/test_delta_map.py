@@ -83,6 +83,7 @@ def check_places(found: DeltaMap) -> None:
     at, needed = 0, set(found.needed_segments())
     for place in found.places(0, BLOCKS):
         assert place.block == at
+        assert place.length > 0
         at = place.stop
         assert place.segment is None or place.is_zero or place.segment in needed
     assert at == BLOCKS

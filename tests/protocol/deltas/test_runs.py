@@ -56,6 +56,7 @@ def test_a_part_is_found(layers: list[list[tuple[int, int, bool]]], one: int, ot
         for index in range(run.length)
     }
     assert found == expected
+    assert all(run.length > 0 for run in runs.find(first, stop))
     behind = {block for run in runs.after(first) for block in range(run.block, run.stop)}
     assert behind == {block for block in as_model(runs) if block >= first}
 
