@@ -80,8 +80,9 @@ def restored(
     """Make records and bucket agree after the database was restored from a backup.
 
     Run it before gateways and workers start. It revokes all leases and ends all sessions, because some of
-    them may have been revoked since the backup. It reports images whose disk is gone, and disks that no
-    record knows. From then on the sweeper keeps uploads that began before. Repeating it is safe.
+    them may have been revoked since the backup. It reports images whose disk is gone, disks that no
+    record knows, and deltas that lost commits or objects. From then on the sweeper keeps uploads that began
+    before. Repeating it is safe.
     """
     settings = read_settings()
     restoring = Restoring(
@@ -109,7 +110,8 @@ def _show_restored(report: RestoreReport, plan: RestorePlan) -> None:
         f"checked: {report.checked_images} complete images\n"
         f"without a disk: {len(report.vanished)} images, {vanished}\n"
         f"{would}corrected: {len(report.republished)} images with a newer manifest\n"
-        f"disks without a record: {len(report.unknown)}, {len(report.adopted)} of them adopted"
+        f"disks without a record: {len(report.unknown)}, {len(report.adopted)} of them adopted\n"
+        f"{would}advanced: {len(report.advanced_deltas)} deltas whose newest generations are lost"
     )
     for image_id in report.vanished:
         click.echo(f"vanished: {one_line(image_id)}")
@@ -120,6 +122,12 @@ def _show_restored(report: RestoreReport, plan: RestorePlan) -> None:
         done = "adopted" if disk.image_id in report.adopted else "without a record"
         modified = f"{disk.last_modified:%Y-%m-%d %H:%M} UTC"
         click.echo(one_line(f"{done}: {disk.key}, {disk.size} bytes, {modified}, {owner}"))
+    for delta_id in report.damaged_deltas:
+        click.echo(f"cannot be read wholly, objects are missing or damaged: delta {one_line(delta_id)}")
+    for delta_id in report.advanced_deltas:
+        click.echo(f"what was committed after the backup is lost: delta {one_line(delta_id)}")
+    for delta_id in report.unknown_deltas:
+        click.echo(f"objects without a record: delta {one_line(delta_id)}")
     for prefix in report.unknown_prefixes:
         click.echo(f"objects without a record and without a disk under: {one_line(prefix)}")
 

@@ -22,6 +22,7 @@ from image_gateway.domain.images import (
 from image_gateway.errors import InvalidState
 from image_gateway.protocol.layout import ImageLocation, image_of_prefix, owner_key
 from image_gateway.services.audit_trail import AuditTrail
+from image_gateway.services.deltas.restoring import DeltaRestoring
 from image_gateway.services.published_objects import PublishedObjects
 from image_gateway.storage.objects import ListedObject, ObjectStore
 
@@ -61,7 +62,10 @@ class RestorePlan:
 
 @dataclass
 class RestoreReport:
-    """What was found, and what was done; `changed` images cannot be read: their disk has another ETag."""
+    """What was found, and what was done; `changed` images cannot be read: their disk has another ETag.
+
+    For the deltas see `DeltaFindings`.
+    """
 
     revoked_leases: int = 0
     ended_sessions: int = 0
@@ -73,6 +77,9 @@ class RestoreReport:
     unknown: list[UnknownDisk] = field(default_factory=list)
     unknown_prefixes: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
+    damaged_deltas: list[str] = field(default_factory=list)
+    advanced_deltas: list[str] = field(default_factory=list)
+    unknown_deltas: list[str] = field(default_factory=list)
 
     def as_document(self) -> dict[str, object]:
         """Return the report for --json."""
@@ -91,6 +98,7 @@ class Restoring:
         self._catalog = catalog
         self._store = store
         self._published = PublishedObjects(store)
+        self._deltas = DeltaRestoring(catalog, store, clock)
         self._trail = AuditTrail(catalog.audit_entries, clock)
         self._base_path = base_path
         self._prefix = f"{base_path.lstrip('/')}/" if base_path else ""
@@ -114,6 +122,9 @@ class Restoring:
                 "S3_ENDPOINT and IMAGE_BASE_PATH; delete single images with `image-gateway images delete`"
             )
         self._take_back(plan, report)
+        deltas = self._deltas.run(dry_run=plan.dry_run)
+        report.damaged_deltas, report.advanced_deltas = deltas.damaged, deltas.advanced
+        report.unknown_deltas = deltas.unknown
         self._find_unknown(owners, report)
         if plan.delete_vanished and not plan.dry_run:
             self._delete(missing)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.deltas import RECORDED_WITHIN, Delta, NamedObject
-from image_gateway.domain.images import ImageRecord
+from image_gateway.domain.deltas import RECORDED_WITHIN, Commit, CommitKind, Delta, NamedObject
+from image_gateway.domain.images import ImageRecord, Quota
 from image_gateway.domain.jobs import JobKind, new_job
-from image_gateway.errors import GatewayError, StoreUnavailable, TooFragmented
+from image_gateway.errors import GatewayError, QuotaExceeded, StoreUnavailable, TooFragmented
 from image_gateway.observability.metrics import DELTA_CHECKPOINTS
 from image_gateway.protocol.deltas.compaction_plan import find_victims, is_worthwhile
 from image_gateway.protocol.deltas.delta_map import MAX_RUNS, DeltaMap, SegmentRef, encode_checkpoint
@@ -93,6 +93,55 @@ class Checkpoints:
         else:
             self.discard(record, [written.named, *named])
         return installed
+
+    def reset(
+        self,
+        delta: Delta,
+        record: ImageRecord,
+        before: DeltaMap,
+        contents: DeltaMap,
+        quota: Quota,
+        record_until: float,
+    ) -> bool:
+        """Make other contents the newest generation, and fence all sessions.
+
+        Args:
+            delta: The delta, at the generation of `before`; otherwise nothing changes.
+            record: Its base.
+            before: The delta's newest map.
+            contents: The merged map of the new generation.
+            quota: The limits of the delta's owner; raises QuotaExceeded.
+            record_until: When the time for recording ends.
+
+        Returns:
+            False if the delta has another generation or checkpoint by now, or is deleted.
+        """
+        written = self.write(record, delta.delta_id, contents, record_until)
+        commit = Commit(
+            generation=contents.generation,
+            epoch=delta.epoch + 1,
+            kind=CommitKind.RESET,
+            name=written.named.name,
+            size=written.named.size,
+            etag="",
+            extents=0,
+            blocks=0,
+            sha256="",
+            idempotency_key=f"reset {secrets.token_hex(8)}",
+            created_at=now_of(self._clock),
+        )
+        retired = list(retired_by(delta, before, contents))
+        written.require_in_time()
+        try:
+            is_reset = self._catalog.delta_objects.reset(
+                delta, commit, written.named, contents.live_bytes, retired, quota
+            )
+        except QuotaExceeded:
+            self.discard(record, [written.named])
+            raise
+        if not is_reset:
+            self.discard(record, [written.named])
+        return is_reset
 
     def write(self, record: ImageRecord, delta_id: str, found: DeltaMap, record_until: float) -> Written:
         """Write the object of a merged map; it must be recorded before `record_until`."""

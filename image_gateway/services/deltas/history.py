@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -10,12 +9,12 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.audit import AuditEvent
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.deltas import Commit, CommitKind, Delta, Snapshot
+from image_gateway.domain.deltas import Delta, Snapshot
 from image_gateway.domain.images import Quota
 from image_gateway.domain.permissions import DeltaAction
 from image_gateway.errors import NotFound, QuotaExceeded
 from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording, retired_by
+from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording
 from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta
 from image_gateway.services.deltas.deltas import stale_generation
 from image_gateway.services.deltas.maps import DeltaMaps
@@ -101,31 +100,7 @@ class DeltaHistory:
         until = begin_recording()
         newest = self._maps.newest(delta, record)
         contents = self._maps.at(delta, record, generation).merged().at_generation(delta.generation + 1)
-        written = self._checkpoints.write(record, delta.delta_id, contents, until)
-        commit = Commit(
-            generation=contents.generation,
-            epoch=delta.epoch + 1,
-            kind=CommitKind.RESET,
-            name=written.named.name,
-            size=written.named.size,
-            etag="",
-            extents=0,
-            blocks=0,
-            sha256="",
-            idempotency_key=f"reset {secrets.token_hex(8)}",
-            created_at=now_of(self._clock),
-        )
-        retired = retired_by(delta, newest, contents)
-        written.require_in_time()
-        try:
-            is_reset = self._catalog.delta_objects.reset(
-                delta, commit, written.named, contents.live_bytes, retired, self._quota
-            )
-        except QuotaExceeded:
-            self._checkpoints.discard(record, [written.named])
-            raise
-        if not is_reset:
-            self._checkpoints.discard(record, [written.named])
+        if not self._checkpoints.reset(delta, record, newest, contents, self._quota, until):
             raise stale_generation(self._catalog.deltas.find(delta.delta_id) or delta)
         self._note(AuditEvent.DELTA_RESET, delta, caller, generation=generation)
         return self._access.find_record(delta.delta_id, caller, DeltaAction.SHOW)[0]
