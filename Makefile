@@ -80,8 +80,9 @@ coverage: $(READY) ## Branch coverage of the tests that need no store, as a tabl
 races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
 	RACE_ROUNDS=1000 $(BIN)/pytest -q -n auto --timeout 1800 tests/services/test_races.py
 
-kills: system $(READY) ## A conversion and a publication of a large disk, with workers killed twenty times in each
+kills: system $(READY) ## Workers killed twenty times in a conversion and a publication, gateways 200 times in commits
 	JOB_KILLS=20 $(BIN)/pytest -q -n 0 --timeout 3600 tests/live/jobs/test_interruptions.py -k kills
+	$(BIN)/pytest -q -n 0 --timeout 3600 tests/live/test_delta_kills.py
 
 bench-catalog: $(READY) ## Time of every call of the catalog at 1,000 and 100,000 images, on SQLite
 	$(BIN)/python bench/catalog.py

@@ -266,7 +266,7 @@ def extents_of(block_size: int, what: Pieces) -> list[Extent]:
     return extents or [Extent(0, 1)]
 
 
-@pytest.mark.parametrize("examples", depths(15, 300))
+@pytest.mark.parametrize("examples", depths(12, 80))
 def test_any_sequence_keeps_every_promise(
     databases: Databases, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:
