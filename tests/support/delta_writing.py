@@ -100,6 +100,7 @@ def read_disk(
     disk = bytearray(base)
     size, blocks = delta.block_size, -(-len(base) // delta.block_size)
     for place in found.places(0, blocks):
+        assert place.length > 0
         start = place.block * size
         if place.segment is None:
             continue

@@ -93,7 +93,6 @@ class Runs:
     def find(self, first: int, stop: int) -> Iterator[Run]:
         """Yield the parts of runs within the blocks from `first` to before `stop`, ascending."""
         index = self._first_reaching(first)
-        # No part of a run that begins before an empty range.
         while first < stop and index < len(self) and self._blocks[index] < stop:
             yield self[index].part(first, stop)
             index += 1

@@ -96,6 +96,15 @@ def test_a_part_of_a_run_has_the_right_offset() -> None:
     assert found.live_bytes == 7 * BLOCK
 
 
+def test_adjacent_recent_runs_leave_no_empty_place_of_the_run_below() -> None:
+    found = DeltaMap.empty(BLOCK).committed(ref(1), make_commit([(0, 8, False)])).merged()
+    found = found.committed(ref(2), make_commit([(2, 1, False)])).committed(
+        ref(3), make_commit([(3, 1, False)])
+    )
+    assert [(place.block, place.length) for place in found.places(0, 8)] == [(0, 2), (2, 1), (3, 1), (4, 4)]
+    assert list(found.places(5, 5)) == []
+
+
 def test_changes_are_those_after_a_generation() -> None:
     found = DeltaMap.empty(BLOCK).committed(ref(1), make_commit([(0, 4, False)]))
     found = found.committed(ref(2), make_commit([(2, 1, True)]))
