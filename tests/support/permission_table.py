@@ -70,6 +70,14 @@ ROUTES = """
     DELETE /v1/deltas/<delta_id>                             delta-delete !
     POST   /v1/deltas/<delta_id>/sessions                    delta-open
     GET    /v1/deltas/<delta_id>/map                         delta-read
+    GET    /v1/deltas/<delta_id>/disk.img                    delta-read
+    GET    /v1/deltas/<delta_id>/views/v86/<block_size>/<name> delta-read
+    GET    /v1/deltas/<delta_id>/views/tinyemu/<block_size>/<name> delta-read
+    GET    /v1/deltas/<delta_id>/views/infinite-mac/<block_size>/<name> delta-read
+    GET    /v1/deltas/<delta_id>/views/webvm/<name>          delta-read
+    GET    /v1/deltas/<delta_id>/views/webvm/bytes/disk.ext2 delta-read
+    GET    /v1/deltas/<delta_id>/views/sqlite/<block_size>/<name> delta-read
+    GET    /v1/deltas/<delta_id>/views/raw/<name>            delta-read
     GET    /v1/deltas/<delta_id>/commits                     delta-show
     POST   /v1/deltas/<delta_id>/commits                     delta-commit
     PUT    /v1/deltas/<delta_id>/blocks/<block>              delta-commit
