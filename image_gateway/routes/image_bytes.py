@@ -175,8 +175,7 @@ class ReadHandler:
             try:
                 found, target = self._deltas.find(delta_id, caller, generation)
             except NotFound:
-                if caller.lease is not None:
-                    self._forget_deleted(caller.lease.image_id)
+                self._forget_deleted_base(delta_id)
                 raise
         note(image=found.record.image_id, delta=found.delta.delta_id)
         return ReadableDisk(found.record, found.disk, caller, target, found.delta)
@@ -191,6 +190,12 @@ class ReadHandler:
         record = self._access.look_up(image_id) if self._reader.has_cache else None
         if record is not None and record.state is ImageState.DELETED:
             self._reader.forget(record.image_id)
+
+    def _forget_deleted_base(self, delta_id: str) -> None:
+        """As `_forget_deleted`, for the image of a delta: blocks of segments are among the image's."""
+        image_id = self._deltas.image_of(delta_id) if self._reader.has_cache else None
+        if image_id is not None:
+            self._forget_deleted(image_id)
 
     def answer(self, found: ReadableDisk, target: Representation) -> Response:
         """Answer the request with bytes of a representation; raises Overloaded.

@@ -235,6 +235,18 @@ def test_any_text_comes_to_a_decision(header: str, value: str) -> None:
     assert decide(Conditions(**{header: value}), CURRENT) in Decision
 
 
+@pytest.mark.parametrize("date", [BEFORE, SAME, AFTER])
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("if_modified_since", PROCEED), ("if_unmodified_since", PROCEED), ("if_range", WHOLE)],
+)
+def test_dates_mean_nothing_to_what_has_none(header: str, expected: Decision, date: str) -> None:
+    """RFC 9110 §13.1.3, §13.1.4, §13.1.5."""
+    undated = Validators(CURRENT.etag, None)
+    assert decide(Conditions(**{header: date}), undated) is expected
+    assert decide(Conditions(**{header: date, "if_match": CURRENT.etag}), undated) is expected
+
+
 @unhurried
 @given(
     values=st.dictionaries(st.sampled_from(HEADERS), st.one_of(tags, st.sampled_from([BEFORE, SAME, AFTER])))

@@ -10,6 +10,7 @@ import pytest
 from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.services.sweep_report import SweepReport
 from image_gateway.services.sweeping import Sweeper
+from tests.support.delta_world import DeltaWorld, make_services
 from tests.support.world import Image, World
 
 pytestmark = pytest.mark.database
@@ -52,6 +53,19 @@ def test_the_next_look_up_removes_them_on_every_machine(world: World, folders: t
         assert machine(world, folder).request("GET", image.path("range")).status_code == 404
         assert len(files(folder)) == 1
         assert machine(world, folder).request("GET", kept.path("range")).data == kept.data
+
+
+def test_blocks_of_deltas_go_with_their_image(world: World, folders: tuple[Path, Path]) -> None:
+    image, reader = cached_image(world, folders[0]), machine(world, folders[0])
+    guest = DeltaWorld(world, make_services(world), image.image_id, image.data).guest()
+    guest.write(0, b"\x02" * 512)
+    path = f"/v1/deltas/{guest.delta_id}/disk.img"
+    assert reader.request("GET", path).data == guest.disk
+    assert len(files(folders[0])) == 4
+    deletion = world.request("DELETE", f"/v1/images/{image.image_id}", query_string={"cascade": "true"})
+    assert deletion.status_code == 200
+    assert reader.request("GET", path).status_code == 404
+    assert files(folders[0]) == []
 
 
 def test_a_sweep_removes_them_where_nobody_asks(world: World, folders: tuple[Path, Path]) -> None:

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.support.clock import Clock
+from tests.support.delta_world import DeltaWorld, make_services
 from tests.support.log_lines import written_lines
 from tests.support.world import OWNER, Image, World
 
@@ -162,6 +163,23 @@ def test_an_admins_reads_are_asked_for_one_by_one(world: World) -> None:
             answer = ask(signed_in, f"{path}/range", user=None, headers={"Authorization": "Bearer admin"})
             assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     assert len([line for line in lines.parsed() if line["event"] == "admin action"]) == 2
+
+
+def test_nginx_remembers_that_deltas_are_not_for_it(edge: World, image: Image) -> None:
+    guest = DeltaWorld(edge, make_services(edge), image.image_id, DATA).guest()
+    lease = edge.request("POST", "/v1/leases", json={"deltaId": guest.delta_id}).get_json()["token"]
+    for path in (
+        f"/v1/l/{lease}/disk.img",
+        f"/v1/l/{lease}/raw/disk.img",
+        f"/v1/deltas/{guest.delta_id}/disk.img",
+    ):
+        answer = ask(edge, path)
+        assert (answer.status_code, answer.data, answer.headers["Cache-Control"]) == (401, b"", "max-age=60")
+        assert answer.headers["X-Edge-Gateway"] == "reads"
+        assert "X-Edge-Object" not in answer.headers
+    assert edge.request("DELETE", f"/v1/deltas/{guest.delta_id}").status_code == 200
+    refused = ask(edge, f"/v1/l/{lease}/disk.img")
+    assert (refused.status_code, refused.headers["Cache-Control"]) == (401, "no-store")
 
 
 def test_a_refused_credential_counts_once(world: World) -> None:

@@ -46,7 +46,7 @@ class DeltaAccess:
         """
         if caller.lease is not None:
             raise Forbidden("the lease does not permit this: authenticate as a user")
-        delta = self._look_up(delta_id)
+        delta = self.look_up(delta_id)
         if delta is None or delta.state is DeltaState.DELETED:
             raise _not_signed_in() if caller.is_nobody else NotFound("there is no such delta")
         role = role_of(caller, delta)
@@ -78,7 +78,7 @@ class DeltaAccess:
 
     def find_even_deleted(self, delta_id: str, caller: Caller) -> Delta:
         """Like `find_record` for deleting; owners and admins find deleted deltas too."""
-        delta = self._look_up(delta_id)
+        delta = self.look_up(delta_id)
         is_gone = delta is not None and delta.state is DeltaState.DELETED and caller.lease is None
         if delta is not None and is_gone and DeltaAction.DELETE in DELTA_PERMISSIONS[role_of(caller, delta)]:
             return delta
@@ -91,7 +91,8 @@ class DeltaAccess:
             return False
         return self._images.may_still_read(record, caller)
 
-    def _look_up(self, delta_id: str) -> Delta | None:
+    def look_up(self, delta_id: str) -> Delta | None:
+        """Return the delta for an id from a client, also a deleted one, without a permission check."""
         canonical = canonical_id(delta_id)
         return self._catalog.deltas.find(canonical) if canonical else None
 
@@ -103,7 +104,7 @@ class DeltaAccess:
         needed = {DeltaAction.READ: Scope.DISK_READ, DeltaAction.WRITE: Scope.DISK_WRITE}.get(action)
         if needed not in lease.scopes:
             raise Forbidden(f"the lease does not permit this, only {' and '.join(sorted(lease.scopes))}")
-        delta = self._look_up(delta_id)
+        delta = self.look_up(delta_id)
         if delta is None or delta.state is DeltaState.DELETED:
             raise NotFound("there is no such delta")
         holder = Caller(lease.holder.name, admin=lease.holder.kind is HolderKind.ADMIN)

@@ -40,6 +40,11 @@ class DeltaReads:
         )
         return found, target
 
+    def image_of(self, delta_id: str) -> str | None:
+        """Return the id of the image below a delta, also of a deleted one; None if there was none."""
+        delta = self._access.look_up(delta_id)
+        return delta.image_id if delta is not None else None
+
     def may_still_read(self, delta: Delta, record: ImageRecord, caller: Caller) -> bool:
         """Return whether a body that the caller began to read may be continued; asks the catalog."""
         return self._access.may_still_read(delta, record, caller)
