@@ -86,8 +86,8 @@ def _descend(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
 def client_section(names: list[str]) -> str:
     """Return autodoc directives for names, wherever in image_gateway.client they are defined."""
     found = {}
-    for info in pkgutil.iter_modules(image_gateway.client.__path__):
-        module = importlib.import_module(f"image_gateway.client.{info.name}")
+    for info in pkgutil.walk_packages(image_gateway.client.__path__, "image_gateway.client."):
+        module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             if getattr(value, "__module__", None) == module.__name__:
                 found[name] = (module.__name__, "autoclass" if isinstance(value, type) else "autofunction")

@@ -18,6 +18,8 @@ from image_gateway.cli.remote import (
     print_table,
     with_retries,
 )
+from image_gateway.client.api import GatewayClient
+from image_gateway.client.errors import ApiError, ClientError
 
 MAX_PAGE_SIZE = 100
 
@@ -74,20 +76,32 @@ def rename(image_id: str, name: str, gateway: Gateway, as_json: bool) -> None:
 @images.command(epilog="Example: image-gateway images delete 6f1c1a5e-0f6c-4f9f-9d0a-1f4b1c6f2f10 --yes")
 @click.argument("image_id")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--cascade", is_flag=True, help="Delete the deltas of the image, too, whoever owns them.")
 @gateway_options
-def delete(image_id: str, yes: bool, gateway: Gateway, as_json: bool) -> None:
-    """Delete an image and its data."""
+def delete(image_id: str, yes: bool, cascade: bool, gateway: Gateway, as_json: bool) -> None:
+    """Delete an image and its data. An image with deltas is only deleted with --cascade."""
     client = gateway.client()
     if not yes:
         record = with_retries(lambda: client.image(image_id))
         click.confirm(
             f"Delete image {one_line(image_id)} ({one_line(record.get('name'))})?", abort=True, err=True
         )
-    with_retries(lambda: client.delete_image(image_id))
+    with_retries(lambda: _delete(client, image_id, cascade))
     if as_json:
         print_json({"imageId": image_id, "deleted": True})
     else:
         click.echo(f"deleted {one_line(image_id)}")
+
+
+def _delete(client: GatewayClient, image_id: str, cascade: bool) -> None:
+    try:
+        client.delete_image(image_id, cascade=cascade)
+    except ApiError as error:
+        if error.code != "HAS_DELTAS":
+            raise
+        list_them = f"image-gateway delta list --image {image_id}"
+        advice = (f"  your own are shown by: {list_them}", "  to delete them, too: give --cascade")
+        raise ClientError(str(error), advice=advice) from None
 
 
 def _row(record: dict[str, Any]) -> list[object]:

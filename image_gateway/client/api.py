@@ -103,9 +103,13 @@ class GatewayClient(GatewayTransport):
         """Change an image's name or visibility and return its record."""
         return self.send_json("PATCH", _image(image_id), changes)
 
-    def delete_image(self, image_id: str) -> None:
-        """Delete an image."""
-        self.send_json("DELETE", _image(image_id))
+    def delete_image(self, image_id: str, *, cascade: bool = False) -> None:
+        """Delete an image.
+
+        Args:
+            cascade: Delete its deltas, too, instead of failing with the code HAS_DELTAS.
+        """
+        self.send_json("DELETE", _image(image_id, "?cascade=true" if cascade else ""))
 
     def metadata(self, image_id: str) -> dict[str, Any]:
         """Return the size, ETag and delivery of an image."""

@@ -43,6 +43,25 @@ def test_rename_and_delete(fake: FakeGateway, run: Run) -> None:
     assert fake.images[image_id].state == "deleted"
 
 
+def test_deltas_are_deleted_with_their_image_on_demand_only(fake: FakeGateway, run: Run) -> None:
+    image_id = fake.add_image("base", b"x")
+    delete = fake.delete
+
+    def delete_with_deltas(asked_id: str, given: dict[str, str]) -> object:
+        if given.get("cascade") != "true":
+            return 409, "HAS_DELTAS", "the image has 2 deltas"
+        return delete(asked_id, given)
+
+    fake.delete = delete_with_deltas
+    ended = run("images", "delete", image_id, "--yes")
+    assert (ended.status, fake.images[image_id].state) == (1, "complete")
+    assert "the image has 2 deltas" in ended.err
+    assert f"image-gateway delta list --image {image_id}" in ended.err
+    assert "give --cascade" in ended.err
+    assert run("images", "delete", image_id, "--yes", "--cascade").status == 0
+    assert fake.images[image_id].state == "deleted"
+
+
 def test_an_id_is_never_a_path(fake: FakeGateway, run: Run) -> None:
     ended = run("images", "show", "../../secrets?x=1")
     assert ended.status == 1

@@ -58,8 +58,13 @@ EXPECTED = {
     "docs/how-to/front-door.md": ["listen 127.0.0.1:8080"],
     "docs/how-to/client.md": ['"size": 73400320', "linked.img", "Another name"],
     "docs/how-to/nbd.md": ["export-size: 8388608", "0000000   a   a   a   a   a   a   a   a"],
+    "docs/how-to/deltas.md": [
+        '"name": "My machine"',
+        "before the upgrade",
+        "machine.img, 8.0 MiB, generation 1",
+    ],
     "docs/how-to/deploy.md": ["S3_BUCKET", '{"ok": true}'],
-    "docs/reference/python-client.md": ["6291456"],
+    "docs/reference/python-client.md": ["6291456", "generation 1"],
 }
 # What a page needs beside what every reader has.
 PROGRAMS = {"docs/how-to/nbd.md": ["nbdinfo", "qemu-io"]}
