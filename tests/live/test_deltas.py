@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from image_gateway.client.api import GatewayClient
 from image_gateway.client.deltas.calls import DeltasClient
 from image_gateway.client.deltas.disk import DeltaDisk
 from image_gateway.client.deltas.session import Fenced
+from image_gateway.client.errors import ApiError
 from image_gateway.client.retry import Retrier
+from image_gateway.local.worker import start_worker
 from tests.live.conftest import StartGateway
 
 MIB = 1024 * 1024
@@ -204,6 +207,35 @@ def test_the_commands_in_a_row(run: Run, client: GatewayClient, image_id: str, t
     for one in (delta_id, fork["deltaId"]):
         run("delete", one, "--yes")
         assert "there is no such delta" in run("show", one, status=1)[1]
+
+
+def test_a_flattened_delta_is_an_image(
+    run: Run, client: GatewayClient, environment: dict[str, str], delta_id: str, tmp_path: Path
+) -> None:
+    with DeltaDisk(client, delta_id) as disk:
+        disk.write(5000, b"flat")
+        disk.zero(0, 4096)
+    log = tmp_path / "worker.log"
+    worker = start_worker({**os.environ, **environment, "WORKER_CLAIM_SECONDS": "2"}, log=log)
+    try:
+        made = json.loads(run("flatten", delta_id, "--name", "flat", "--watch", "--json")[0])
+    finally:
+        worker.kill()
+    assert made["job"]["state"] == "done"
+    expected = bytes(4096) + DATA[4096:5000] + b"flat" + DATA[5004:]
+    assert client.read_range(made["imageId"], 0, len(DATA)) == expected
+    assert client.image(made["imageId"])["name"] == "flat"
+
+
+def test_an_image_goes_with_its_deltas_on_demand_only(
+    client: GatewayClient, deltas: DeltasClient, image_id: str, delta_id: str
+) -> None:
+    with pytest.raises(ApiError) as raised:
+        client.delete_image(image_id)
+    assert raised.value.code == "HAS_DELTAS"
+    client.delete_image(image_id, cascade=True)
+    with pytest.raises(ApiError, match="there is no such delta"):
+        deltas.delta(delta_id)
 
 
 def test_an_export_beside_a_writer_is_one_generation(
