@@ -15,7 +15,7 @@ CURL_DRIVER := /usr/lib/*/qemu/block-curl.so
 SELECTED := -m "not $(if $(filter test-all,$(MAKECMDGOALS)),shallow,thorough)"
 BROWSER := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help demo run test test-all system browser lint lint-code lint-files lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros bench-nbd soak soak-nbd format lock pin-images sbom release clean
+.PHONY: help demo run test test-all system browser lint lint-code lint-files lint-template docs unit live pictures thorough test-postgres coverage races kills bench-catalog bench-catalog-postgres bench-memory bench-streaming bench-control bench-prefetch bench-convert bench-jobs bench-zeros bench-deltas bench-nbd soak soak-nbd format lock pin-images sbom release clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -113,6 +113,9 @@ bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
 
 bench-nbd: $(READY) ## Speed of the NBD server beside nbdkit's Python plugin (apt-get install nbdkit nbdkit-plugin-python fio)
 	$(BIN)/python bench/nbd.py
+
+bench-deltas: $(READY) ## Bytes written to the store for each that is committed to a delta
+	$(BIN)/python bench/delta_amplification.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache

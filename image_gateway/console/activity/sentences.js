@@ -14,7 +14,14 @@
 /** @type {Record<string, string>} */
 const READERS = { private: "only the owner", shared: "people that the owner chose", public: "everyone" };
 /** @type {Record<string, string>} */
-const JOBS = { convert: "conversion", import: "import", publish: "publishing", verify: "verification" };
+const JOBS = {
+  compact: "compaction",
+  convert: "conversion",
+  flatten: "flattening",
+  import: "import",
+  publish: "publishing",
+  verify: "verification",
+};
 /** @type {Record<string, string>} */
 const MISMATCHES = { size: "has another size than", sha256: "has another SHA-256 than" };
 

@@ -12,7 +12,14 @@ import { pause } from "../lib/pause.js";
 const FIRST_PAUSE_MS = 700;
 const LONGEST_PAUSE_MS = 4000;
 
-export const JOB_KINDS = { convert: "Conversion", import: "Import", publish: "Publishing", verify: "Verification" };
+export const JOB_KINDS = {
+  compact: "Compaction",
+  convert: "Conversion",
+  flatten: "Flattening",
+  import: "Import",
+  publish: "Publishing",
+  verify: "Verification",
+};
 
 /**
  * Return whether a job has not ended.

@@ -26,7 +26,7 @@
  * @typedef {object} Job
  * @property {string} jobId
  * @property {string} imageId
- * @property {"convert" | "import" | "publish" | "verify"} kind
+ * @property {"compact" | "convert" | "flatten" | "import" | "publish" | "verify"} kind
  * @property {"queued" | "running" | "done" | "failed" | "cancelled"} state
  * @property {number} bytesDone
  * @property {number | null} bytesTotal
