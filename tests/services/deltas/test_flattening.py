@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from image_gateway.domain.images import DiskFacts, ImageState, Quota
-from image_gateway.domain.jobs import Job, JobKind, JobState
+from image_gateway.domain.images import ImageState
+from image_gateway.domain.jobs import JobState
 from image_gateway.errors import StoreError, StoreUnavailable
-from image_gateway.services.jobs.disk_writing import DiskRules
-from image_gateway.services.jobs.flattening import Flattening
-from image_gateway.services.jobs.worker import Worker
-from tests.services.deltas.test_flattening_requests import make_flattening
 from tests.support.delta_equation import sweep_later
+from tests.support.delta_flattening import disk_of, flatten, make_flattening
 from tests.support.delta_world import DeltaWorld
 from tests.support.delta_writing import OWNER
-from tests.support.swept_world import Clock
 from tests.support.world import MIB, World
 
 PART = 16 * MIB
@@ -31,29 +26,6 @@ def large(world: World, delta_world: DeltaWorld) -> DeltaWorld:
     """A base of three parts, of which the second is all zeros, and a short fourth."""
     base = b"base" * (PART // 4) + bytes(PART) + b"more" * (PART // 4) + b"end!" * 1000
     return DeltaWorld(world, delta_world.services, world.make_image(base).image_id, base)
-
-
-def flatten(delta_world: DeltaWorld, job: Job, attempts: int = 1) -> Job:
-    """Run the worker, and return the job as it is then."""
-    catalog, store = delta_world.world.catalog, delta_world.world.store
-    rules = DiskRules(1 << 40, Quota(), "private, max-age=60", keep_sources=False, hashed_at_completion=0)
-    flattening = Flattening(catalog, store, rules, time.time)
-    clock = Clock()
-    worker = Worker(catalog.jobs, {JobKind.FLATTEN: flattening.run}, clock, clean_up=flattening.clean_up)
-    for _ in range(attempts):
-        worker.run_one()
-        clock.now += 60
-    ended = catalog.jobs.find(job.job_id)
-    assert ended is not None
-    return ended
-
-
-def disk_of(delta_world: DeltaWorld, image_id: str) -> bytes:
-    record = delta_world.world.catalog.find(image_id)
-    assert record is not None
-    assert record.state is ImageState.COMPLETE
-    assert isinstance(record.disk, DiskFacts)
-    return delta_world.world.store.open(record.location.disk_key).body.read_all()
 
 
 def count_calls(delta_world: DeltaWorld, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:

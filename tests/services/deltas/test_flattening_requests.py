@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.images import ImageState, Quota
 from image_gateway.domain.jobs import JobKind
 from image_gateway.errors import NotFound, QuotaExceeded
-from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.flattening import DeltaFlattening, is_hold
-from image_gateway.services.new_images import UploadRules
+from image_gateway.services.deltas.flattening import is_hold
+from tests.support.delta_flattening import make_flattening
 from tests.support.delta_world import DeltaWorld
 from tests.support.delta_writing import OWNER
-
-
-def make_flattening(delta_world: DeltaWorld, quota: Quota | None = None) -> DeltaFlattening:
-    world, services = delta_world.world, delta_world.services
-    rules = UploadRules("/images", 16 << 20, 1 << 40, "private", 600, 3600, 7200, quota or Quota())
-    trail = AuditTrail(world.catalog.audit_entries, time.time)
-    return DeltaFlattening(world.catalog, services.access, services.history, rules, trail, time.time)
 
 
 def test_a_request_makes_an_image_and_keeps_the_generation(delta_world: DeltaWorld) -> None:
