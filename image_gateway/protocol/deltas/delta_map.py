@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from image_gateway.protocol.deltas.runs import BYTES_PER_RUN, ZERO, Run, Runs
 from image_gateway.protocol.deltas.segment import Table, is_block_size
@@ -41,8 +42,7 @@ class SegmentRef:
     data_start: int
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where `length` blocks from `block` on are: in the base (`segment` is None), in a segment, or zeros.
 
     `offset` is in blocks of the segment's data.

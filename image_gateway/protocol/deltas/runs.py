@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from image_gateway.protocol.deltas.segment import Table
@@ -44,13 +44,14 @@ class Run(NamedTuple):
 class Runs:
     """An immutable, ascending sequence of runs that do not overlap; 20 bytes each."""
 
-    __slots__ = ("_blocks", "_counts", "_offsets", "_segments")
+    __slots__ = ("_blocks", "_counts", "_live", "_offsets", "_segments")
 
     def __init__(self) -> None:
         self._blocks = array("Q")
         self._counts = array("I")
         self._segments = array("I")
         self._offsets = array("I")
+        self._live: dict[int, int] | None = None
 
     @classmethod
     def of_table(cls, table: Table, segment: int) -> Runs:
@@ -58,7 +59,7 @@ class Runs:
         runs = cls()
         for entry in table.entries:
             offset = ZERO if entry.data_start is None else entry.data_start
-            runs._append(Run(entry.block, entry.count, segment, offset))
+            runs._append(entry.block, entry.count, segment, offset)
         return runs
 
     @classmethod
@@ -94,7 +95,8 @@ class Runs:
         """Yield the parts of runs within the blocks from `first` to before `stop`, ascending."""
         index = self._first_reaching(first)
         while first < stop and index < len(self) and self._blocks[index] < stop:
-            yield self[index].part(first, stop)
+            run = self[index]
+            yield run if run.block >= first and run.stop <= stop else run.part(first, stop)
             index += 1
 
     def after(self, block: int) -> Iterator[Run]:
@@ -108,13 +110,14 @@ class Runs:
 
         Takes time for each newer run; those between them are copied in one piece.
         """
-        merged, position = Runs(), 0
-        for index in range(len(newer)):
-            run = newer[index]
-            merged._copy(self, position, run.block)
-            merged._append(run)
-            position = run.stop
-        merged._copy(self, position, None)
+        if not len(newer):
+            return self
+        merged, index, position = Runs(), 0, 0
+        for block, length, segment, offset in zip(*newer._columns(), strict=True):
+            index = merged._copy(self, index, position, block)
+            merged._append(block, length, segment, offset)
+            position = block + length
+        merged._copy(self, index, position, None)
         return merged
 
     def moved(self, old: Sequence[Run], new: Sequence[Run]) -> Runs:
@@ -128,15 +131,17 @@ class Runs:
         for before, after in zip(old, new, strict=True):
             for now in self.find(before.block, before.stop):
                 if now == before.part(now.block, now.stop):
-                    replacing._append(after.part(now.block, now.stop))
+                    replacing._append(*after.part(now.block, now.stop))
         return self.overlaid(replacing)
 
-    def live_blocks(self) -> dict[int, int]:
+    def live_blocks(self) -> Mapping[int, int]:
         """Return the number of blocks with data by segment; 0 for a segment that has only zeros."""
-        live: dict[int, int] = {}
-        for segment, length, offset in zip(self._segments, self._counts, self._offsets, strict=True):
-            live[segment] = live.get(segment, 0) + (0 if offset == ZERO else length)
-        return live
+        if self._live is None:
+            live: dict[int, int] = {}
+            for segment, length, offset in zip(self._segments, self._counts, self._offsets, strict=True):
+                live[segment] = live.get(segment, 0) + (0 if offset == ZERO else length)
+            self._live = live
+        return self._live
 
     def with_data(self, segments: Collection[int]) -> Iterator[Run]:
         """Yield the runs that have data in segments with these numbers, ascending."""
@@ -147,38 +152,53 @@ class Runs:
     def _columns(self) -> tuple[array[int], ...]:
         return self._blocks, self._counts, self._segments, self._offsets
 
-    def _append(self, run: Run) -> None:
+    def _append(self, block: int, length: int, segment: int, offset: int) -> None:
         """Append a run behind all others; one that continues the last is joined to it."""
-        if len(self) and _continues(self[len(self) - 1], run):
-            self._counts[-1] += run.length
+        if self._blocks and self._segments[-1] == segment and self._is_continued(block, length, offset):
+            self._counts[-1] += length
             return
-        for column, value in zip(self._columns(), run, strict=True):
-            column.append(value)
+        self._blocks.append(block)
+        self._counts.append(length)
+        self._segments.append(segment)
+        self._offsets.append(offset)
 
-    def _copy(self, source: Runs, first: int, stop: int | None) -> None:
-        """Append the blocks of `source` from `first` to before `stop`, or to the end."""
-        begin = source._first_reaching(first)
-        end = len(source) if stop is None else bisect_left(source._blocks, stop)
-        if begin >= end or first == stop:
-            return
-        if source._blocks[begin] < first or begin == end - 1:
-            limit = source[begin].stop if stop is None else stop
-            self._append(source[begin].part(first, limit))
-            begin += 1
-        if begin >= end:
-            return
-        for column, other in zip(self._columns(), source._columns(), strict=True):
-            column.extend(other[begin:end])
-        if stop is not None and source[end - 1].stop > stop:
-            self._counts[-1] = stop - self._blocks[-1]
+    def _is_continued(self, block: int, length: int, offset: int) -> bool:
+        """Return whether a run of the last run's segment can be joined to it."""
+        before, last = self._counts[-1], self._offsets[-1]
+        if self._blocks[-1] + before != block or before + length >= ZERO:
+            return False
+        return offset == ZERO if last == ZERO else offset == last + before
 
-    def _first_reaching(self, block: int) -> int:
-        """Return the index of the first run that ends behind `block`."""
-        index = bisect_right(self._blocks, block)
-        return index - 1 if index and self[index - 1].stop > block else index
+    def _copy(self, source: Runs, index: int, first: int, stop: int | None) -> int:
+        """Append the blocks of `source` from `first` to before `stop`, or to the end.
 
+        Args:
+            index: A run of `source` before which all end by `first`.
 
-def _continues(last: Run, run: Run) -> bool:
-    if last.stop != run.block or last.segment != run.segment or last.length + run.length >= ZERO:
-        return False
-    return run.is_zero if last.is_zero else not run.is_zero and last.offset + last.length == run.offset
+        Returns:
+            Such an index for what follows from `stop` on.
+        """
+        blocks, counts = source._blocks, source._counts
+        if index < len(blocks) and blocks[index] + counts[index] <= first:
+            index = source._first_reaching(first, index)
+        if index == len(blocks) or first == stop or (stop is not None and blocks[index] >= stop):
+            return index
+        end = len(blocks) if stop is None else bisect_left(blocks, stop, index + 1)
+        skipped = first - blocks[index]
+        if skipped > 0:
+            length, segment, offset = counts[index], source._segments[index], source._offsets[index]
+            self._append(first, length - skipped, segment, offset if offset == ZERO else offset + skipped)
+            index += 1
+        if index < end:
+            for column, other in zip(self._columns(), source._columns(), strict=True):
+                column.extend(other[index:end])
+        beyond = 0 if stop is None else blocks[end - 1] + counts[end - 1] - stop
+        if beyond <= 0:
+            return end
+        self._counts[-1] -= beyond
+        return end - 1
+
+    def _first_reaching(self, block: int, low: int = 0) -> int:
+        """Return the index of the first run, from the index `low` on, that ends behind `block`."""
+        index = bisect_right(self._blocks, block, low)
+        return index - 1 if index and self._blocks[index - 1] + self._counts[index - 1] > block else index

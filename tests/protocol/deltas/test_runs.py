@@ -93,7 +93,7 @@ def test_only_what_still_stands_is_moved(
 def test_runs_that_follow_each_other_are_joined() -> None:
     runs = Runs()
     for run in (Run(0, 2, 1, 0), Run(2, 3, 1, 2), Run(5, 1, 1, ZERO), Run(6, 2, 1, ZERO), Run(8, 1, 1, 9)):
-        runs._append(run)
+        runs._append(*run)
     assert [runs[index] for index in range(len(runs))] == [
         Run(0, 5, 1, 0),
         Run(5, 3, 1, ZERO),
