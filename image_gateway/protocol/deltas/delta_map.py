@@ -184,15 +184,28 @@ def encode_checkpoint(merged: DeltaMap) -> bytes:
 
 def decode_checkpoint(data: bytes) -> DeltaMap:
     """Return the map of a checkpoint's object; raises CheckpointError when it is damaged."""
+    try:
+        return _decode_body(memoryview(_unpack(data)))
+    except (zlib.error, struct.error, KeyError, TypeError, ValueError) as error:
+        raise error if isinstance(error, CheckpointError) else CheckpointError(str(error)) from error
+
+
+def _unpack(data: bytes) -> bytes:
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise CheckpointError("it does not begin with IGM1")
     _, size, crc32 = _HEADER.unpack_from(data)
     packed = memoryview(data)[_HEADER.size :]
     if zlib.crc32(packed) != crc32:
         raise CheckpointError("its CRC-32 is wrong")
-    body = memoryview(zlib.decompress(packed, bufsize=max(size, 1)))
-    if len(body) != size:
-        raise CheckpointError(f"it has {len(body)} bytes instead of {size}")
+    unpacker = zlib.decompressobj()
+    # No more memory than for what the header says.
+    body = unpacker.decompress(packed, max(size, 1))
+    if len(body) != size or not unpacker.eof:
+        raise CheckpointError(f"it has other than {size} bytes")
+    return body
+
+
+def _decode_body(body: memoryview) -> DeltaMap:
     generation, count, document_size = _SIZES.unpack_from(body)
     start = _SIZES.size + document_size
     document = json.loads(bytes(body[_SIZES.size : start]))
@@ -200,4 +213,6 @@ def decode_checkpoint(data: bytes) -> DeltaMap:
         raise CheckpointError(f"its block size is {document['blockSize']}")
     segments = {int(number): SegmentRef(**segment) for number, segment in document["segments"].items()}
     runs = Runs.from_bytes(body[start:], count)
+    if not runs.live_blocks().keys() <= segments.keys():
+        raise CheckpointError("its runs are in segments that it does not name")
     return DeltaMap(document["blockSize"], generation, runs, segments, Runs(), {})

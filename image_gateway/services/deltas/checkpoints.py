@@ -17,7 +17,7 @@ from image_gateway.errors import GatewayError, QuotaExceeded, StoreUnavailable, 
 from image_gateway.observability.metrics import DELTA_CHECKPOINTS
 from image_gateway.protocol.deltas.compaction_plan import find_victims, is_worthwhile
 from image_gateway.protocol.deltas.delta_map import MAX_RUNS, DeltaMap, SegmentRef, encode_checkpoint
-from image_gateway.services.deltas.maps import DeltaMaps
+from image_gateway.services.deltas.maps import DeltaMaps, checkpoint_prefix
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -149,7 +149,10 @@ class Checkpoints:
             raise TooFragmented(
                 f"the delta has {len(found.runs)} runs of blocks, at most {MAX_RUNS} are possible: flatten it"
             )
-        name, data = f"{found.generation:012x}-{secrets.token_hex(8)}.map", encode_checkpoint(found)
+        name, data = (
+            f"{checkpoint_prefix(found.generation)}{secrets.token_hex(8)}.map",
+            encode_checkpoint(found),
+        )
         key = record.location.delta_key(delta_id, name)
         self._store.put(key, data, content_type=CONTENT_TYPE, cache_control=CACHE_CONTROL)
         return Written(NamedObject(delta_id, name, len(data)), found, record_until)

@@ -93,9 +93,12 @@ class DeltaMaps:
         """Return the map in a checkpoint's object."""
         key = record.location.delta_key(delta_id, name)
         try:
-            return decode_checkpoint(self._read(key, None, Pin()))
+            found = decode_checkpoint(self._read(key, None, Pin()))
         except CheckpointError as error:
             raise StoreError(f"the checkpoint {name} is damaged: {error}") from error
+        if not name.startswith(checkpoint_prefix(found.generation)):
+            raise StoreError(f"the checkpoint {name} is damaged: it is another one")
+        return found
 
     def _find_start(self, delta: Delta, generation: int) -> _Start:
         if generation > delta.generation or generation < 0:
@@ -113,7 +116,6 @@ class DeltaMaps:
         found = self._nearest(delta, start, generation)
         if found is None and start.checkpoint is not None:
             found = self.read_checkpoint(record, delta.delta_id, start.checkpoint)
-            found = found.at_generation(start.generation)
         found = found or DeltaMap.empty(delta.block_size)
         commits = self._catalog.deltas.find_commits(delta.delta_id, after=found.generation, upto=generation)
         if [commit.generation for commit in commits] != list(range(found.generation + 1, generation + 1)):
@@ -174,6 +176,11 @@ class DeltaMaps:
 
     def _read(self, key: str, byte_range: ByteRange | None, pin: Pin) -> bytes:
         return read_object(self._store, key, byte_range=byte_range, pin=pin)
+
+
+def checkpoint_prefix(generation: int) -> str:
+    """Return how the names of checkpoints of a generation begin."""
+    return f"{generation:012x}-"
 
 
 def segment_of(delta_id: str, commit: Commit) -> SegmentRef:

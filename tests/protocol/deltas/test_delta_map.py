@@ -1,5 +1,9 @@
 """Tests of maps: any order of commits, merges, moves and checkpoints gives what a dictionary gives."""
 
+import struct
+import zlib
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +137,20 @@ def test_a_damaged_checkpoint_is_noticed(at: int) -> None:
         decode_checkpoint(bytes(data))
     with pytest.raises(CheckpointError):
         decode_checkpoint(bytes(data[:9]))
+
+
+@given(st.binary(max_size=60), st.integers(-3, 3))
+def test_a_checkpoint_of_anything_is_refused_without_another_error(body: bytes, off: int) -> None:
+    packed = zlib.compress(body)
+    head = struct.pack("<4sII", b"IGM1", max(0, len(body) + off), zlib.crc32(packed))
+    with pytest.raises(CheckpointError):
+        decode_checkpoint(head + packed)
+
+
+def test_a_checkpoint_names_all_segments_of_its_runs() -> None:
+    found = DeltaMap.empty(BLOCK).committed(ref(1), make_commit([(0, 4, False)])).merged()
+    with pytest.raises(CheckpointError, match="does not name"):
+        decode_checkpoint(encode_checkpoint(replace(found, segments={})))
 
 
 def test_only_a_merged_map_is_a_checkpoint() -> None:
