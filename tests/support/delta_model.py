@@ -6,14 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hypothesis import strategies as st
+
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Commit, Delta
 from image_gateway.errors import NotFound
-from image_gateway.protocol.deltas.segment import Extent, encode_segment
+from image_gateway.protocol.deltas.segment import Extent, count_blocks, encode_segment
 from image_gateway.services.deltas.commits import CommitRequest
 from image_gateway.services.deltas.delta_services import DeltaServices
 from tests.support.delta_ground import Ground
 from tests.support.delta_writing import read_disk
+
+# Gap before it, number of blocks, and what is written, None for zeros.
+Pieces = list[tuple[int, int, int | None]]
+pieces = st.lists(
+    st.tuples(st.integers(0, 8), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 255))),
+    min_size=1,
+    max_size=4,
+)
 
 
 @dataclass
@@ -95,3 +105,15 @@ def request_of(block_size: int, generation: int, extents: Sequence[Extent], key:
     """Return the commit of these extents."""
     body = encode_segment(block_size, extents)
     return CommitRequest(generation, key, body, hashlib.sha256(body).hexdigest())
+
+
+def extents_of(size: int, block_size: int, what: Pieces) -> list[Extent]:
+    """Return the extents of what fits on a disk of `size` bytes, at least of its first block."""
+    extents, at = [], 0
+    for gap, length, byte in what:
+        first = min(at + gap, count_blocks(size, block_size))
+        at = min(first + length, count_blocks(size, block_size))
+        if at > first:
+            data = bytes([byte]) * (at - first) * block_size if byte else None
+            extents.append(Extent(first, at - first, data))
+    return extents or [Extent(0, 1)]

@@ -1,9 +1,10 @@
-"""Any sequence of what writers, owners and sudden deaths do keeps every promise about deltas."""
+"""Any sequence of what writers, owners, workers and sudden deaths do keeps every promise about deltas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -21,15 +22,20 @@ from hypothesis.stateful import (
 
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Commit, DeltaState
-from image_gateway.errors import Fenced, IdempotencyKeyReused, NotFound, PreconditionFailed
-from image_gateway.protocol.deltas.segment import Extent, count_blocks
+from image_gateway.errors import Fenced, Forbidden, IdempotencyKeyReused, NotFound, PreconditionFailed
+from image_gateway.protocol.deltas.segment import Extent
+from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas import commits
 from image_gateway.services.deltas.commits import CommitRequest
 from image_gateway.services.deltas.deltas import WRITING
+from image_gateway.services.deltas.equation import check_equation
+from image_gateway.services.deltas.garbage import DeltaGarbage
+from image_gateway.services.deltas.reachability import ObjectName
 from image_gateway.services.leases import LeaseRequest
+from image_gateway.services.sweep_report import SweepReport
 from tests.support.databases import Databases
 from tests.support.delta_ground import POINTS, DatedStore, Killed, dying, make_ground
-from tests.support.delta_model import Model, request_of
+from tests.support.delta_model import Model, Pieces, extents_of, pieces, request_of
 from tests.support.delta_writing import OWNER
 from tests.support.depth import depths
 from tests.support.records import NOW
@@ -38,14 +44,7 @@ from tests.support.records import NOW
 BASE = bytes(range(256)) * 80 + b"the rest"
 # So that few steps make several checkpoints.
 COMMITS_PER_CHECKPOINT = 3
-# Gap before it, number of blocks, and what is written, None for zeros.
-pieces = st.lists(
-    st.tuples(st.integers(0, 8), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 255))),
-    min_size=1,
-    max_size=4,
-)
 points, passes = st.sampled_from(POINTS), st.integers(0, 1)
-Pieces = list[tuple[int, int, int | None]]
 
 
 class DeltaMachine(RuleBasedStateMachine):
@@ -63,7 +62,7 @@ class DeltaMachine(RuleBasedStateMachine):
         self.services = self.ground.services()
         self.keys = count()
         self.models: dict[str, Model] = {}
-        # Objects that deaths left and no row names, by delta.
+        # By delta: objects that deaths left and no row names.
         self.lost: dict[str, set[str]] = {}
 
     def teardown(self) -> None:
@@ -113,7 +112,7 @@ class DeltaMachine(RuleBasedStateMachine):
             return
         if model.writer is None:
             self.open_session(model)
-        extents = extents_of(model.block_size, what)
+        extents = extents_of(len(BASE), model.block_size, what)
         request = request_of(model.block_size, model.generation, extents, f"key {next(self.keys)}")
         with self.perhaps_dying(point, after) as died:
             model.committed(request, extents, self.send(model, request))
@@ -137,6 +136,11 @@ class DeltaMachine(RuleBasedStateMachine):
             return
         request, generation = model.commits[which % len(model.commits)]
         writer = [*model.fenced, model.writer][which % (len(model.fenced) + 1)]
+        if self.ground.catalog.deltas.find_commit(model.delta_id, request.idempotency_key) is None:
+            # Forgotten after a day; it is not made again either.
+            with pytest.raises((Fenced, PreconditionFailed, Forbidden)):
+                self.send(model, request, writer)
+            return
         if not other:
             assert self.send(model, request, writer).generation == generation
             return
@@ -201,6 +205,32 @@ class DeltaMachine(RuleBasedStateMachine):
         self.services.deltas.delete(model.delta_id, OWNER, generation=None)
         model.is_deleted = True
 
+    @rule(model=deltas, point=st.none() | points, after=passes)
+    def compact(self, model: Model, point: str | None, after: int) -> None:
+        """Rewrite what is little used; contents, generations and snapshots stay."""
+        if model.is_deleted:
+            return
+        image, compaction = self.ground.image, self.services.compaction
+        victims = [victim.segment for victim in compaction.plan(model.row(self.ground), image)]
+        names = {ObjectName(victim.delta_id, victim.name) for victim in victims}
+        with self.perhaps_dying(point, after):
+            compaction.run(model.delta_id, image, names, lambda _: None, lambda: None)
+
+    @rule(seconds=st.sampled_from([60, 1800, 3700, 90_000]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def sweep(self) -> None:
+        """Nothing but what is needed, or was until less than an hour ago, is left."""
+        ground, now = self.ground, datetime.fromtimestamp(self.now, UTC)
+        ground.catalog.delta_objects.forget_commits(now - timedelta(days=1), limit=1000)
+        trail = AuditTrail(ground.catalog.audit_entries, ground.clock)
+        report = SweepReport()
+        DeltaGarbage(ground.catalog, self.store, trail, ground.clock).sweep(report, dry_run=False)
+        assert report.left_for_later == 0
+        assert list(check_equation(ground.catalog, self.store, ground.image, now)) == []
+
     @rule()
     def restart(self) -> None:
         """A gateway that remembers nothing finds everything."""
@@ -221,8 +251,7 @@ class DeltaMachine(RuleBasedStateMachine):
         for model in self.models.values():
             row = model.row(self.ground)
             if row.state is DeltaState.ACTIVE:
-                objects = self.ground.objects(model.delta_id)
-                lost = self.lost.get(model.delta_id, set())
+                objects, lost = self.ground.objects(model.delta_id), self.lost.get(model.delta_id, set())
                 assert row.stored_bytes == sum(size for name, size in objects.items() if name not in lost)
                 total += row.stored_bytes
         assert self.ground.catalog.usage("alice").bytes == total
@@ -252,18 +281,6 @@ class DeltaMachine(RuleBasedStateMachine):
                 if name not in self.ground.named(delta_id):
                     self.lost.setdefault(delta_id, set()).add(name)
             self.services = self.ground.services()
-
-
-def extents_of(block_size: int, what: Pieces) -> list[Extent]:
-    """Return the extents of what fits on the disk, at least of its first block."""
-    extents, at = [], 0
-    for gap, length, byte in what:
-        first = min(at + gap, count_blocks(len(BASE), block_size))
-        at = min(first + length, count_blocks(len(BASE), block_size))
-        if at > first:
-            data = bytes([byte]) * (at - first) * block_size if byte else None
-            extents.append(Extent(first, at - first, data))
-    return extents or [Extent(0, 1)]
 
 
 @pytest.mark.parametrize("examples", depths(12, 80))
