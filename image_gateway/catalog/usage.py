@@ -47,8 +47,11 @@ def release(connection: Connection, owner: str, size: int) -> None:
 
 
 def add_stored(connection: Connection, owner: str, size: int, quota: Quota) -> None:
-    """Count `size` more bytes of an owner's deltas, or fewer. Raises QuotaExceeded if over a limit."""
-    if size:
+    """Count `size` more bytes of an owner's deltas, or fewer. Raises QuotaExceeded if over a limit.
+
+    The owner of an image has a row already; another user's is made by the first delta.
+    """
+    if size and not _added(connection, owner, images=0, size=size, quota=quota):
         _ensure_row(connection, owner)
         _add(connection, owner, images=0, size=size, quota=quota)
 
@@ -76,6 +79,11 @@ def _ensure_row(connection: Connection, owner: str) -> None:
 
 
 def _add(connection: Connection, owner: str, *, images: int, size: int, quota: Quota) -> None:
+    if not _added(connection, owner, images=images, size=size, quota=quota):
+        raise QuotaExceeded(_explain_excess(read_usage(connection, owner), images, size, quota))
+
+
+def _added(connection: Connection, owner: str, *, images: int, size: int, quota: Quota) -> bool:
     """Add to the usage by one guarded UPDATE; its row lock serializes concurrent reservations."""
     statement = update(UsageRow).where(UsageRow.owner == owner)
     if quota.images is not None and images > 0:
@@ -83,8 +91,7 @@ def _add(connection: Connection, owner: str, *, images: int, size: int, quota: Q
     if quota.bytes is not None and size > 0:
         statement = statement.where(UsageRow.bytes + size <= quota.bytes)
     changes = {"images": UsageRow.images + images, "bytes": UsageRow.bytes + size}
-    if connection.execute(statement.values(**changes)).rowcount != 1:
-        raise QuotaExceeded(_explain_excess(read_usage(connection, owner), images, size, quota))
+    return connection.execute(statement.values(**changes)).rowcount == 1
 
 
 def _explain_excess(usage: Usage, images: int, size: int, quota: Quota) -> str:

@@ -67,6 +67,10 @@ class StoreClients:
         """Return the current key id, secret and session token of `signing`, refreshed if they expire."""
         return self._for_this_process().signing_credentials()
 
+    def request_credentials(self) -> ReadOnlyCredentials:
+        """Like `signing_credentials`, of `requests`."""
+        return self._for_this_process().request_credentials()
+
     def _for_this_process(self) -> _ProcessClients:
         with self._lock:
             if self._clients is None or self._pid != os.getpid():
@@ -97,10 +101,17 @@ class _ProcessClients:
         return self._signing[0]
 
     def signing_credentials(self) -> ReadOnlyCredentials:
-        credentials = self._signing[1].get_credentials()
-        if credentials is None:
-            raise NoCredentialsError
-        return credentials.get_frozen_credentials()
+        return _current_credentials(self._signing[1])
+
+    def request_credentials(self) -> ReadOnlyCredentials:
+        return _current_credentials(self._session)
+
+
+def _current_credentials(session: boto3.session.Session) -> ReadOnlyCredentials:
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    return credentials.get_frozen_credentials()
 
 
 def _make_session(address: StoreAddress) -> boto3.session.Session:

@@ -1,4 +1,4 @@
-"""A keep-alive connection pool for GET requests: the subset of HTTP/1.1 for bodies of known length.
+"""A keep-alive connection pool for GET and PUT requests: the subset of HTTP/1.1 for bodies of known length.
 
 urllib3 connects and handles TLS. Requests and responses are handled here, because http.client parses headers
 with the email package, which takes four times as much CPU time as the rest of a small ranged read (ADR 15).
@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -127,12 +128,13 @@ class HttpConnectionPool:
 
 
 class IdleSockets:
-    """Idle sockets; the most recently used is reused first."""
+    """Idle sockets; the most recently used is reused first. They are closed with the pool."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self) -> socket.socket | None:
         """Return a socket that has received neither data nor EOF while idle, or None."""
@@ -153,6 +155,11 @@ class IdleSockets:
         sock.close()
 
 
+def _close_all(sockets: list[socket.socket]) -> None:
+    while sockets:
+        sockets.pop().close()
+
+
 def _set_timeout(sock: socket.socket, seconds: float) -> None:
     """Set kernel timeouts, which avoid a poll before each call; TLS sockets need Python's timeout."""
     if isinstance(sock, ssl.SSLSocket):
@@ -170,9 +177,9 @@ def _has_no_input(sock: socket.socket) -> bool:
     return not poll.poll(0)
 
 
-def make_request(host: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """Return the bytes of a GET request. Raises ValueError for line breaks in the target or a header."""
-    lines = [f"GET {target} HTTP/1.1", f"Host: {host}"]
+def make_request(host: str, target: str, headers: Mapping[str, str], method: str = "GET") -> bytes:
+    """Return a request without its body. Raises ValueError for line breaks in the target or a header."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     text = "\r\n".join(lines)
     if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1:

@@ -171,10 +171,13 @@ def read_origin(address: StoreAddress) -> str:
 
 def make_reader(clients: StoreClients) -> ObjectReader:
     """Return a PresignedReader, or an SdkReader if the environment configures a proxy for the store."""
-    endpoint = clients.address.endpoint
-    host = urlsplit(endpoint).hostname if endpoint else "amazonaws.com"
-    proxied = bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host or "")
-    return SdkReader(clients) if proxied else PresignedReader(clients)
+    return SdkReader(clients) if is_proxied(clients.address) else PresignedReader(clients)
+
+
+def is_proxied(address: StoreAddress) -> bool:
+    """Return whether the environment configures a proxy for the store."""
+    host = urlsplit(address.endpoint).hostname if address.endpoint else "amazonaws.com"
+    return bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host or "")
 
 
 class _Body:

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from image_gateway.protocol.deltas.runs import BYTES_PER_RUN, ZERO, Run, Runs
@@ -21,6 +22,8 @@ MAGIC = b"IGM1"
 MAX_RUNS = 4_000_000
 _HEADER = struct.Struct("<4sII")
 _SIZES = struct.Struct("<QQI")
+# Of an entry of a table in memory, about.
+_BYTES_PER_ENTRY = 200
 
 
 class CheckpointError(ValueError):
@@ -67,35 +70,46 @@ class DeltaMap:
     """The map at one generation; immutable.
 
     `runs` and `segments` are those of the checkpoint, `recent` and `recent_segments` those of the commits
-    since. Both kinds of segments are numbered together.
+    since. Both kinds of segments are numbered together. Tables of commits wait in `pending` until somebody
+    reads the map: a writer that nobody reads pays for them once in a checkpoint.
     """
 
     block_size: int
     generation: int
     runs: Runs
     segments: Mapping[int, SegmentRef]
-    recent: Runs
+    older_recent: Runs
     recent_segments: Mapping[int, SegmentRef]
+    pending: tuple[tuple[int, Table], ...] = ()
 
     @classmethod
     def empty(cls, block_size: int) -> DeltaMap:
         """Return the map of generation 0, in which every block is the base's."""
         return cls(block_size, 0, Runs(), {}, Runs(), {})
 
+    @cached_property
+    def recent(self) -> Runs:
+        """The runs of the commits since the checkpoint."""
+        return self.older_recent.overlaid(Runs.of_tables(self.pending)) if self.pending else self.older_recent
+
     @property
     def memory(self) -> int:
-        """About how many bytes it takes in memory."""
+        """About how many bytes it takes in memory, at most."""
         segments = len(self.segments) + len(self.recent_segments)
-        return (len(self.runs) + len(self.recent)) * BYTES_PER_RUN + segments * 400
+        entries = sum(len(table.entries) for _, table in self.pending)
+        runs = len(self.runs) + len(self.older_recent) + 2 * entries
+        return runs * BYTES_PER_RUN + entries * _BYTES_PER_ENTRY + segments * 400
 
     def committed(self, segment: SegmentRef, table: Table) -> DeltaMap:
         """Return the map after the commit of a segment with this table."""
         number = self._next_number()
+        is_merged = "recent" in vars(self)
         return replace(
             self,
             generation=segment.generation,
-            recent=self.recent.overlaid(Runs.of_table(table, number)),
+            older_recent=self.recent if is_merged else self.older_recent,
             recent_segments={**self.recent_segments, number: segment},
+            pending=((number, table),) if is_merged else (*self.pending, (number, table)),
         )
 
     def merged(self) -> DeltaMap:
@@ -103,7 +117,9 @@ class DeltaMap:
         runs = self.runs.overlaid(self.recent)
         known = {**self.segments, **self.recent_segments}
         segments = {number: known[number] for number in runs.live_blocks()}
-        return replace(self, runs=runs, segments=segments, recent=Runs(), recent_segments={})
+        return replace(
+            self, runs=runs, segments=segments, older_recent=Runs(), recent_segments={}, pending=()
+        )
 
     def at_generation(self, generation: int) -> DeltaMap:
         """Return a map with the same contents for another generation, or for another delta."""

@@ -6,6 +6,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from image_gateway.protocol.deltas.segment import Table
@@ -63,6 +64,24 @@ class Runs:
         return runs
 
     @classmethod
+    def of_tables(cls, tables: Sequence[tuple[int, Table]]) -> Runs:
+        """Return the runs of segments by their numbers and tables, of which a later one wins."""
+        if len(tables) == 1:
+            return cls.of_table(tables[0][1], tables[0][0])
+        written = sorted(
+            (run.block, -order, run)
+            for order, (number, table) in enumerate(tables)
+            for run in cls.of_table(table, number)._each()
+        )
+        # Runs that have begun, the newest first.
+        runs, begun, at = cls(), list[tuple[int, Run]](), 0
+        for block, order, run in written:
+            at = runs._append_newest(begun, at, block)
+            heappush(begun, (order, run))
+        runs._append_newest(begun, at, None)
+        return runs
+
+    @classmethod
     def from_bytes(cls, data: memoryview, count: int) -> Runs:
         """Return the runs of `as_bytes`; raises ValueError if there are not `count` of them."""
         runs, at = cls(), 0
@@ -112,6 +131,8 @@ class Runs:
         """
         if not len(newer):
             return self
+        if not len(self):
+            return newer
         merged, index, position = Runs(), 0, 0
         for block, length, segment, offset in zip(*newer._columns(), strict=True):
             index = merged._copy(self, index, position, block)
@@ -161,6 +182,21 @@ class Runs:
         self._counts.append(length)
         self._segments.append(segment)
         self._offsets.append(offset)
+
+    def _append_newest(self, begun: list[tuple[int, Run]], at: int, stop: int | None) -> int:
+        """Append the newest of the runs that have begun, from `at` to before `stop`; return the end."""
+        while begun and (stop is None or at < stop):
+            newest = begun[0][1]
+            end = newest.stop if stop is None else min(newest.stop, stop)
+            if end > at:
+                self._append(*newest.part(at, end))
+                at = end
+            if newest.stop <= at:
+                heappop(begun)
+        return at if stop is None else stop
+
+    def _each(self) -> Iterator[Run]:
+        return map(Run, *self._columns())
 
     def _is_continued(self, block: int, length: int, offset: int) -> bool:
         """Return whether a run of the last run's segment can be joined to it."""

@@ -140,7 +140,13 @@ class Commits:
         # Unique for each attempt: a delayed PUT of another one must not replace what was recorded.
         name = f"{epoch:08x}-{generation:012x}-{secrets.token_hex(8)}.seg"
         key = found.record.location.delta_key(found.delta.delta_id, name)
-        etag = self._store.put(key, request.body, content_type=CONTENT_TYPE, cache_control=CACHE_CONTROL)
+        etag = self._store.put(
+            key,
+            request.body,
+            content_type=CONTENT_TYPE,
+            cache_control=CACHE_CONTROL,
+            sha256=request.sha256,
+        )
         return Commit(
             generation=generation,
             epoch=epoch,

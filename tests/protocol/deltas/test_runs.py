@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_gateway.protocol.deltas.runs import ZERO, Run, Runs
-from image_gateway.protocol.deltas.segment import Extent, encode_segment, parse_table
+from image_gateway.protocol.deltas.segment import Extent, Table, encode_segment, parse_table
 
 BLOCK = 512
 # (gap before it, count, is zero)
@@ -13,13 +13,18 @@ LAYER = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6), st.booleans()),
 Model = dict[int, tuple[int, int]]
 
 
-def make_layer(pieces: list[tuple[int, int, bool]], segment: int) -> Runs:
-    """Return the runs of a segment with these extents."""
+def make_table(pieces: list[tuple[int, int, bool]]) -> Table:
+    """Return the table of a segment with these extents."""
     extents, at = [], 0
     for gap, count, is_zero in pieces:
         extents.append(Extent(at + gap, count, None if is_zero else bytes(count * BLOCK)))
         at += gap + count
-    return Runs.of_table(parse_table(encode_segment(BLOCK, extents)), segment)
+    return parse_table(encode_segment(BLOCK, extents))
+
+
+def make_layer(pieces: list[tuple[int, int, bool]], segment: int) -> Runs:
+    """Return the runs of a segment with these extents."""
+    return Runs.of_table(make_table(pieces), segment)
 
 
 def as_model(runs: Runs) -> Model:
@@ -99,3 +104,15 @@ def test_runs_that_follow_each_other_are_joined() -> None:
         Run(5, 3, 1, ZERO),
         Run(8, 1, 1, 9),
     ]
+
+
+@given(st.lists(LAYER, min_size=1, max_size=8))
+def test_tables_merged_at_once_are_as_one_by_one(layers: list[list[tuple[int, int, bool]]]) -> None:
+    tables = [(number, make_table(pieces)) for number, pieces in enumerate(layers)]
+    one_by_one = Runs()
+    for number, table in tables:
+        one_by_one = one_by_one.overlaid(Runs.of_table(table, number))
+    at_once = Runs.of_tables(tables)
+    assert as_model(at_once) == as_model(one_by_one)
+    assert all(at_once[index].stop <= at_once[index + 1].block for index in range(len(at_once) - 1))
+    assert all(run.length > 0 for run in at_once.after(0))
