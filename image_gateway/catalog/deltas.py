@@ -139,12 +139,11 @@ class DeltaRepository:
         statement = _update(delta.delta_id, commit.created_at, commit.generation - 1).where(
             DeltaRow.epoch == commit.epoch
         )
-        stored = DeltaRow.stored_bytes + commit.size
+        stored, live = DeltaRow.stored_bytes + commit.size, DeltaRow.live_bytes + commit.data_bytes
         try:
             with self._transactions.writing() as connection:
-                changed = connection.execute(
-                    statement.values(generation=commit.generation, stored_bytes=stored)
-                )
+                changes = {"generation": commit.generation, "stored_bytes": stored, "live_bytes": live}
+                changed = connection.execute(statement.values(**changes))
                 if changed.rowcount != 1:
                     return False
                 connection.execute(insert(DeltaCommitRow).values(**commit_row_of(delta.delta_id, commit)))

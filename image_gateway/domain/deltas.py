@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from image_gateway.protocol.deltas.segment import header_bytes
+
 # Commits between two checkpoints: what a reader has to fetch besides one of them.
 COMMITS_PER_CHECKPOINT = 64
 # How long an object stays in the store after no generation that can be asked for needs it: running reads of
@@ -45,7 +47,7 @@ class Delta:
     `generation` counts commits and resets, `epoch` sessions: only the writer of the newest one may commit.
     `checkpoint` is the name of the object with the map at `checkpoint_generation`, or None before the first.
     Since `reset_generation` no block became the base's again. `stored_bytes` are those of its objects, of
-    which `live_bytes` were still in use at the checkpoint.
+    which at most `live_bytes` are still in use: what commits since the checkpoint replaced is counted twice.
     """
 
     delta_id: str
@@ -93,6 +95,11 @@ class Commit:
     sha256: str
     idempotency_key: str
     created_at: datetime
+
+    @property
+    def data_bytes(self) -> int:
+        """The bytes of its segment without header and table."""
+        return self.size - header_bytes(self.extents) if self.kind is CommitKind.COMMIT else 0
 
 
 @dataclass(frozen=True)

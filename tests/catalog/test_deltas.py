@@ -95,7 +95,8 @@ def test_a_commit_is_the_next_generation(book: DeltaRepository, catalog: Catalog
     delta = add_delta(catalog)
     first = make_commit(1, created_at=LATER)
     assert book.commit(delta, first, FREE)
-    assert book.find(DELTA_ID) == replace(delta, generation=1, stored_bytes=100, updated_at=LATER)
+    stored = replace(delta, stored_bytes=100, live_bytes=first.data_bytes)
+    assert book.find(DELTA_ID) == replace(stored, generation=1, updated_at=LATER)
     assert book.find_commit(DELTA_ID, first.idempotency_key) == first
     assert book.find_commits(DELTA_ID, after=0, upto=9) == [first]
     assert catalog.usage("alice") == Usage(1, 100)

@@ -59,9 +59,10 @@ class Compaction:
         self._maps = maps
         self._checkpoints = checkpoints
 
-    def plan(self, delta: Delta, record: ImageRecord) -> list[Victim]:
-        """Return the segments of the delta's newest map of which little is live."""
-        return find_victims(self._maps.newest(delta, record).merged())
+    def plan(self, delta: Delta, record: ImageRecord) -> tuple[list[Victim], int]:
+        """Return the segments of the delta's newest map of which little is live, and all its live bytes."""
+        newest = self._maps.newest(delta, record).merged()
+        return find_victims(newest), newest.live_bytes
 
     def run(
         self,

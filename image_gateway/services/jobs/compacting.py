@@ -119,8 +119,8 @@ class Compacting:
         roots: Collection[Root],
         find_needed: Callable[[Root], set[ObjectName]],
     ) -> _Plan | None:
-        victims = self._compaction.plan(delta, record)
-        if not is_worthwhile(victims, delta.live_bytes):
+        victims, live_bytes = self._compaction.plan(delta, record)
+        if not is_worthwhile(victims, live_bytes):
             return None
         others: set[ObjectName] = set()
         for root in roots:
@@ -129,6 +129,6 @@ class Compacting:
         # Rewriting what another root needs as well would free nothing.
         names = {ObjectName(item.segment.delta_id, item.segment.name): item for item in victims}
         free = {name: victim for name, victim in names.items() if name not in others}
-        if not is_worthwhile(list(free.values()), delta.live_bytes):
+        if not is_worthwhile(list(free.values()), live_bytes):
             return None
         return _Plan(delta.delta_id, free.keys(), sum(item.segment.size for item in free.values()))

@@ -211,7 +211,7 @@ class DeltaMachine(RuleBasedStateMachine):
         if model.is_deleted:
             return
         image, compaction = self.ground.image, self.services.compaction
-        victims = [victim.segment for victim in compaction.plan(model.row(self.ground), image)]
+        victims = [victim.segment for victim in compaction.plan(model.row(self.ground), image)[0]]
         names = {ObjectName(victim.delta_id, victim.name) for victim in victims}
         with self.perhaps_dying(point, after):
             compaction.run(model.delta_id, image, names, lambda _: None, lambda: None)
