@@ -19,11 +19,12 @@ HEAD_ROUTES = {
     "/v1/images/{imageId}/chunked/manifest",
     "/v1/images/{imageId}/chunked/chunks/{chunkIndex}",
     "/v1/l/{token}/disk.img",
+    "/v1/deltas/{deltaId}/disk.img",
     "/v1/l/{token}/manifest.json",
     "/v1/l/{token}/chunks/{chunkIndex}",
     *(
         f"{root}/{view}"
-        for root in ("/v1/l/{token}", "/v1/images/{imageId}/views")
+        for root in ("/v1/l/{token}", "/v1/images/{imageId}/views", "/v1/deltas/{deltaId}/views")
         for view in (
             "v86/{blockSize}/{name}",
             "tinyemu/{blockSize}/{name}",

@@ -47,6 +47,16 @@ const ACTS = {
   "lease revoked": () => "ended a lease",
   "publish requested": () => "asked to publish the image as chunks",
   "verify requested": () => "asked to verify the chunks",
+  "delta created": ({ delta }) => `began to keep changes in ${deltaName(delta)}`,
+  "delta forked": ({ delta, parent, generation }) =>
+    `made ${deltaName(delta)} of generation ${generation ?? "?"} of ${deltaName(parent)}`,
+  "delta renamed": ({ delta, before, after }) => `renamed ${deltaName(delta)} from “${before}” to “${after}”`,
+  "delta deleted": ({ delta, reason }) => `deleted ${deltaName(delta)}${reason ? ` (${reason})` : ""}`,
+  "delta session opened": ({ delta }) => `became the writer of ${deltaName(delta)}`,
+  "delta snapshot created": ({ delta }) => `made a snapshot of ${deltaName(delta)}`,
+  "delta snapshot deleted": ({ delta }) => `deleted a snapshot of ${deltaName(delta)}`,
+  "delta reset": ({ delta, generation }) => `reset ${deltaName(delta)} to generation ${generation ?? "?"}`,
+  "delta flatten requested": ({ delta }) => `asked for an image of ${deltaName(delta)}`,
   "job cancelled": ({ kind }) => `cancelled the ${JOBS[kind] ?? "job"}`,
 };
 
@@ -77,6 +87,11 @@ export function sentenceOf({ event, user, details }) {
 /** @param {Record<string, string>} details */
 function doerWithoutName({ link }) {
   return link ? "Somebody with a link" : "Somebody";
+}
+
+/** @param {string | undefined} delta Its id. */
+function deltaName(delta) {
+  return delta ? `the delta ${delta.slice(0, 8)}` : "a delta";
 }
 
 /** @param {string | undefined} link Its id. */

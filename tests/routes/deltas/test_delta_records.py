@@ -185,6 +185,8 @@ def test_a_quota_stops_forks(delta: DeltaApi) -> None:
     delta.write(0)
     before = delta.world.request("GET", "/v1/usage").get_json()
     full = delta.world.with_settings(quota_bytes=before["bytes"]["used"])
+    objects = [item.key for item in full.store.list_objects("")]
     answer = full.request("POST", "/v1/deltas", json={"fromDelta": delta.delta_id})
     assert error_of(answer) == (403, "QUOTA_EXCEEDED")
     assert delta.world.request("GET", "/v1/usage").get_json() == before
+    assert [item.key for item in full.store.list_objects("")] == objects
