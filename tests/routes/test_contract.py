@@ -18,6 +18,7 @@ HEAD_ROUTES = {
     "/v1/images/{imageId}/range",
     "/v1/images/{imageId}/chunked/manifest",
     "/v1/images/{imageId}/chunked/chunks/{chunkIndex}",
+    "/v1/deltas/{deltaId}/disk.img",
     "/v1/l/{token}/disk.img",
     "/v1/deltas/{deltaId}/disk.img",
     "/v1/l/{token}/manifest.json",
