@@ -57,7 +57,11 @@ class Stage:
         query = {"user": "rick"} if method == "delete" and path.endswith("/shares") else {}
         # Not held against the contract, which takes long: other tests do that with every answer.
         return FlaskClient(self.world.app, Response, use_cookies=False).open(
-            path, method=method, headers={**headers, **cookie}, data=json.dumps(body), query_string=query
+            path,
+            method=method,
+            headers={**headers, **cookie},
+            data=json.dumps(body),
+            query_string=query or None,
         )
 
     def everything(self) -> list[str]:
@@ -163,7 +167,9 @@ def test_the_page_itself_is_understood(stage: Stage, path: str, method: str) -> 
     assert response.status_code not in (401, 403), response.text
 
 
-@pytest.mark.parametrize(("path", "method"), [("/v1/images/{imageId}", "delete"), ("/logout", "post")])
+@pytest.mark.parametrize(
+    ("path", "method"), [("/v1/images/{imageId}?cascade=true", "delete"), ("/logout", "post")]
+)
 def test_the_token_stands_for_json(stage: Stage, path: str, method: str) -> None:
     headers = {"Origin": "http://localhost", "X-CSRF-Token": csrf_token(stage.session_id)}
     assert stage.ask(path, method, headers, signed_in=True).status_code == 200
