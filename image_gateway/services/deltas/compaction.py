@@ -90,13 +90,14 @@ class Compaction:
             if delta is None or delta.state is DeltaState.DELETED:
                 return
             before = self._maps.newest(delta, record)
-            chosen = list(_first_round(before.merged(), names))
+            merged = before.merged()
+            chosen = list(_first_round(merged, names))
             if not chosen:
                 return
             until = begin_recording()
             work = _Round()
             try:
-                written = self._write(delta, record, before, chosen, work, until, check)
+                written = self._write(delta, record, merged, chosen, work, until, check)
             except BaseException:
                 self._checkpoints.discard(record, [named_segment(item) for item in work.segments])
                 raise
@@ -110,14 +111,13 @@ class Compaction:
         self,
         delta: Delta,
         record: ImageRecord,
-        before: DeltaMap,
+        merged: DeltaMap,
         chosen: Sequence[Victim],
         work: _Round,
         until: float,
         check: Callable[[], None],
     ) -> Written:
         """Write the new segments and the checkpoint; `work` has what was written when this fails."""
-        merged = before.merged()
         work.old = list(merged.runs.with_data({victim.number for victim in chosen}))
         by_segment: dict[int, list[Run]] = {}
         for run in work.old:

@@ -10,6 +10,7 @@ from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
 from tests.support.delta_api import DeltaApi, make_delta
+from tests.support.delta_equation import require_equation
 from tests.support.world import Image, World, lasting_world
 
 
@@ -17,6 +18,7 @@ from tests.support.world import Image, World, lasting_world
 def world(databases: Databases, checker: ContractChecker, moto_clients: StoreClients) -> Iterator[World]:
     with lasting_world(databases, checker, moto_clients) as world:
         yield world.with_settings(rate_limits=False)
+        require_equation(world.catalog, world.store)
 
 
 @pytest.fixture
