@@ -69,7 +69,9 @@ class CountingStore:
         self.objects: dict[str, bytes] = {}
         self.written = 0
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
+    def put(
+        self, key: str, data: bytes, *, content_type: str, cache_control: str, sha256: str | None = None
+    ) -> str:
         self.objects[key] = data
         self.written += len(data)
         return self._info(key).etag
