@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,10 @@ class DatedStore(MemoryStore):
     def _pause(self) -> None:
         """Nothing waits."""
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
+    def put(
+        self, key: str, data: bytes, *, content_type: str, cache_control: str, sha256: str | None = None
+    ) -> str:
+        assert sha256 in (None, hashlib.sha256(data).hexdigest())
         etag = super().put(key, data, content_type=content_type, cache_control=cache_control)
         moment = datetime.fromtimestamp(self._clock(), UTC).replace(microsecond=0)
         self._objects[key] = (data, moment)

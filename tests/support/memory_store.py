@@ -136,7 +136,9 @@ class MemoryStore:
             data = data[byte_range.start : byte_range.stop]  # type: ignore[attr-defined]
         return OpenObject(info, _Body(data))  # type: ignore[arg-type]
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str) -> str:
+    def put(
+        self, key: str, data: bytes, *, content_type: str, cache_control: str, sha256: str | None = None
+    ) -> str:
         self._pause()
         with self._lock:
             self._objects[key] = (data, datetime.now(UTC).replace(microsecond=0))
