@@ -29,6 +29,7 @@ def deltas(given: Arguments) -> list[Call]:
             made.middle,
         ),
         Call("deltas of an image", lambda image: book.list(OWNER, limit=PAGE, image_id=image), made.image_id),
+        Call("number of deltas of an image", book.count_active, made.image_id),
         Call("active deltas of an image", lambda image: book.find_active(image, limit=PAGE), made.image_id),
         Call("create a delta", lambda delta: book.add(delta, QUOTA), made.draft),
         Call("fork a delta", lambda delta: book.add(delta, QUOTA), made.fork),
@@ -79,7 +80,7 @@ def delta_sweeps(given: Arguments, batch: int) -> list[Call]:
         ),
         Call("unpurged deltas of an image", book.deltas_of, made.image_id),
         Call("retired objects of a delta", book.retired_objects, made.delta_id),
-        Call("date retired objects anew", lambda image: book.retire_again(image, NOW), made.image_id),
+        Call("count old commits", lambda _: book.count_old_commits(START)),
         Call(
             "forget objects of a delta", lambda delta: book.forget_objects(delta, ["old.seg"]), made.retired
         ),

@@ -160,7 +160,7 @@ def test_the_objects_of_a_deleted_delta_are_not_counted_again(
     assert (found(catalog).stored_bytes, catalog.usage("alice")) == (250, Usage(1, 0))
 
 
-def test_retired_objects_of_an_image_are_dated_anew(
+def test_the_end_of_a_snapshot_dates_retired_objects_of_its_image_anew(
     book: DeltaObjectRepository, catalog: Catalog, delta: Delta
 ) -> None:
     image_id = IMAGE_ID[:-1] + "2"
@@ -169,9 +169,11 @@ def test_retired_objects_of_an_image_are_dated_anew(
     for each in (delta, other):
         retired = [named("old.seg", delta_id=each.delta_id)]
         assert book.set_checkpoint(each, 0, named("a.map"), 0, retired, NOW)
-    book.retire_again(IMAGE_ID, LATER)
+    snapshot = make_snapshot()
+    assert book.add_snapshot(delta, snapshot, FREE)
+    assert book.delete_snapshot(snapshot, LATER)
     assert [book.retired_objects(each) for each in (DELTA_ID, OTHER)] == [
-        {"old.seg": LATER},
+        {"old.seg": LATER, "s1.map": LATER},
         {"old.seg": NOW},
     ]
 

@@ -62,8 +62,12 @@ EXPECTED = {
         '"name": "My machine"',
         "before the upgrade",
         "machine.img, 8.0 MiB, generation 1",
+        "x   x   x   x   x   x   x   x",
+        '"runs": [[2, 1, "data"]]',
+        '"storedBytes"',
     ],
     "docs/how-to/deploy.md": ["S3_BUCKET", '{"ok": true}'],
+    "docs/reference/delta-format.md": ["b'IGD1' 568 [(7, 1, 0), (100, 50, None)]"],
     "docs/reference/python-client.md": ["6291456", "generation 1"],
 }
 # What a page needs beside what every reader has.
