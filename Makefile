@@ -117,6 +117,10 @@ bench-nbd: $(READY) ## Speed of the NBD server beside nbdkit's Python plugin (ap
 bench-deltas: $(READY) ## Bytes written to the store for each that is committed to a delta
 	$(BIN)/python bench/delta_amplification.py
 
+bench-deltas: $(READY) ## Time of commits to deltas beside bare PUTs, of reads through them, and of opening them
+	$(BIN)/python bench/deltas.py
+	$(BIN)/python bench/deltas_opening.py
+
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache
 

@@ -27,7 +27,8 @@ from stopping import run_until_stopped
 from streaming_report import render
 
 EXAMPLE = "example: python bench/deltas.py --rounds 50 --only commits,reads"
-COMMITTED_BLOCKS = (1, 16, 256, 1024)
+# The last is about as much as a commit may have.
+COMMITTED_BLOCKS = (1, 256, 1024, 2000)
 BATCH = 256
 WRITTEN_BELOW = 0.5
 READ_SIZES = (4 * KIB, 64 * KIB, MIB)
