@@ -229,6 +229,6 @@ def _decode_body(body: memoryview) -> DeltaMap:
         raise CheckpointError(f"its block size is {document['blockSize']}")
     segments = {int(number): SegmentRef(**segment) for number, segment in document["segments"].items()}
     runs = Runs.from_bytes(body[start:], count)
-    if not runs.live_blocks().keys() <= segments.keys():
+    if not runs.segments() <= segments.keys():
         raise CheckpointError("its runs are in segments that it does not name")
     return DeltaMap(document["blockSize"], generation, runs, segments, Runs(), {})

@@ -164,6 +164,10 @@ class Runs:
             self._live = live
         return self._live
 
+    def segments(self) -> set[int]:
+        """Return the numbers of all segments that runs are in."""
+        return set(self._segments)
+
     def with_data(self, segments: Collection[int]) -> Iterator[Run]:
         """Yield the runs that have data in segments with these numbers, ascending."""
         for index, segment in enumerate(self._segments):

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.deltas import COMMITS_PER_CHECKPOINT, Commit, CommitKind, Delta, NamedObject
+from image_gateway.domain.deltas import (
+    COMMITS_PER_CHECKPOINT,
+    Commit,
+    CommitKind,
+    Delta,
+    DeltaState,
+    NamedObject,
+)
 from image_gateway.domain.images import ImageRecord, Quota
 from image_gateway.errors import (
     BadRequest,
@@ -185,7 +192,7 @@ class Commits:
             DELTA_COMMITS.labels("repeated").inc()
             return made
         delta = self._catalog.deltas.find(delta_id)
-        if delta is None:
+        if delta is None or delta.state is DeltaState.DELETED:
             raise NotFound("there is no such delta")
         require_epoch(delta, found.leased)
         raise PreconditionFailed(

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from image_gateway.errors import CatalogUnavailable
+from image_gateway.errors import CatalogUnavailable, NotFound
 from image_gateway.protocol.deltas.segment import Extent
-from tests.support.delta_ground import DatedStore, Ground, make_ground
+from tests.support.delta_ground import DatedStore, Ground, dying, make_ground
 from tests.support.delta_model import request_of
 from tests.support.delta_writing import OWNER, Guest, read_disk
 
@@ -103,3 +103,16 @@ def test_a_commit_whose_outcome_is_unknown_is_found_by_its_key(ground: Ground) -
     assert (guest.row.generation, guest.row.stored_bytes) == (2, stored)
     guest.write(2, b"b" * BLOCK)
     assert guest.row.generation == 3
+
+
+def test_a_delta_that_is_deleted_while_a_commit_runs_is_gone(ground: Ground) -> None:
+    guest = make_guest(ground)
+    request = request_of(BLOCK, 1, [Extent(1, 1, b"a" * BLOCK)], "key")
+    before = ground.objects(guest.delta_id)
+
+    def delete() -> None:
+        ground.services().deltas.delete(guest.delta_id, OWNER, generation=None)
+
+    with dying(ground.catalog, ground.store, "before the row", delete), pytest.raises(NotFound):
+        guest.send(request)
+    assert ground.objects(guest.delta_id) == before
