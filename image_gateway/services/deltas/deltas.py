@@ -95,10 +95,10 @@ class Deltas:
 
     def fork(self, delta_id: str, owner: Caller, *, generation: int | None, name: str | None) -> Delta:
         """Create a delta with the contents of another one of the caller's at a kept generation."""
+        until = begin_recording()
         found = self._access.find_as_user(delta_id, owner, DeltaAction.MANAGE)
         self._images.find(found.delta.image_id, owner, Action.WRITE)
         parent, record = found.delta, found.record
-        until = begin_recording()
         at = parent.generation if generation is None else generation
         contents = self._maps.at(parent, record, at).merged().at_generation(0)
         fork = self._draft(record, found.disk, owner, parent.block_size, name or parent.name)

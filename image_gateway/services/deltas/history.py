@@ -95,9 +95,9 @@ class DeltaHistory:
 
         PreconditionFailed when a commit came in between.
         """
+        until = begin_recording()
         found = self._access.find_as_user(delta_id, caller, DeltaAction.WRITE)
         delta, record = found.delta, found.record
-        until = begin_recording()
         newest = self._maps.newest(delta, record)
         contents = self._maps.at(delta, record, generation).merged().at_generation(delta.generation + 1)
         if not self._checkpoints.reset(delta, record, newest, contents, self._quota, until):
