@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Commit, DeltaState
-from image_gateway.errors import Fenced, Forbidden, IdempotencyKeyReused, NotFound, PreconditionFailed
+from image_gateway.errors import Fenced, IdempotencyKeyReused, NotFound, PreconditionFailed
 from image_gateway.protocol.deltas.segment import Extent
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas import commits
@@ -62,8 +62,7 @@ class DeltaMachine(RuleBasedStateMachine):
         self.services = self.ground.services()
         self.keys = count()
         self.models: dict[str, Model] = {}
-        # By delta: objects that deaths left and no row names.
-        self.lost: dict[str, set[str]] = {}
+        self.lost: dict[str, set[str]] = {}  # By delta: objects that no row names.
 
     def teardown(self) -> None:
         self.restart()
@@ -135,10 +134,11 @@ class DeltaMachine(RuleBasedStateMachine):
         if model.is_deleted or not model.commits:
             return
         request, generation = model.commits[which % len(model.commits)]
-        writer = [*model.fenced, model.writer][which % (len(model.fenced) + 1)]
+        writers = [*model.fenced, *([model.writer] if model.writer else [])]
+        writer = writers[which % len(writers)]
         if self.ground.catalog.deltas.find_commit(model.delta_id, request.idempotency_key) is None:
-            # Forgotten after a day; it is not made again either.
-            with pytest.raises((Fenced, PreconditionFailed, Forbidden)):
+            # Forgotten after a day, and not made again.
+            with pytest.raises((Fenced, PreconditionFailed)):
                 self.send(model, request, writer)
             return
         if not other:
@@ -211,8 +211,8 @@ class DeltaMachine(RuleBasedStateMachine):
         if model.is_deleted:
             return
         image, compaction = self.ground.image, self.services.compaction
-        victims = [victim.segment for victim in compaction.plan(model.row(self.ground), image)[0]]
-        names = {ObjectName(victim.delta_id, victim.name) for victim in victims}
+        plan, _ = compaction.plan(model.row(self.ground), image)
+        names = {ObjectName(victim.segment.delta_id, victim.segment.name) for victim in plan}
         with self.perhaps_dying(point, after):
             compaction.run(model.delta_id, image, names, lambda _: None, lambda: None)
 
