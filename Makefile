@@ -114,12 +114,10 @@ bench-zeros: $(READY) ## Speed of reads of zeros beside reads of data
 bench-nbd: $(READY) ## Speed of the NBD server beside nbdkit's Python plugin (apt-get install nbdkit nbdkit-plugin-python fio)
 	$(BIN)/python bench/nbd.py
 
-bench-deltas: $(READY) ## Bytes written to the store for each that is committed to a delta
-	$(BIN)/python bench/delta_amplification.py
-
-bench-deltas: $(READY) ## Time of commits to deltas beside bare PUTs, of reads through them, and of opening them
+bench-deltas: $(READY) ## Deltas: time of commits beside bare PUTs, of reads, of opening; bytes written for each that is committed
 	$(BIN)/python bench/deltas.py
 	$(BIN)/python bench/deltas_opening.py
+	$(BIN)/python bench/delta_amplification.py
 
 soak: $(READY) ## Half an hour of mixed load; fails unless memory, descriptors and threads stay flat
 	$(BIN)/python bench/soak.py --cache

@@ -81,7 +81,7 @@ def rows(site: Path, page: str) -> dict[str, list[str]]:
 def test_make_docs_treats_warnings_as_errors_and_is_part_of_lint() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"sphinx-build .*-W .*-n ", makefile)
-    assert re.search(r"^lint:.*\bdocs\b", makefile, re.MULTILINE)
+    assert re.search(r"^lint:.*\n\t.*\bdocs\b", makefile, re.MULTILINE)
 
 
 def test_the_settings_page_has_every_setting_with_its_text(site: Path) -> None:
