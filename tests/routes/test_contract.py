@@ -20,7 +20,6 @@ HEAD_ROUTES = {
     "/v1/images/{imageId}/chunked/chunks/{chunkIndex}",
     "/v1/deltas/{deltaId}/disk.img",
     "/v1/l/{token}/disk.img",
-    "/v1/deltas/{deltaId}/disk.img",
     "/v1/l/{token}/manifest.json",
     "/v1/l/{token}/chunks/{chunkIndex}",
     *(

@@ -8,7 +8,7 @@ import pytest
 
 
 def depths(short: Any, long: Any) -> list[Any]:
-    """The values of one parameter; tests of the short one are marked `shallow`, of the long one `thorough`."""
+    """The values of one parameter; the short one is marked `shallow`, the long one `thorough`."""
     return [
         pytest.param(short, id="short", marks=pytest.mark.shallow),
         pytest.param(long, id="long", marks=pytest.mark.thorough),
