@@ -53,6 +53,7 @@ def _delta(dialect: Dialect) -> dict[str, str]:
         "stored_bytes": "16384",
         "checkpoint_generation": "0",
         "checkpoint_size": "0",
+        "recent_extents": "0",
         "reset_generation": "0",
         "purged_at": f"CASE WHEN {_IS_PURGED} THEN @(n + 60)@ END",
     }

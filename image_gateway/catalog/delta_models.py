@@ -50,6 +50,7 @@ class DeltaRow(Base):
     checkpoint: Mapped[str | None] = mapped_column(String(128))
     checkpoint_generation: Mapped[int] = mapped_column(BigInteger)
     checkpoint_size: Mapped[int] = mapped_column(BigInteger)
+    recent_extents: Mapped[int] = mapped_column(BigInteger)
     reset_generation: Mapped[int] = mapped_column(BigInteger)
     purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -33,6 +33,7 @@ from image_gateway.catalog.delta_rows import (
     delta_of,
     snapshot_of,
 )
+from image_gateway.catalog.deltas import stop_counting
 from image_gateway.catalog.transaction import Transactions
 from image_gateway.catalog.usage import add_stored
 from image_gateway.domain.deltas import Commit, Delta, DeltaState, NamedObject, Snapshot
@@ -79,6 +80,7 @@ class DeltaObjectRepository:
             "checkpoint": checkpoint.name,
             "checkpoint_generation": generation,
             "checkpoint_size": checkpoint.size,
+            "recent_extents": 0,
             "live_bytes": live_bytes,
             "stored_bytes": DeltaRow.stored_bytes + added,
         }
@@ -115,6 +117,7 @@ class DeltaObjectRepository:
             "checkpoint": checkpoint.name,
             "checkpoint_generation": commit.generation,
             "checkpoint_size": checkpoint.size,
+            "recent_extents": 0,
             "reset_generation": commit.generation,
             "live_bytes": live_bytes,
             "stored_bytes": DeltaRow.stored_bytes + checkpoint.size,
@@ -187,15 +190,13 @@ class DeltaObjectRepository:
         """Stop counting retired objects that were deleted from the store; unknown names are ignored."""
         chosen = (RetiredObjectRow.delta_id == delta.delta_id, RetiredObjectRow.name.in_(names))
         with self._transactions.writing() as connection:
-            statement = select(DeltaRow.state).where(DeltaRow.delta_id == delta.delta_id).with_for_update()
-            state = connection.execute(statement).scalar()
+            # The delta before its objects, as everything that retires some does.
+            connection.execute(
+                select(DeltaRow.state).where(DeltaRow.delta_id == delta.delta_id).with_for_update()
+            )
             sizes = connection.execute(_locked(*chosen)).scalars().all()
             connection.execute(delete(RetiredObjectRow).where(*chosen))
-            stored = DeltaRow.stored_bytes - sum(sizes)
-            statement_of_row = update(DeltaRow).where(DeltaRow.delta_id == delta.delta_id)
-            connection.execute(statement_of_row.values(stored_bytes=stored))
-            if state == DeltaState.ACTIVE.value:
-                add_stored(connection, delta.owner, -sum(sizes), Quota())
+            stop_counting(connection, delta.delta_id, sum(sizes))
 
     def mark_purged(self, delta_id: str, now: datetime) -> None:
         """Record that a deleted delta has no objects left, and forget its commits and snapshots."""
@@ -205,6 +206,7 @@ class DeltaObjectRepository:
         with self._transactions.writing() as connection:
             if connection.execute(statement.values(purged_at=now)).rowcount != 1:
                 return
+            stop_counting(connection, delta_id)
             for rows in (DeltaCommitRow, DeltaSnapshotRow, RetiredObjectRow):
                 connection.execute(delete(rows).where(rows.delta_id == delta_id))
 

@@ -142,8 +142,9 @@ class DeltaRepository:
         stored, live = DeltaRow.stored_bytes + commit.size, DeltaRow.live_bytes + commit.data_bytes
         try:
             with self._transactions.writing() as connection:
+                extents = DeltaRow.recent_extents + commit.extents
                 changes = {"generation": commit.generation, "stored_bytes": stored, "live_bytes": live}
-                changed = connection.execute(statement.values(**changes))
+                changed = connection.execute(statement.values(**changes, recent_extents=extents))
                 if changed.rowcount != 1:
                     return False
                 connection.execute(insert(DeltaCommitRow).values(**commit_row_of(delta.delta_id, commit)))
@@ -171,20 +172,38 @@ class DeltaRepository:
         with self._transactions.reading() as connection:
             return [commit_of(row) for row in connection.execute(newest_first)]
 
-    def delete(self, delta_id: str, now: datetime, *, generation: int | None = None) -> bool:
-        """Delete a delta and stop counting its bytes. Return False if deleted or at another generation."""
+    def delete(
+        self, delta_id: str, now: datetime, *, generation: int | None = None, with_image: bool = False
+    ) -> bool:
+        """Delete a delta and stop counting its bytes. Return False if deleted or at another generation.
+
+        While the image has forks, which may need its objects, they are counted until they are deleted, unless
+        the delta is deleted `with_image`.
+        """
         statement = _update(delta_id, now, generation).values(state=DeltaState.DELETED.value)
         with self._transactions.writing() as connection:
             if connection.execute(statement).rowcount != 1:
                 return False
-            owned = select(DeltaRow.owner, DeltaRow.stored_bytes).where(_is(delta_id))
-            owner, stored = connection.execute(owned).one()
-            add_stored(connection, owner, -stored, Quota())
+            image_id = select(DeltaRow.image_id).where(_is(delta_id)).scalar_subquery()
+            forks = select(DeltaRow.delta_id).where(DeltaRow.image_id == image_id, _IS_ACTIVE)
+            forked = connection.execute(forks.where(DeltaRow.parent_id.is_not(None)).limit(1)).first()
+            if with_image or forked is None:
+                stop_counting(connection, delta_id)
             return True
 
     def _changes(self, statement: Update) -> bool:
         with self._transactions.writing() as connection:
             return connection.execute(statement).rowcount == 1
+
+
+def stop_counting(connection: Connection, delta_id: str, size: int | None = None) -> None:
+    """Count `size` bytes of a delta no longer, or none of them, for it and its owner."""
+    counted = select(DeltaRow.owner, DeltaRow.stored_bytes).where(_is(delta_id)).with_for_update()
+    owner, stored = connection.execute(counted).one()
+    released = stored if size is None else min(size, stored)
+    left = {"stored_bytes": DeltaRow.stored_bytes - released}
+    connection.execute(update(DeltaRow).where(_is(delta_id)).values(**left))
+    add_stored(connection, owner, -released, Quota())
 
 
 def has_active(image_id: str) -> ColumnElement[bool]:

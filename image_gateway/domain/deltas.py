@@ -10,6 +10,8 @@ from image_gateway.protocol.deltas.segment import header_bytes
 
 # Commits between two checkpoints: what a reader has to fetch besides one of them.
 COMMITS_PER_CHECKPOINT = 64
+# The same for their extents, which a reader keeps in memory.
+EXTENTS_PER_CHECKPOINT = 131_072
 # How long an object stays in the store after no generation that can be asked for needs it: running reads of
 # an older generation go on for so long. Also how old an object that no row names becomes.
 GARBAGE_AGE = timedelta(hours=1)
@@ -46,8 +48,9 @@ class Delta:
 
     `generation` counts commits and resets, `epoch` sessions: only the writer of the newest one may commit.
     `checkpoint` is the name of the object with the map at `checkpoint_generation`, or None before the first.
-    Since `reset_generation` no block became the base's again. `stored_bytes` are those of its objects, of
-    which at most `live_bytes` are still in use: what commits since the checkpoint replaced is counted twice.
+    `recent_extents` counts extents of commits since that was recorded. Since `reset_generation` no block became
+    the base's again. `stored_bytes` are those of its objects, of which at most `live_bytes` are still in use:
+    what commits since the checkpoint replaced is counted twice.
     """
 
     delta_id: str
@@ -68,6 +71,7 @@ class Delta:
     checkpoint: str | None = None
     checkpoint_generation: int = 0
     checkpoint_size: int = 0
+    recent_extents: int = 0
     reset_generation: int = 0
     purged_at: datetime | None = None
 

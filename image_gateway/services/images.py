@@ -148,7 +148,7 @@ class Images:
     def _delete_deltas(self, record: ImageRecord, caller: Caller, count: int) -> None:
         role = self._access.role_of(caller, record)
         for delta in self._catalog.deltas.find_active(record.image_id, limit=count):
-            if self._catalog.deltas.delete(delta.delta_id, now_of(self._clock)):
+            if self._catalog.deltas.delete(delta.delta_id, now_of(self._clock), with_image=True):
                 self._trail.note(
                     AuditEvent.DELTA_DELETED,
                     record.image_id,

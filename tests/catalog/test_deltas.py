@@ -95,7 +95,7 @@ def test_a_commit_is_the_next_generation(book: DeltaRepository, catalog: Catalog
     delta = add_delta(catalog)
     first = make_commit(1, created_at=LATER)
     assert book.commit(delta, first, FREE)
-    stored = replace(delta, stored_bytes=100, live_bytes=first.data_bytes)
+    stored = replace(delta, stored_bytes=100, live_bytes=first.data_bytes, recent_extents=first.extents)
     assert book.find(DELTA_ID) == replace(stored, generation=1, updated_at=LATER)
     assert book.find_commit(DELTA_ID, first.idempotency_key) == first
     assert book.find_commits(DELTA_ID, after=0, upto=9) == [first]
@@ -188,7 +188,7 @@ def test_a_deleted_delta_is_counted_no_more(book: DeltaRepository, catalog: Cata
     assert catalog.usage("alice") == Usage(1, 0)
     found = book.find(DELTA_ID)
     assert found is not None
-    assert (found.state, found.stored_bytes) == (DeltaState.DELETED, 100)
+    assert (found.state, found.stored_bytes) == (DeltaState.DELETED, 0)
     assert not book.commit(delta, make_commit(2), FREE)
     assert not book.rename(DELTA_ID, "x", NOW, generation=None)
     assert book.begin_session(DELTA_ID, NOW) is None

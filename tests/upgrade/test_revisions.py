@@ -105,6 +105,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "stored_bytes": 4132,
         "checkpoint_generation": 0,
         "checkpoint_size": 0,
+        "recent_extents": 0,
         "reset_generation": 0,
     },
     "delta_commits": {

@@ -18,8 +18,8 @@ from image_gateway.protocol.deltas.runs import BYTES_PER_RUN, ZERO, Run, Runs
 from image_gateway.protocol.deltas.segment import Table, is_block_size
 
 MAGIC = b"IGM1"
-# Runs of one map: 80 MB. Random writes of 4 KiB reach it after 16 GB.
-MAX_RUNS = 4_000_000
+# Runs of one map: 50 MB, which the cache of maps can hold. Random writes of 4 KiB reach it after 10 GB.
+MAX_RUNS = 2_500_000
 _HEADER = struct.Struct("<4sII")
 _SIZES = struct.Struct("<QQI")
 # Of an entry of a table in memory, about.

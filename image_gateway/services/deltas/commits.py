@@ -18,6 +18,7 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.clock import now_of
 from image_gateway.domain.deltas import (
     COMMITS_PER_CHECKPOINT,
+    EXTENTS_PER_CHECKPOINT,
     Commit,
     CommitKind,
     Delta,
@@ -129,7 +130,8 @@ class Commits:
         leased = found.leased
         if leased is None or leased.epoch != delta.epoch or request.generation != delta.generation:
             return self._explain_refusal(found, request)
-        if delta.generation - delta.checkpoint_generation >= COMMITS_PER_CHECKPOINT:
+        commits, extents = delta.generation - delta.checkpoint_generation, delta.recent_extents
+        if commits >= COMMITS_PER_CHECKPOINT or extents >= EXTENTS_PER_CHECKPOINT:
             self._checkpoints.renew(delta, record)
             delta = self._catalog.deltas.find(delta.delta_id) or delta
         until = begin_recording()

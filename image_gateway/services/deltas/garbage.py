@@ -188,7 +188,7 @@ class DeltaGarbage:
         for delta in self._catalog.delta_objects.deltas_of(record.image_id):
             if delta.state is DeltaState.ACTIVE:
                 report.ended_deltas += 1
-                if not dry_run and self._catalog.deltas.delete(delta.delta_id, now):
+                if not dry_run and self._catalog.deltas.delete(delta.delta_id, now, with_image=True):
                     event, reason = AuditEvent.DELTA_DELETED, "image deleted"
                     self._trail.note(event, record.image_id, delta=delta.delta_id, reason=reason)
             elif record.purged_at is not None and not dry_run:

@@ -17,6 +17,7 @@ from image_gateway.errors import (
     QuotaExceeded,
 )
 from image_gateway.protocol.deltas.segment import Extent
+from image_gateway.services.deltas import commits
 from image_gateway.services.deltas.deltas import WRITING
 from image_gateway.services.leases import LeaseRequest
 from tests.support.delta_world import DeltaWorld, make_services
@@ -59,6 +60,17 @@ def test_checkpoints_are_written_and_read(delta_world: DeltaWorld) -> None:
     with pytest.raises(NotFound, match="generation 7 is no longer kept"):
         read(delta_world, guest.delta_id, 7)
     assert read(delta_world, guest.delta_id, 0) == delta_world.base
+
+
+def test_a_checkpoint_is_due_after_many_extents(
+    delta_world: DeltaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "EXTENTS_PER_CHECKPOINT", 5)
+    guest = delta_world.guest()
+    for generation in range(4):
+        extents = [Extent(block, 1) for block in (1, 3, 5)]
+        guest.send(make_request(BLOCK, generation, extents))
+    assert (guest.row.checkpoint_generation, guest.row.recent_extents) == (2, 6)
 
 
 def test_a_key_makes_one_commit(delta_world: DeltaWorld) -> None:

@@ -59,6 +59,20 @@ def test_what_a_checkpoint_retires_goes_after_an_hour(delta_world: DeltaWorld) -
     assert read(delta_world, guest.delta_id) == guest.disk
 
 
+def test_what_a_fork_needs_of_a_deleted_delta_is_counted(delta_world: DeltaWorld) -> None:
+    catalog, services = delta_world.world.catalog, delta_world.services
+    free, guest = catalog.usage("alice").bytes, delta_world.guest()
+    guest.write(7, b"k" * 8 * BLOCK)
+    fork = services.deltas.fork(guest.delta_id, OWNER, generation=None, name="fork")
+    used = catalog.usage("alice").bytes
+    services.deltas.delete(guest.delta_id, OWNER, generation=None)
+    sweep_later(catalog, delta_world.world.store)
+    assert catalog.usage("alice").bytes == used
+    services.deltas.delete(fork.delta_id, OWNER, generation=None)
+    sweep_later(catalog, delta_world.world.store)
+    assert (catalog.usage("alice").bytes, count(delta_world)) == (free, 0)
+
+
 def test_snapshots_and_forks_keep_what_they_need(delta_world: DeltaWorld) -> None:
     guest, services = delta_world.guest(), delta_world.services
     guest.write(7, b"k" * BLOCK)

@@ -87,6 +87,7 @@ def _create_deltas() -> None:
         sa.Column("checkpoint", sa.String(128)),
         sa.Column("checkpoint_generation", sa.BigInteger(), nullable=False),
         sa.Column("checkpoint_size", sa.BigInteger(), nullable=False),
+        sa.Column("recent_extents", sa.BigInteger(), nullable=False),
         sa.Column("reset_generation", sa.BigInteger(), nullable=False),
         sa.Column("purged_at", _DATE),
         sa.CheckConstraint("state IN ('active', 'deleted')", name="ck_deltas_state"),
