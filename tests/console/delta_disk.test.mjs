@@ -183,6 +183,20 @@ test("a read that began before a commit gives what was committed", async () => {
   assert.deepEqual(await read(disk, 0, 8192), wanted);
 });
 
+test("a read of what is committed while other bytes of it are on their way gives both", async () => {
+  const { delta, disk } = world();
+  const { fetch, requests } = delta;
+  let answer;
+  delta.readFaults = [() => new Promise((resolve) => (answer = () => resolve(fetch(requests[0].url, requests[0].init))))];
+  await put(disk, BLOCK - 4096, 7, 4096);
+  const reading = read(disk, BLOCK - 4096, 8192);
+  await until(() => answer !== undefined);
+  await disk.flush();
+  assert.equal(disk.status.state, "saved");
+  answer();
+  assert.deepEqual(await reading, delta.disk.slice(BLOCK - 4096, BLOCK + 4096));
+});
+
 test("an answer with an older state is not believed", async () => {
   const { delta, disk, clock, log } = world();
   await put(disk, 0, 1, 4096);

@@ -244,6 +244,8 @@ export class LeasedDisk {
    */
   async #read(offset, length) {
     const bytes = new Uint8Array(length);
+    // What was written may have been committed, and be gone from the overlay, when the blocks that it lacks are there.
+    this.#overlay.read(offset, bytes);
     await this.#blocks.read(this.#blocksOf(offset, length), offset, bytes);
     this.#overlay.read(offset, bytes);
     return bytes;
