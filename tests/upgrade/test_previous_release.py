@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.images import ImageFormat, ImageState
 from image_gateway.local.gateway import LocalGateway, start_gateway
 from image_gateway.local.ports import find_free_ports
+from image_gateway.services.sweeping import Sweeper
 from image_gateway.settings import load_settings
 from image_gateway.storage.client import StoreClients
 from tests.support.contract import ContractChecker
 from tests.support.databases import Databases
+from tests.support.delta_api import make_delta
 from tests.support.world import World, make_world
 
 pytestmark = pytest.mark.database
@@ -164,3 +167,35 @@ def test_what_today_writes_is_read_by_the_previous_release(previous: Previous) -
     assert read.data == DATA
     previous.send("DELETE", path)
     assert previous.today.request("GET", path).status_code == 404
+
+
+def test_the_previous_release_refuses_leases_of_deltas(previous: Previous) -> None:
+    """It would give the bytes of the base for those of the delta."""
+    delta = make_delta(previous.today, previous.today.make_image(DATA))
+    session = delta.open_session()
+    fixed = previous.today.request("POST", "/v1/leases", json={"deltaId": delta.delta_id, "generation": 0})
+    for lease in (session, fixed.get_json()):
+        bearer = {"X-User-Id": "", "Authorization": f"Bearer {lease['token']}"}
+        previous.send("GET", f"/v1/l/{lease['token']}/disk.img", status=403, headers={"X-User-Id": ""})
+        previous.send("GET", delta.image.path("range"), status=403, headers=bearer)
+        previous.send("POST", f"/v1/leases/{lease['leaseId']}/renew", status=404, headers=bearer)
+        assert previous.today.bearing(lease["token"], "GET", f"{delta.path}/disk.img").data == DATA
+        previous.send("DELETE", f"/v1/leases/{lease['leaseId']}", headers=bearer)
+        assert previous.today.bearing(lease["token"], "GET", f"{delta.path}/disk.img").status_code == 403
+
+
+def test_deltas_of_an_image_that_the_previous_release_deletes_end(previous: Previous) -> None:
+    today = previous.today
+    delta = make_delta(today, today.make_image(DATA))
+    delta.open_session()
+    used = today.catalog.usage("alice").bytes - len(DATA)
+    delta.write(1)
+    previous.send("DELETE", delta.image.path("").rstrip("/"))
+    assert delta.ask("GET", "/disk.img").status_code == 404
+    report = Sweeper(today.catalog, today.store, today.settings.image_base_path, time.time).sweep()
+    assert (report.ended_deltas, report.left_for_later) == (1, 0)
+    assert delta.ask("GET").status_code == 404
+    assert today.catalog.usage("alice").bytes == used
+    record = today.catalog.find(delta.image.image_id)
+    assert record is not None
+    assert list(today.store.list_objects(record.location.image_prefix)) == []
