@@ -32,7 +32,7 @@ async function world(context) {
       if (path.endsWith("/sessions")) delta.epoch += 1;
       return init.method === "DELETE" ? Response.json({ ok: true }) : session();
     };
-    return faults.shift()?.(answer) ?? answer();
+    return faults.shift()?.(answer, init) ?? answer();
   };
   const before = globalThis.fetch;
   context.after(() => (globalThis.fetch = before));
@@ -137,5 +137,18 @@ test("a renewal does not need to know who the writer is", async (context) => {
   await until(() => calls.length === 3);
   await put(disk, 0, 1, 4096);
   await disk.flush();
+  assert.deepEqual(stopped, []);
+});
+
+test("a gateway that does not say who the writer is, is asked again", async (context) => {
+  context.mock.method(AbortSignal, "timeout", () => AbortSignal.abort(new DOMException("over", "TimeoutError")));
+  const { delta, clock, faults, stopped, disk } = await world(context);
+  delta.expired.add("session-1");
+  const hang = (answer, { signal }) => new Promise((_, reject) => signal?.aborted && reject(signal.reason));
+  faults.push((answer) => answer(), hang);
+  await put(disk, 0, 1, 4096);
+  const flushed = disk.flush();
+  await until(() => delta.commits.length === 1 || clock.advance(100));
+  await flushed;
   assert.deepEqual(stopped, []);
 });

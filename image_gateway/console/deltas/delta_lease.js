@@ -2,8 +2,8 @@
  * Makes, renews and ends the session by which a page is the writer of a delta.
  */
 
-import { ApiError, send } from "../lib/api.js";
-import { issue, revoke } from "../open/lease_requests.js";
+import { ApiError } from "../lib/api.js";
+import { issue, revoke, sendInTime } from "../open/lease_requests.js";
 import { FENCED, fenced } from "./commit_answers.js";
 
 /**
@@ -89,7 +89,7 @@ export function sessionRequests(gateway, deltaId, state) {
 
   async function requireWriter() {
     const url = `${gateway.origin}/v1/deltas/${encodeURIComponent(deltaId)}`;
-    const { epoch } = await send("GET", url, undefined, { headers: await gateway.authorize() });
+    const { epoch } = await sendInTime("GET", url, undefined, { headers: await gateway.authorize() });
     // A session whose answer was lost has raised the epoch as well.
     if (epoch > state.epoch + lostAnswers) throw fencedError();
   }

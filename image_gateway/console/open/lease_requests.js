@@ -84,12 +84,23 @@ export async function issue(path, body, headers) {
   const onResponse = (/** @type {Response} */ response) => {
     serverTime = Date.parse(response.headers.get("Date") ?? "");
   };
+  const document = await sendInTime("POST", path, body, { headers, onResponse });
+  return { document, serverTime: Number.isNaN(serverTime) ? Date.now() : serverTime };
+}
+
+/**
+ * As `send`, which waits for an answer for ever: this throws an ApiError when none has come in time, or only a part.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {object | undefined} body
+ * @param {import("../lib/api.js").RequestOptions} options
+ * @returns {Promise<any>}
+ */
+export async function sendInTime(method, path, body, options) {
   try {
-    const signal = AbortSignal.timeout(ANSWER_MS);
-    const document = await send("POST", path, body, { headers, signal, onResponse });
-    return { document, serverTime: Number.isNaN(serverTime) ? Date.now() : serverTime };
+    return await send(method, path, body, { ...options, signal: AbortSignal.timeout(ANSWER_MS) });
   } catch (error) {
-    // No answer in time, or one whose body was cut.
     throw error instanceof ApiError ? error : new ApiError("The gateway does not answer.", 0, "NETWORK", null);
   }
 }
