@@ -4,10 +4,15 @@ import { ApiError } from "../../image_gateway/console/lib/api.js";
 export const BLOCK = 262_144;
 export const ETAG = '"version-1"';
 const TURNS = 10_000;
+const MOST_MS = 30_000;
 
-/** Wait until something is true; each turn lets all that is ready to run go on. */
+/**
+ * Wait until something is true; each turn lets all that is ready to run go on. Digests are made by other threads, which
+ * need more than these turns where the processors are busy.
+ */
 export async function until(condition, what = String(condition)) {
-  for (let turn = 0; turn < TURNS; turn += 1) {
+  const end = performance.now() + MOST_MS;
+  for (let turn = 0; turn < TURNS || performance.now() < end; turn += 1) {
     if (condition()) return;
     await new Promise((resolve) => setImmediate(resolve));
   }
