@@ -110,8 +110,18 @@ class DeltaAccess:
         holder = Caller(lease.holder.name, admin=lease.holder.kind is HolderKind.ADMIN)
         if action is DeltaAction.READ:
             self._images.require_unexpired(lease)
-        if DeltaAction.READ not in DELTA_PERMISSIONS[role_of(holder, delta)]:
+        role = role_of(holder, delta)
+        if DeltaAction.READ not in DELTA_PERMISSIONS[role]:
             raise NotFound("there is no such delta")
+        if role is Role.ADMIN:
+            audit(
+                "admin action",
+                user=holder.user,
+                image=delta.image_id,
+                delta=delta.delta_id,
+                lease=lease.lease_id,
+                action=action,
+            )
         found = self._with_base(delta, holder, action)
         return FoundDelta(found.delta, found.record, found.disk, leased)
 

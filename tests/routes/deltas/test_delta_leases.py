@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.delta_api import DeltaApi, error_of
+from tests.support.delta_api import DeltaApi, error_of, make_delta
+from tests.support.log_lines import written_lines
 from tests.support.world import World
 
 pytestmark = pytest.mark.database
@@ -94,6 +95,23 @@ def test_an_admin_reads_and_deletes_but_never_writes(delta: DeltaApi) -> None:
     assert shown.status_code == 200
     assert error_of(world.bearing("admin", "POST", f"{delta.path}/sessions")) == (403, "FORBIDDEN")
     assert world.bearing("admin", "DELETE", delta.path).status_code == 200
+
+
+def test_reads_by_an_admins_lease_are_in_the_log(world: World) -> None:
+    """Also those of an admin to whom the base belongs, and the delta does not."""
+    image = world.make_image(b"x" * 5120, owner="root")
+    for path, body in (("", {"visibility": "shared"}), ("/shares", {"user": "wendy", "permission": "write"})):
+        method = "POST" if path else "PATCH"
+        world.request(method, f"/v1/images/{image.image_id}{path}", user="root", json=body)
+    delta = make_delta(world, image, user="wendy")
+    signed_in = world.with_provider(rate_limits=False)
+    lease = signed_in.bearing("admin", "POST", "/v1/leases", json={"deltaId": delta.delta_id}).get_json()
+    with written_lines() as lines:
+        assert signed_in.bearing(lease["token"], "GET", f"{delta.path}/disk.img").status_code == 200
+    logged = [line for line in lines.parsed() if line["event"] == "admin action"]
+    assert [(line["user"], line["delta"], line["lease"], line["action"]) for line in logged] == [
+        ("root", delta.delta_id, lease["leaseId"], "read")
+    ]
 
 
 def test_a_lease_ends_with_its_delta(delta: DeltaApi) -> None:
