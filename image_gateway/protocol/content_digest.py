@@ -23,7 +23,7 @@ def parse_content_digest(header: str) -> bytes | None:
     for text in header.split(","):
         member = _MEMBER.fullmatch(text.strip(" \t"))
         if member is None:
-            raise ValueError("it is no list of digests like sha-256=:BASE64:")
+            raise ValueError("it must be sha-256=:BASE64:, the SHA-256 in base64 between colons")
         if member["key"] == "sha-256":
             found = _decode_sha256(member["value"])
     return found

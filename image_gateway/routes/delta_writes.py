@@ -38,7 +38,7 @@ def make_delta_writes_blueprint(commits: Commits) -> Blueprint:
         if key is None:
             raise BadRequest("Idempotency-Key is missing: send a new one with each commit")
         if sha256 is None:
-            raise BadRequest("Content-Digest is missing: send the body's sha-256=:BASE64:")
+            raise BadRequest("Content-Digest is missing or has no sha-256: send sha-256=:BASE64: of the body")
         body = read_octets(MAX_SEGMENT_BYTES)
         return _answer(
             delta_id, commits.commit(delta_id, caller, CommitRequest(generation, key, body, sha256))
@@ -52,7 +52,7 @@ def make_delta_writes_blueprint(commits: Commits) -> Blueprint:
             raise NotFound("there is no such block: blocks are numbered from 0")
         data = read_octets(MAX_BLOCK_SIZE)
         if sha256 is not None and not hmac.compare_digest(hashlib.sha256(data).hexdigest(), sha256):
-            raise BadRequest("Content-Digest: the SHA-256 of the body is another one")
+            raise BadRequest("Content-Digest: the body has another SHA-256: send it again")
         return _answer(delta_id, commits.write_block(delta_id, caller, int(block), data, generation, key))
 
     return blueprint

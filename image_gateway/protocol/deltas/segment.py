@@ -16,7 +16,8 @@ MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, DEFAULT_BLOCK_SIZE = 512, 64 * 1024, 4096
 MAX_EXTENTS = 65_536
 # Of the body of a commit. Segments that compaction writes are no larger either.
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
-_HEADER = struct.Struct("<4sB3xII")
+_HEADER = struct.Struct("<4sB3sII")
+_RESERVED = bytes(3)
 _ENTRY = struct.Struct("<QIII")
 _DATA, _ZERO = 0, 1
 
@@ -93,7 +94,7 @@ def encode_segment(block_size: int, extents: Sequence[Extent]) -> bytes:
         if kind == _DATA and len(data) != extent.count * block_size:
             raise SegmentError(f"block {extent.block} has {len(data)} bytes for {extent.count} blocks")
         table += _ENTRY.pack(extent.block, extent.count, kind, zlib.crc32(data))
-    header = _HEADER.pack(MAGIC, block_size.bit_length() - 1, len(extents), zlib.crc32(table))
+    header = _HEADER.pack(MAGIC, block_size.bit_length() - 1, _RESERVED, len(extents), zlib.crc32(table))
     parse_table(header + table)
     return b"".join([header, table, *(extent.data for extent in extents if extent.data is not None)])
 
@@ -124,7 +125,8 @@ def parse_segment(body: bytes | memoryview, *, block_size: int, blocks: int) -> 
         raise SegmentError(f"its blocks have {table.block_size} bytes, those of the delta {block_size}")
     last = table.entries[-1]
     if last.block + last.count > blocks:
-        raise SegmentError(f"it writes up to block {last.block + last.count - 1}, the disk has {blocks}")
+        written = last.block + last.count - 1
+        raise SegmentError(f"it writes up to block {written}, the last one of the disk is {blocks - 1}")
     expected = table.header_bytes + table.data_blocks * block_size
     if len(body) != expected:
         raise SegmentError(f"it has {len(body)} bytes, its table says {expected}")
@@ -140,16 +142,18 @@ def check_extent(entry: Entry, data: memoryview, block_size: int) -> None:
         return
     start = entry.data_start * block_size
     if zlib.crc32(data[start : start + entry.count * block_size]) != entry.crc32:
-        raise SegmentError(f"the CRC-32 of the {entry.count} blocks from {entry.block} on is wrong")
+        raise SegmentError(f"the CRC-32 of the extent at block {entry.block} is wrong")
 
 
 def _parse_header(head: bytes | memoryview) -> tuple[int, int, int]:
     """Return block size, number of extents, and CRC-32 of the table."""
     if len(head) < _HEADER.size:
         raise SegmentError(f"a segment has at least {_HEADER.size} bytes, this one {len(head)}")
-    magic, log2, extents, table_crc = _HEADER.unpack_from(head)
+    magic, log2, reserved, extents, table_crc = _HEADER.unpack_from(head)
     if magic != MAGIC:
         raise SegmentError("it does not begin with IGD1")
+    if reserved != _RESERVED:
+        raise SegmentError("its bytes 5 to 7 are not zero")
     if not is_block_size(1 << min(log2, 63)):
         raise SegmentError("its block size is none of the powers of two from 512 to 65,536")
     if not 1 <= extents <= MAX_EXTENTS:
@@ -160,8 +164,12 @@ def _parse_header(head: bytes | memoryview) -> tuple[int, int, int]:
 def _parse_entries(table: memoryview) -> Iterator[Entry]:
     end, data_blocks = 0, 0
     for block, count, kind, crc32 in _ENTRY.iter_unpack(table):
-        if count < 1 or kind not in (_DATA, _ZERO):
-            raise SegmentError(f"the extent at block {block} has {count} blocks and kind {kind}")
+        if count < 1:
+            raise SegmentError(f"the extent at block {block} has 0 blocks")
+        if kind not in (_DATA, _ZERO):
+            raise SegmentError(f"the extent at block {block} has kind {kind} instead of 0 (data) or 1 (zeros)")
+        if kind == _ZERO and crc32:
+            raise SegmentError(f"the extent of zeros at block {block} has a CRC-32 instead of 0")
         if block < end:
             raise SegmentError(f"the extent at block {block} overlaps or precedes the one before it")
         end = block + count

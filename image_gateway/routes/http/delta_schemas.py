@@ -18,7 +18,7 @@ from image_gateway.routes.http.request_fields import (
 )
 from image_gateway.routes.http.schemas import ListPage
 
-_GENERATION = validate.Range(0, 2**63 - 1, error="must not be negative")
+_GENERATION = validate.Range(0, 2**63 - 1, error="must be 0 to 2**63 - 1")
 
 
 def _id(name: str) -> fields.String:
@@ -49,7 +49,7 @@ class MakeDelta(RequestSchema):
     @validates_schema
     def check_source(self, data: dict[str, Any], **_: Any) -> None:
         if (data["image_id"] is None) == (data["from_delta"] is None):
-            raise ValidationError("either imageId or fromDelta is required")
+            raise ValidationError("send either imageId or fromDelta, not both")
         if data["from_delta"] is None and data["generation"] is not None:
             raise ValidationError("generation is for fromDelta only")
         if data["image_id"] is None and data["block_size"] is not None:

@@ -114,7 +114,7 @@ class VerifyImage(RequestSchema):
     seed = JsonInteger(
         load_default=None,
         allow_none=True,
-        validate=validate.Range(0, 2**63 - 1, error="must not be negative"),
+        validate=validate.Range(0, 2**63 - 1, error="must be 0 to 2**63 - 1"),
     )
 
 
@@ -176,7 +176,7 @@ class MakeLease(RequestSchema):
     generation = JsonInteger(
         load_default=None,
         allow_none=True,
-        validate=validate.Range(0, 2**63 - 1, error="must not be negative"),
+        validate=validate.Range(0, 2**63 - 1, error="must be 0 to 2**63 - 1"),
     )
     scopes = fields.List(
         fields.Enum(Scope, by_value=True, error_messages={"unknown": f"must be one of {', '.join(Scope)}"}),
@@ -196,7 +196,7 @@ class MakeLease(RequestSchema):
     @validates_schema
     def check_subject(self, data: dict[str, Any], **_: Any) -> None:
         if (data["image_id"] is None) == (data["delta_id"] is None):
-            raise ValidationError("either imageId or deltaId is required")
+            raise ValidationError("send either imageId or deltaId, not both")
         if data["delta_id"] is None and data["generation"] is not None:
             raise ValidationError("generation is for deltaId only")
         if data["delta_id"] is not None and data["record"]:

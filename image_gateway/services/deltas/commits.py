@@ -205,7 +205,7 @@ class Commits:
 
 def _parse(delta: Delta, request: CommitRequest) -> Table:
     if not hmac.compare_digest(hashlib.sha256(request.body).hexdigest(), request.sha256):
-        raise BadRequest("Content-Digest: the SHA-256 of the body is another one")
+        raise BadRequest("Content-Digest: the body has another SHA-256: send it again")
     blocks = count_blocks(delta.disk_size, delta.block_size)
     try:
         return parse_segment(request.body, block_size=delta.block_size, blocks=blocks)

@@ -57,8 +57,7 @@ def test_what_is_encoded_is_parsed_again(gaps: list[tuple[int, int, bool]]) -> N
 @given(GAPS, st.data())
 def test_a_changed_byte_is_noticed(gaps: list[tuple[int, int, bool]], draw: st.DataObject) -> None:
     body = bytearray(encode_segment(BLOCK, make_extents(gaps)))
-    # The three reserved bytes of the header are the only ones without a meaning.
-    at = draw.draw(st.integers(0, len(body) - 1).filter(lambda place: place not in (5, 6, 7)))
+    at = draw.draw(st.integers(0, len(body) - 1))
     body[at] ^= draw.draw(st.integers(1, 255))
     with pytest.raises(SegmentError):
         parse_segment(bytes(body), block_size=BLOCK, blocks=BLOCKS)
@@ -98,6 +97,21 @@ def test_wrong_extents_are_not_encoded(extents: list[Extent], message: str) -> N
         encode_segment(BLOCK, extents)
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ((4, 0, 0, 0), "block 4 has 0 blocks"),
+        ((4, 1, 2, 0), r"kind 2 instead of 0 \(data\) or 1 \(zeros\)"),
+        ((4, 1, 1, 7), "zeros at block 4 has a CRC-32"),
+    ],
+)
+def test_wrong_entries_are_refused(entry: tuple[int, int, int, int], message: str) -> None:
+    table = struct.pack("<QIII", *entry)
+    header = b"IGD1" + bytes([9, 0, 0, 0]) + struct.pack("<II", 1, zlib.crc32(table))
+    with pytest.raises(SegmentError, match=message):
+        parse_table(header + table)
+
+
 def test_too_many_extents_are_refused() -> None:
     extents = [Extent(2 * number, 1) for number in range(MAX_EXTENTS + 1)]
     with pytest.raises(SegmentError, match="65537 extents"):
@@ -106,7 +120,7 @@ def test_too_many_extents_are_refused() -> None:
 
 def test_a_segment_for_another_disk_is_refused() -> None:
     body = encode_segment(BLOCK, [Extent(9, 2, bytes(2 * BLOCK))])
-    with pytest.raises(SegmentError, match="up to block 10, the disk has 10"):
+    with pytest.raises(SegmentError, match="up to block 10, the last one of the disk is 9"):
         parse_segment(body, block_size=BLOCK, blocks=10)
     with pytest.raises(SegmentError, match="512 bytes, those of the delta 4096"):
         parse_segment(body, block_size=4096, blocks=100)
@@ -123,7 +137,7 @@ def test_the_table_is_read_from_the_start_of_a_segment() -> None:
 def test_an_extent_is_compared_with_its_crc() -> None:
     data = memoryview(bytes(BLOCK))
     check_extent(Entry(0, 1, zlib.crc32(data), 0), data, BLOCK)
-    with pytest.raises(SegmentError, match="CRC-32 of the 1 blocks from 8"):
+    with pytest.raises(SegmentError, match="CRC-32 of the extent at block 8"):
         check_extent(Entry(8, 1, 1, 0), data, BLOCK)
 
 
