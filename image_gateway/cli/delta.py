@@ -114,7 +114,7 @@ def show(delta_id: str, gateway: Gateway, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), help="Maximum number of commits.  [default: all]")
 @gateway_options
 def log(delta_id: str, limit: int | None, gateway: Gateway, as_json: bool) -> None:
-    """List the commits of DELTA, newest first, as far as the gateway remembers them."""
+    """List the commits and resets of DELTA, newest first, as far as the gateway remembers them."""
     fetch = partial(DeltasClient(gateway.client()).log, delta_id)
     size = min(limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
     found = list(islice(all_pages(fetch, "commits", limit=size), limit))
@@ -130,13 +130,19 @@ def log(delta_id: str, limit: int | None, gateway: Gateway, as_json: bool) -> No
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @gateway_options
 def reset(delta_id: str, generation: int, yes: bool, gateway: Gateway, as_json: bool) -> None:
-    """Give DELTA the contents of an earlier GENERATION; 0 is the image as it was.
+    """Give DELTA the contents of an earlier GENERATION; 0 is the image as it was, or what a fork began with.
 
-    That makes a new generation. Whoever writes the delta is stopped: what they have not committed is lost.
+    That makes a new generation. Earlier ones, what the delta holds now among them, are kept only if they have a
+    snapshot: make one first, since a reset cannot be undone. Whoever writes the delta is stopped: what they
+    have not committed is lost.
     """
     client = DeltasClient(gateway.client())
     if not yes:
-        _confirm(client, delta_id, f"Reset delta {{}} to generation {generation} and stop its writer?")
+        _confirm(
+            client,
+            delta_id,
+            f"Reset delta {{}} to generation {generation}, without what has no snapshot?",
+        )
     _print_record(with_retries(lambda: client.reset(delta_id, generation)), as_json)
 
 
@@ -188,8 +194,15 @@ def _row(record: dict[str, Any]) -> list[object]:
 
 def _commit_row(commit: dict[str, Any]) -> list[object]:
     size = commit.get("bytes")
-    cells = [commit.get(name) for name in ("generation", "epoch", "blocks")]
-    return [*cells, None if size is None else human_size(size), commit.get("created")]
+    # A reset writes no blocks, and a commit at least one.
+    blocks = "reset" if commit.get("blocks") == 0 else commit.get("blocks")
+    return [
+        commit.get("generation"),
+        commit.get("epoch"),
+        blocks,
+        None if size is None else human_size(size),
+        commit.get("created"),
+    ]
 
 
 def _print_made(record: dict[str, Any], as_json: bool) -> None:
@@ -204,4 +217,6 @@ def _print_record(record: dict[str, Any], as_json: bool) -> None:
         print_json(record)
         return
     for name, value in record.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
         click.echo(f"{one_line(name) + ':':<14} {one_line(value)}")

@@ -75,7 +75,12 @@ def _parse_address(_context: click.Context, _parameter: click.Parameter, value: 
     help="Seconds to retry a read or a commit while the gateway is unavailable; after that the client gets "
     "an error.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Print a line of status every --flush-seconds if there were commits.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Print a line of status every --flush-seconds if there were commits.",
+)
 @gateway_options
 def nbd(
     delta_id: str,

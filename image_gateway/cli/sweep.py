@@ -71,7 +71,7 @@ def sweep(
     as_json: bool,
     metrics_file: Path | None,
 ) -> None:
-    """Abort idle uploads, and delete the objects of failed and deleted images.
+    """Abort idle uploads, and delete objects of failed and deleted images and deltas, and old data of deltas.
 
     Safe to run beside the gateway and other sweeps; run it about every hour. Images without an object and
     objects without a record are reported but not changed. The exit status is 1 if work was left for later or

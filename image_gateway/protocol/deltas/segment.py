@@ -167,7 +167,7 @@ def _parse_entries(table: memoryview) -> Iterator[Entry]:
         if count < 1:
             raise SegmentError(f"the extent at block {block} has 0 blocks")
         if kind not in (_DATA, _ZERO):
-            raise SegmentError(f"the extent at block {block} has kind {kind} instead of 0 (data) or 1 (zeros)")
+            raise SegmentError(f"the extent at block {block} has kind {kind}, not 0 (data) or 1 (zeros)")
         if kind == _ZERO and crc32:
             raise SegmentError(f"the extent of zeros at block {block} has a CRC-32 instead of 0")
         if block < end:

@@ -138,7 +138,9 @@ class DeltaAccess:
             return Forbidden("only the delta's owner may do this")
         if caller.is_nobody:
             return _not_signed_in()
-        return NotFound("there is no such delta") if self._hide_foreign else Forbidden("this delta belongs to someone else")
+        if self._hide_foreign:
+            return NotFound("there is no such delta")
+        return Forbidden("this delta belongs to someone else")
 
 
 def role_of(caller: Caller, delta: Delta) -> Role:

@@ -101,7 +101,7 @@ def test_wrong_extents_are_not_encoded(extents: list[Extent], message: str) -> N
     ("entry", "message"),
     [
         ((4, 0, 0, 0), "block 4 has 0 blocks"),
-        ((4, 1, 2, 0), r"kind 2 instead of 0 \(data\) or 1 \(zeros\)"),
+        ((4, 1, 2, 0), r"kind 2, not 0 \(data\) or 1 \(zeros\)"),
         ((4, 1, 1, 7), "zeros at block 4 has a CRC-32"),
     ],
 )
