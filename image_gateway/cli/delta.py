@@ -132,17 +132,14 @@ def log(delta_id: str, limit: int | None, gateway: Gateway, as_json: bool) -> No
 def reset(delta_id: str, generation: int, yes: bool, gateway: Gateway, as_json: bool) -> None:
     """Give DELTA the contents of an earlier GENERATION; 0 is the image as it was, or what a fork began with.
 
-    That makes a new generation. Earlier ones, what the delta holds now among them, are kept only if they have a
-    snapshot: make one first, since a reset cannot be undone. Whoever writes the delta is stopped: what they
-    have not committed is lost.
+    That makes a new generation. The earlier ones, and with them what the delta holds now, are kept only if
+    they have a snapshot: make one first, since a reset cannot be undone. Whoever writes the delta is stopped:
+    what they have not committed is lost.
     """
     client = DeltasClient(gateway.client())
     if not yes:
-        _confirm(
-            client,
-            delta_id,
-            f"Reset delta {{}} to generation {generation}, without what has no snapshot?",
-        )
+        question = f"Reset delta {{}} to generation {generation} and stop its writer? This cannot be undone."
+        _confirm(client, delta_id, question)
     _print_record(with_retries(lambda: client.reset(delta_id, generation)), as_json)
 
 
@@ -196,13 +193,8 @@ def _commit_row(commit: dict[str, Any]) -> list[object]:
     size = commit.get("bytes")
     # A reset writes no blocks, and a commit at least one.
     blocks = "reset" if commit.get("blocks") == 0 else commit.get("blocks")
-    return [
-        commit.get("generation"),
-        commit.get("epoch"),
-        blocks,
-        None if size is None else human_size(size),
-        commit.get("created"),
-    ]
+    shown_size = None if size is None else human_size(size)
+    return [commit.get("generation"), commit.get("epoch"), blocks, shown_size, commit.get("created")]
 
 
 def _print_made(record: dict[str, Any], as_json: bool) -> None:

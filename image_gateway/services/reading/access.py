@@ -83,7 +83,7 @@ class Access:
             raise self._not_signed_in() if caller.is_nobody else NotFound("there is no such image")
         role = self.role_of(caller, record)
         if action not in PERMISSIONS[role]:
-            raise self._refusal(caller, role)
+            raise self._refusal(caller, role, action)
         if role is Role.ADMIN:
             audit("admin action", user=caller.user, image=record.image_id, action=action.value)
         return record, role
@@ -205,7 +205,11 @@ class Access:
         if now_of(self._clock) >= lease.expires_at:
             raise LeaseLapsed("the lease has expired but can still be renewed; try again after its renewal")
 
-    def _refusal(self, caller: Caller, role: Role) -> GatewayError:
+    def _refusal(self, caller: Caller, role: Role, action: Action) -> GatewayError:
+        if role is not Role.STRANGER and action is Action.WRITE:
+            return Forbidden(
+                "only the image's owner may do this, and users with whom it is shared for writing"
+            )
         if role is not Role.STRANGER:
             return Forbidden("only the image's owner may do this")
         if caller.is_nobody:

@@ -33,6 +33,8 @@ class FakeDelta:
     segments: list[bytes] = field(default_factory=list)
     answers: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
+    resets: set[int] = field(default_factory=set)
+    parent: dict[str, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -109,6 +111,7 @@ class FakeDeltas:
             parent = self.deltas[body["fromDelta"]]
             generation = body.get("generation", parent.generation)
             made = self.add(parent.contents[generation], parent.block_size, body.get("name"))
+            made.parent = {"deltaId": parent.delta_id, "generation": generation}
         else:
             made = self.add(bytes(8192), body.get("blockSize", 4096), body.get("name"))
         return 201, self.document(made), {"ETag": '"0"'}
@@ -128,8 +131,8 @@ class FakeDeltas:
         delta = self.deltas[delta_id]
         numbers = range(delta.generation, 0, -1)
         commits = [
-            {"generation": number, "epoch": 1, "blocks": 1, "bytes": 4096, "created": moment(NOW)}
-            for number in numbers
+            {"generation": number, "epoch": 1, "blocks": blocks, "bytes": 4096, "created": moment(NOW)}
+            for number, blocks in ((number, int(number not in delta.resets)) for number in numbers)
         ]
         return self._page("commits", commits, query)
 
@@ -157,6 +160,7 @@ class FakeDeltas:
         delta = self.deltas[delta_id]
         delta.epoch += 1
         delta.append(delta.contents[body["generation"]])
+        delta.resets.add(delta.generation)
         return 200, self.document(delta), {}
 
     def flatten(self, delta_id: str, body: dict[str, Any]) -> Answer:
@@ -231,6 +235,7 @@ class FakeDeltas:
             "storedBytes": sum(map(len, delta.segments)),
             "created": moment(NOW),
             "updated": moment(NOW),
+            **({"parent": delta.parent} if delta.parent else {}),
         }
 
     def lease(self, session: FakeSession) -> dict[str, Any]:

@@ -53,6 +53,19 @@ def test_commits_are_listed(delta: FakeDelta, run: Run) -> None:
     assert "4.0 KiB" in run("delta", "log", delta.delta_id).out
 
 
+def test_a_reset_is_called_so_in_the_log(fake: FakeDeltas, delta: FakeDelta, run: Run) -> None:
+    delta.append(bytes(512))
+    run("delta", "reset", delta.delta_id, "0", "--yes")
+    rows = [line.split() for line in run("delta", "log", delta.delta_id).out.splitlines()[1:]]
+    assert [(row[0], row[2]) for row in rows] == [("2", "reset"), ("1", "1")]
+
+
+def test_the_parent_of_a_fork_is_shown(fake: FakeDeltas, delta: FakeDelta, run: Run) -> None:
+    fork = json.loads(run("delta", "fork", delta.delta_id, "--json").out)
+    shown = run("delta", "show", fork["deltaId"]).out
+    assert f"parent:        deltaId {delta.delta_id}, generation 0\n" in shown
+
+
 def test_snapshots_are_made_listed_and_deleted(delta: FakeDelta, run: Run) -> None:
     delta.append(bytes(512))
     assert "of generation 1" in run("delta", "snapshot", delta.delta_id, "newest").out

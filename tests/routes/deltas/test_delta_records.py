@@ -96,6 +96,7 @@ def test_whom_the_image_is_shared_with_for_writing_makes_deltas(world: World, im
     assert error_of(delta.ask("GET")) == (403, "FORBIDDEN")
     refused = world.request("POST", "/v1/deltas", user="rick", json={"imageId": image.image_id})
     assert error_of(refused) == (403, "FORBIDDEN")
+    assert "shared for writing" in refused.get_json()["error"]["message"]
 
 
 def test_lists_are_of_ones_own_newest_first_in_pages(world: World, delta: DeltaApi) -> None:
