@@ -97,8 +97,7 @@ class DeltaGarbage:
             books = self._read(record)
             self._release_holds(books, report, dry_run)
             settled = self._collect(books, restored_at, report, dry_run)
-            if not dry_run:
-                self._settle(books, settled, report)
+            self._settle(books, settled, report, dry_run)
 
     def _read(self, record: ImageRecord) -> _Books:
         now, listed = now_of(self._clock), self._reachability.listed(record)
@@ -152,12 +151,12 @@ class DeltaGarbage:
             if delta is not None:
                 self._catalog.delta_objects.forget_objects(delta, [item.name for item in group])
 
-    def _settle(self, books: _Books, settled: set[ObjectName], report: SweepReport) -> None:
+    def _settle(self, books: _Books, settled: set[ObjectName], report: SweepReport, dry_run: bool) -> None:
         """Forget rows of objects that an earlier sweep deleted, and deleted deltas that have none left."""
         present = {item.name for item in books.listed} - settled
         oldest = books.now - GARBAGE_AGE
         gone = [name for name, moment in books.retired.items() if moment <= oldest and name not in present]
-        for start in range(0, len(gone), BATCH):
+        for start in range(0, 0 if dry_run else len(gone), BATCH):
             self._forget(books, [name for name in gone[start : start + BATCH] if name not in settled])
         folders = {name.delta_id for name in present}
         if not folders <= books.deltas.keys():
@@ -165,8 +164,9 @@ class DeltaGarbage:
             return
         for delta in books.deltas.values():
             if is_over(delta, books.now) and delta.delta_id not in folders:
-                self._catalog.delta_objects.mark_purged(delta.delta_id, books.now)
                 report.purged_deltas += 1
+                if not dry_run:
+                    self._catalog.delta_objects.mark_purged(delta.delta_id, books.now)
 
     def _release_holds(self, books: _Books, report: SweepReport, dry_run: bool) -> None:
         """Delete the snapshots of flattenings that have ended, or that were never queued."""
@@ -191,10 +191,11 @@ class DeltaGarbage:
                 if not dry_run and self._catalog.deltas.delete(delta.delta_id, now, with_image=True):
                     event, reason = AuditEvent.DELTA_DELETED, "image deleted"
                     self._trail.note(event, record.image_id, delta=delta.delta_id, reason=reason)
-            elif record.purged_at is not None and not dry_run:
-                # Whatever is written later makes the bucket differ from the catalog, and is purged again.
-                self._catalog.delta_objects.mark_purged(delta.delta_id, now)
+            elif record.purged_at is not None:
                 report.purged_deltas += 1
+                if not dry_run:
+                    # Whatever is written later makes the bucket differ from the catalog, and is purged again.
+                    self._catalog.delta_objects.mark_purged(delta.delta_id, now)
 
 
 def _candidates(books: _Books) -> Iterator[StoredObject]:
