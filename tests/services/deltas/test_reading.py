@@ -16,6 +16,7 @@ from image_gateway.block_cache.block_cache import BlockCache
 from image_gateway.errors import NotFound, StoreError, StoreUnavailable
 from image_gateway.protocol.preconditions import Conditions
 from image_gateway.protocol.ranges import ByteRange
+from image_gateway.services.deltas import commits
 from image_gateway.services.deltas.reading import DeltaReads
 from image_gateway.services.reading import overlay
 from image_gateway.services.reading.cached_body import BlockCacheReader
@@ -69,6 +70,12 @@ def windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setattr(overlay, name, value)
 
 
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are several of them, with recent commits above runs of the last one."""
+    monkeypatch.setattr(commits, "COMMITS_PER_CHECKPOINT", 3)
+
+
 def disk_of(guest: Guest, generation: int | None = None) -> Representation:
     services = guest.services
     return DeltaReads(services.access, services.maps).find(guest.delta_id, OWNER, generation)[1]
@@ -83,7 +90,7 @@ def read(reader: Reader, target: Representation, wanted: ByteRange | None = None
     return data
 
 
-@pytest.mark.usefixtures("windows")
+@pytest.mark.usefixtures("windows", "checkpoints")
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_any_range_is_that_of_the_disk(scene: DeltaWorld, reader: Reader, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
@@ -105,6 +112,19 @@ def test_any_range_is_that_of_the_disk(scene: DeltaWorld, reader: Reader, exampl
             assert not is_zero or not any(guest.disk[wanted.start : wanted.stop])
 
     check()
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_adjacent_commits_above_a_run_of_the_checkpoint(scene: DeltaWorld, reader: Reader) -> None:
+    """They leave no bytes of the run: a store that is asked for none answers with an error."""
+    guest = scene.guest()
+    for block, blocks in ((10, 3), (100, 1), (200, 1), (10, 1), (11, 2)):
+        guest.write(block, bytes([guest.generation + 1]) * blocks * BLOCK)
+    assert guest.row.checkpoint_generation == 3
+    target = disk_of(guest)
+    assert read(reader, target) == guest.disk
+    within = ByteRange(10 * BLOCK + 1, 12 * BLOCK + 1)
+    assert read(reader, target, within) == guest.disk[within.start : within.stop]
 
 
 def fragmented(scene: DeltaWorld) -> Guest:
