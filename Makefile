@@ -82,7 +82,7 @@ races: $(READY) ## Two requests for one image at once, 1000 rounds of each pair
 
 kills: system $(READY) ## Workers killed twenty times in a conversion and a publication, gateways 200 times in commits
 	JOB_KILLS=20 $(BIN)/pytest -q -n 0 --timeout 3600 tests/live/jobs/test_interruptions.py -k kills
-	$(BIN)/pytest -q -n 0 --timeout 3600 tests/live/test_delta_kills.py
+	DELTA_KILLS=200 $(BIN)/pytest -q -n 0 --timeout 3600 tests/live/test_delta_kills.py -k long
 
 bench-catalog: $(READY) ## Time of every call of the catalog at 1,000 and 100,000 images, on SQLite
 	$(BIN)/python bench/catalog.py

@@ -49,8 +49,8 @@ class Delta:
     `generation` counts commits and resets, `epoch` sessions: only the writer of the newest one may commit.
     `checkpoint` is the name of the object with the map at `checkpoint_generation`, or None before the first.
     `recent_extents` counts extents of commits since that was recorded. Since `reset_generation` no block
-    became the base's again. `stored_bytes` are those of its objects, of which at most `live_bytes` are still in
-    use: what commits since the checkpoint replaced is counted twice.
+    became the base's again. `stored_bytes` are those of its objects, of which at most `live_bytes` are in use
+    still: what commits since the checkpoint replaced is counted twice.
     """
 
     delta_id: str
