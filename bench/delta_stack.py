@@ -8,7 +8,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +122,13 @@ class Writer:
 
 def random_segment(dice: random.Random, blocks: int, count: int) -> bytes:
     """Return a segment of `count` single blocks of random bytes, at random places of a disk of `blocks`."""
-    places = sorted(dice.sample(range(blocks), count))
-    return encode_segment(BLOCK, [Extent(place, 1, dice.randbytes(BLOCK)) for place in places])
+    return segment_at(dice, dice.sample(range(blocks), count))
+
+
+def segment_at(dice: random.Random, places: Sequence[int], run: int = 1) -> bytes:
+    """Return a segment of random bytes for `run` blocks from each of these blocks on."""
+    extents = [Extent(place, run, dice.randbytes(run * BLOCK)) for place in sorted(places)]
+    return encode_segment(BLOCK, extents)
 
 
 def put(pool: urllib3.PoolManager, url: str, body: bytes) -> float:
