@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import itemgetter
 from typing import NamedTuple
 
 from image_gateway.protocol.deltas.segment import Table
@@ -58,27 +59,25 @@ class Runs:
     def of_table(cls, table: Table, segment: int) -> Runs:
         """Return the runs that a segment with this table and number writes."""
         runs = cls()
-        for entry in table.entries:
-            offset = ZERO if entry.data_start is None else entry.data_start
-            runs._append(entry.block, entry.count, segment, offset)
+        for run in _runs_of(table, segment):
+            runs._append(*run)
         return runs
 
     @classmethod
     def of_tables(cls, tables: Sequence[tuple[int, Table]]) -> Runs:
         """Return the runs of segments by their numbers and tables, of which a later one wins."""
-        if len(tables) == 1:
-            return cls.of_table(tables[0][1], tables[0][0])
-        written = sorted(
-            (run.block, -order, run)
-            for order, (number, table) in enumerate(tables)
-            for run in cls.of_table(table, number)._each()
-        )
-        # Runs that have begun, the newest first.
-        runs, begun, at = cls(), list[tuple[int, Run]](), 0
-        for block, order, run in written:
-            at = runs._append_newest(begun, at, block)
-            heappush(begun, (order, run))
-        runs._append_newest(begun, at, None)
+        age = {number: -order for order, (number, _) in enumerate(tables)}
+        written = [run for number, table in tables for run in _runs_of(table, number)]
+        written.sort(key=itemgetter(0))
+        runs, overlapping, end = cls(), list[Run](), 0
+        for run in written:
+            block, length, _, _ = run
+            if block >= end:
+                runs._append_overlapping(overlapping, age)
+                overlapping, end = [], block
+            overlapping.append(run)
+            end = max(end, block + length)
+        runs._append_overlapping(overlapping, age)
         return runs
 
     @classmethod
@@ -187,6 +186,18 @@ class Runs:
         self._segments.append(segment)
         self._offsets.append(offset)
 
+    def _append_overlapping(self, runs: Sequence[Run], age: Mapping[int, int]) -> None:
+        """Append runs that ascend and cover all blocks from the first to the last; the least in `age` wins."""
+        if len(runs) == 1:
+            self._append(*runs[0])
+            return
+        # Runs that have begun, the newest first.
+        begun, at = list[tuple[int, Run]](), 0
+        for run in runs:
+            at = self._append_newest(begun, at, run.block)
+            heappush(begun, (age[run.segment], run))
+        self._append_newest(begun, at, None)
+
     def _append_newest(self, begun: list[tuple[int, Run]], at: int, stop: int | None) -> int:
         """Append the newest of the runs that have begun, from `at` to before `stop`; return the end."""
         while begun and (stop is None or at < stop):
@@ -198,9 +209,6 @@ class Runs:
             if newest.stop <= at:
                 heappop(begun)
         return at if stop is None else stop
-
-    def _each(self) -> Iterator[Run]:
-        return map(Run, *self._columns())
 
     def _is_continued(self, block: int, length: int, offset: int) -> bool:
         """Return whether a run of the last run's segment can be joined to it."""
@@ -242,3 +250,9 @@ class Runs:
         """Return the index of the first run, from the index `low` on, that ends behind `block`."""
         index = bisect_right(self._blocks, block, low)
         return index - 1 if index and self._blocks[index - 1] + self._counts[index - 1] > block else index
+
+
+def _runs_of(table: Table, segment: int) -> Iterator[Run]:
+    """Yield a run for each entry of a segment's table."""
+    for block, count, _, data_start in table.entries:
+        yield Run(block, count, segment, ZERO if data_start is None else data_start)

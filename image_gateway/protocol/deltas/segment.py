@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MAGIC = b"IGD1"
 MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, DEFAULT_BLOCK_SIZE = 512, 64 * 1024, 4096
@@ -35,8 +36,7 @@ class Extent:
     data: bytes | memoryview | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An extent in the table of a segment; `data_start` is in blocks from the first data, None for zeros."""
 
     block: int
