@@ -53,6 +53,24 @@ _FIND_COMMITS = (
     .order_by(_COMMITS.generation)
 )
 _IS_ACTIVE = text("state = 'active'")
+# Built once: building and compiling them takes longer than SQLite takes to run them.
+_COMMIT = (
+    update(DeltaRow)
+    .where(
+        DELTA_COLUMNS.delta_id == bindparam("of_delta"),
+        DELTA_COLUMNS.state == DeltaState.ACTIVE.value,
+        DELTA_COLUMNS.generation == bindparam("before"),
+        DELTA_COLUMNS.epoch == bindparam("in_epoch"),
+    )
+    .values(
+        updated_at=bindparam("now"),
+        generation=bindparam("after"),
+        stored_bytes=DELTA_COLUMNS.stored_bytes + bindparam("stored"),
+        live_bytes=DELTA_COLUMNS.live_bytes + bindparam("live"),
+        recent_extents=DELTA_COLUMNS.recent_extents + bindparam("extents"),
+    )
+)
+_ADD_COMMIT = insert(DeltaCommitRow)
 
 
 class DeltaRepository:
@@ -136,18 +154,21 @@ class DeltaRepository:
         Return False, without any change, if the delta is in another epoch, not at the generation before, or
         deleted, or has a commit with this idempotency key. QuotaExceeded changes nothing either.
         """
-        statement = _update(delta.delta_id, commit.created_at, commit.generation - 1).where(
-            DeltaRow.epoch == commit.epoch
-        )
-        stored, live = DeltaRow.stored_bytes + commit.size, DeltaRow.live_bytes + commit.data_bytes
+        changes = {
+            "of_delta": delta.delta_id,
+            "before": commit.generation - 1,
+            "in_epoch": commit.epoch,
+            "now": commit.created_at,
+            "after": commit.generation,
+            "stored": commit.size,
+            "live": commit.data_bytes,
+            "extents": commit.extents,
+        }
         try:
             with self._transactions.writing() as connection:
-                extents = DeltaRow.recent_extents + commit.extents
-                changes = {"generation": commit.generation, "stored_bytes": stored, "live_bytes": live}
-                changed = connection.execute(statement.values(**changes, recent_extents=extents))
-                if changed.rowcount != 1:
+                if connection.execute(_COMMIT, changes).rowcount != 1:
                     return False
-                connection.execute(insert(DeltaCommitRow).values(**commit_row_of(delta.delta_id, commit)))
+                connection.execute(_ADD_COMMIT, commit_row_of(delta.delta_id, commit))
                 add_stored(connection, delta.owner, commit.size, quota)
         except IntegrityError:
             return False

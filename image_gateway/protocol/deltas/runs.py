@@ -187,7 +187,7 @@ class Runs:
         self._offsets.append(offset)
 
     def _append_overlapping(self, runs: Sequence[Run], age: Mapping[int, int]) -> None:
-        """Append runs that ascend and cover all blocks from the first to the last; the least in `age` wins."""
+        """Append runs that ascend and leave no block between them out; the least in `age` wins."""
         if len(runs) == 1:
             self._append(*runs[0])
             return
@@ -254,5 +254,6 @@ class Runs:
 
 def _runs_of(table: Table, segment: int) -> Iterator[Run]:
     """Yield a run for each entry of a segment's table."""
-    for block, count, _, data_start in table.entries:
-        yield Run(block, count, segment, ZERO if data_start is None else data_start)
+    for entry in table.entries:
+        offset = ZERO if entry.data_start is None else entry.data_start
+        yield Run(entry.block, entry.count, segment, offset)

@@ -10,7 +10,6 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 MAGIC = b"IGD1"
 MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, DEFAULT_BLOCK_SIZE = 512, 64 * 1024, 4096
@@ -36,7 +35,8 @@ class Extent:
     data: bytes | memoryview | None = None
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """An extent in the table of a segment; `data_start` is in blocks from the first data, None for zeros."""
 
     block: int

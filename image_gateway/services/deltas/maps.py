@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -114,15 +115,29 @@ class DeltaMaps:
 
     def _load(self, delta: Delta, record: ImageRecord, start: _Start, generation: int) -> DeltaMap:
         found = self._nearest(delta, start, generation)
-        if found is None and start.checkpoint is not None:
-            found = self.read_checkpoint(record, delta.delta_id, start.checkpoint)
-        found = found or DeltaMap.empty(delta.block_size)
-        commits = self._catalog.deltas.find_commits(delta.delta_id, after=found.generation, upto=generation)
-        if [commit.generation for commit in commits] != list(range(found.generation + 1, generation + 1)):
+        after = found.generation if found is not None else start.generation
+        commits = self._catalog.deltas.find_commits(delta.delta_id, after=after, upto=generation)
+        if [commit.generation for commit in commits] != list(range(after + 1, generation + 1)):
             raise StoreError(f"the catalog lacks commits of delta {delta.delta_id}")
-        for segment, table in self.read_tables(delta, record, commits):
+        if found is None and start.checkpoint is not None:
+            found, tables = self._read_together(delta, record, start.checkpoint, commits)
+        else:
+            tables = self.read_tables(delta, record, commits)
+        found = found or DeltaMap.empty(delta.block_size)
+        if found.generation != after:
+            raise StoreError(f"a checkpoint of delta {delta.delta_id} is not of generation {after}")
+        for segment, table in tables:
             found = found.committed(segment, table)
         return found
+
+    def _read_together(
+        self, delta: Delta, record: ImageRecord, checkpoint: str, commits: Sequence[Commit]
+    ) -> tuple[DeltaMap, Sequence[tuple[SegmentRef, Table]]]:
+        """Return a checkpoint's map and the tables of the commits since, read at the same time."""
+        with ThreadPoolExecutor(1, "checkpoint") as pool:
+            found = pool.submit(self.read_checkpoint, record, delta.delta_id, checkpoint)
+            tables = self.read_tables(delta, record, commits)
+            return found.result(), tables
 
     def read_tables(
         self, delta: Delta, record: ImageRecord, commits: Sequence[Commit]
