@@ -39,7 +39,7 @@ def count_opened(place: Place, delta: Delta) -> int:
     try:
         place.services().maps.newest(delta, place.record)
     finally:
-        del place.store.open  # type: ignore[method-assign]
+        del place.store.open
     return len(opened)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
 from image_gateway.errors import BadRequest
-from image_gateway.routes.http import schemas
+from image_gateway.routes.http import delta_schemas, schemas
 from tests.support.world import World
 
 # What a field's schema needs beside it.
@@ -20,10 +20,21 @@ OTHERS = {
     "UploadUrls": '"uploadId": "u", ',
     "CompleteUpload": '"uploadId": "u", ',
     "MakeLease": '"imageId": "i", ',
+    "MakeLease-generation": '"deltaId": "d", ',
+    "MakeDelta": '"imageId": "i", ',
+    "MakeDelta-generation": '"fromDelta": "d", ',
+    "MakeSnapshot": '"name": "n", ',
+    "FlattenDelta": '"name": "n", ',
 }
 # Where 7 is out of bounds.
 VALID = {"chunkSize": "512"}
-QUERIES = {schemas.ListImages, schemas.ListPage}
+QUERIES = {
+    schemas.ListImages,
+    schemas.ListPage,
+    delta_schemas.ListDeltas,
+    delta_schemas.ReadDelta,
+    delta_schemas.ShowMap,
+}
 APP = Flask(__name__)
 
 
@@ -46,11 +57,14 @@ def places_of(field: fields.Field, name: str, around: str) -> Iterator[tuple[str
             yield from places_of(inner, f"{name}[0]", around.replace("%s", "[%s]"))
 
 
+def others(schema: type[Schema], name: str) -> str:
+    """Return what a field needs beside it."""
+    return OTHERS.get(f"{schema.__name__}-{name}", OTHERS.get(schema.__name__, ""))
+
+
 CASES = [
-    pytest.param(
-        schema, f"{{{OTHERS.get(schema.__name__, '')}{document}}}", name, null, id=f"{schema.__name__}-{name}"
-    )
-    for schema in vars(schemas).values()
+    pytest.param(schema, f"{{{others(schema, name)}{document}}}", name, null, id=f"{schema.__name__}-{name}")
+    for schema in {**vars(schemas), **vars(delta_schemas)}.values()
     if isinstance(schema, type) and issubclass(schema, Schema) and schema not in QUERIES
     for document, name, null in integer_fields(schema)
     # Its own schema has it; it is sent inside of CompleteUpload.
@@ -76,6 +90,13 @@ def test_every_integer_of_the_api_is_tried() -> None:
         "PublishImage-chunkSize",
         "VerifyImage-sample",
         "VerifyImage-seed",
+        "MakeLease-generation",
+        "MakeDelta-blockSize",
+        "MakeDelta-generation",
+        "OpenSession-ttlSeconds",
+        "MakeSnapshot-generation",
+        "ResetDelta-generation",
+        "FlattenDelta-generation",
     }
 
 

@@ -106,14 +106,15 @@ VIEW_FILES = {
     "/sqlite/<block_size>/<name>": "/sqlite/512/db.001",
     "/raw/<name>": "/raw/my.img",
 }
-# Images that are not complete, or deleted, are shared: what the owner's friends meet there is the state.
+# Images that are not complete, or deleted, are shared: what the owner's friends meet there is the state. The
+# others have deltas, with which they are deleted only by ?cascade=true.
 STATES = ("uploading", "private", "shared", "public", "failed", "deleted")
 ANSWERS = """
                 uploading  private  shared  public  failed  deleted
     show              200      200     200     200     200      404
     describe          200      200     200     200     200      404
     share             200      200     200     200     200      404
-    delete            200      200     200     200     200      200
+    delete            200      409     409     409     200      200
     read              409      200     200     200     409      404
     stream            409      200     200     200     409      404
     lease             409      200     200     200     409      404

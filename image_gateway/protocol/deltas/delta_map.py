@@ -134,7 +134,7 @@ class DeltaMap:
         """
         merged = self.merged()
         first = self._next_number()
-        numbered = [run._replace(segment=first + run.segment) for run, _ in new]
+        numbered = [run.in_segment(first + run.segment) for run, _ in new]
         refs = {run.segment: ref for run, (_, ref) in zip(numbered, new, strict=True)}
         moved = replace(merged, runs=merged.runs.moved(old, numbered), segments={**merged.segments, **refs})
         return moved.merged()

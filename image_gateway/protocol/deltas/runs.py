@@ -36,6 +36,10 @@ class Run(NamedTuple):
     def is_zero(self) -> bool:
         return self.offset == ZERO
 
+    def in_segment(self, number: int) -> Run:
+        """Return the run with another number of its segment."""
+        return Run(self.block, self.length, number, self.offset)
+
     def part(self, first: int, stop: int) -> Run:
         """Return the run's blocks from `first` to before `stop`, as far as it has them."""
         begin, end = max(first, self.block), min(stop, self.stop)

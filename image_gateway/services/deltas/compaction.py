@@ -130,7 +130,7 @@ class Compaction:
         for segment in merge_runs(delta.block_size, work.old, data):
             check()
             ref = self._put(delta, record, merged, segment)
-            work.new += [(run._replace(segment=len(work.segments)), ref) for run in segment.new]
+            work.new += [(run.in_segment(len(work.segments)), ref) for run in segment.new]
             work.segments.append(ref)
         check()
         return self._checkpoints.write(record, delta.delta_id, merged.relocated(work.old, work.new), until)

@@ -288,7 +288,7 @@ class DeltaMachine(RuleBasedStateMachine):
             self.services = self.ground.services()
 
 
-@pytest.mark.parametrize("examples", depths(12, 80))
+@pytest.mark.parametrize("examples", depths(12, 50))
 def test_any_sequence_keeps_every_promise(
     databases: Databases, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:

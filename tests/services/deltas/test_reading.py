@@ -35,7 +35,7 @@ from tests.support.world import World, lasting_world
 
 BLOCK = 512
 BASE = random.Random(31).randbytes(300 * BLOCK + 100)
-EXAMPLES = depths(12, 150)
+EXAMPLES = depths(12, 60)
 # A run of blocks, with data or zeros.
 WRITE = st.tuples(st.integers(0, 299), st.integers(1, 40), st.booleans())
 WRITES = st.lists(WRITE, min_size=1, max_size=12)
