@@ -72,7 +72,7 @@ thorough: system $(READY) browser ## The tests that take long and that few chang
 	$(BIN)/pytest -q -n $(PARALLEL) --dist loadfile -m thorough
 
 test-postgres: $(READY) ## The tests marked `database`, on a PostgreSQL started for them
-	.ci/with-postgres $(BIN)/pytest -q -n $(PARALLEL) -m "database and not shallow"
+	.ci/with-postgres $(BIN)/pytest -q -n $(PARALLEL) -m "database and not deep"
 
 coverage: $(READY) ## Branch coverage of the tests that need no store, as a table and in htmlcov/
 	$(BIN)/pytest -q -n auto --ignore=tests/live --cov --cov-report=term --cov-report=html

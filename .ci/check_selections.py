@@ -39,7 +39,7 @@ def main() -> int:
     )
     test, run_by_all = sum(found[: len(in_test)], Names()), sum(found[len(in_test) :], Names())
     short = {name for name in shallow if name.replace("short", "long") in run_by_all}
-    marked, *found = collected([["-m", "database and not shallow"], *map(options, on_postgres)], POSTGRES)
+    marked, *found = collected([["-m", "database and not deep"], *map(options, on_postgres)], POSTGRES)
     postgres = sum(found, Names())
 
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}

@@ -80,7 +80,7 @@ def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
 def test_a_thousand_disconnects_leave_nothing_behind(
     gateway: LocalGateway, client: GatewayClient, image_path: str
 ) -> None:
-    user = client._headers["X-User-Id"]
+    user = client.who.credentials().headers["X-User-Id"]
     request = f"GET {image_path}/range HTTP/1.1\r\nHost: x\r\nX-User-Id: {user}\r\n\r\n".encode()
 
     def disconnect(share: float) -> None:

@@ -134,7 +134,7 @@ def test_an_object_replaced_in_the_store_is_never_mixed(
     (key,) = [item["Key"] for page in pages for item in page["Contents"] if image_id in item["Key"]]
     s3.put_object(Bucket="images", Key=key, Body=b"another version")
     with urllib3.PoolManager(retries=False) as http:
-        headers = {**client._headers, "Range": "bytes=0-3"}
+        headers = {**client.who.credentials().headers, "Range": "bytes=0-3"}
         answer = http.request("GET", f"{client.base_url}/v1/images/{image_id}/range", headers=headers)
         assert (answer.status, answer.data) == (200, b"another version")
     s3.delete_object(Bucket="images", Key=key)

@@ -132,7 +132,7 @@ def test_a_provider_that_was_down_at_the_start(
 def test_what_is_taken_back_ends_within_the_stated_time_on_every_worker(
     gateway: LocalGateway, client: GatewayClient, http: urllib3.PoolManager, image: str
 ) -> None:
-    owner, base = client._headers["X-User-Id"], f"{gateway.url}/v1/images/{image}"
+    owner, base = client.who.credentials().headers["X-User-Id"], f"{gateway.url}/v1/images/{image}"
     lease = call(http, "POST", f"{gateway.url}/v1/leases", owner, {"imageId": image})
     call(http, "POST", f"{base}/shares", owner, {"user": "friend"})
     friends = call(http, "POST", f"{gateway.url}/v1/leases", "friend", {"imageId": image})

@@ -20,7 +20,7 @@ from tests.support.contract import close_objects, load_contract
 # How many examples, and in which phases; fewer through nginx, which passes on what it does not know.
 SHORT, LONG, LONG_THROUGH_NGINX = (
     (1, "examples,fuzzing"),
-    (8, "examples,coverage,fuzzing"),
+    (4, "examples,coverage,fuzzing"),
     (4, "examples,coverage,fuzzing"),
 )
 SERVERS = [
@@ -56,7 +56,7 @@ def closed_contract(tmp_path: Path, client: GatewayClient, environment: dict[str
     refused = {"description": "The URL is too long", "content": {"text/html": {}, "application/json": error}}
     for operations in contract["paths"].values():
         for method in operations.keys() & {"get", "head", "post", "put", "patch", "delete", "options"}:
-            is_view = operations[method]["tags"] == ["views"]
+            is_view = "views" in operations[method]["tags"]
             operations[method]["responses"]["414"] = without_body if is_view else refused
     path = tmp_path / "openapi.yaml"
     path.write_text(yaml.safe_dump(contract))
@@ -106,7 +106,7 @@ def test_the_contract_is_kept(
     server: tuple[str, tuple[int, str]], client: GatewayClient, closed_contract: Path
 ) -> None:
     url, depth = server
-    ended = run(closed_contract, url, client._headers["X-User-Id"], depth)
+    ended = run(closed_contract, url, client.who.credentials().headers["X-User-Id"], depth)
     assert ended.returncode == 0, ended.stdout[-6000:]
 
 
@@ -118,6 +118,6 @@ def test_an_undocumented_field_is_found(
     contract["paths"] = {"/health": contract["paths"]["/health"]}
     contract["components"]["responses"]["Ok"]["content"]["application/json"]["schema"]["required"] = []
     closed_contract.write_text(yaml.safe_dump(contract))
-    ended = run(closed_contract, gateway.url, client._headers["X-User-Id"], LONG)
+    ended = run(closed_contract, gateway.url, client.who.credentials().headers["X-User-Id"], LONG)
     assert ended.returncode == 1
     assert "Response violates schema" in ended.stdout

@@ -25,7 +25,11 @@ def image_path(client: GatewayClient, tmp_path: Path) -> str:
 
 
 def ask(client: GatewayClient, method: str, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
-    lines = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"X-User-Id: {client._headers['X-User-Id']}"]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: gateway.test",
+        f"X-User-Id: {client.who.credentials().headers['X-User-Id']}",
+    ]
     request = "\r\n".join([*lines, *headers, "Connection: close", "", ""]).encode("latin-1")
     return split(exchange(client.base_url, request))
 
@@ -145,7 +149,7 @@ def test_a_cut_json_body_changes_nothing(client: GatewayClient, image_path: str)
 
 
 def test_a_body_that_ends_early_changes_nothing(client: GatewayClient) -> None:
-    user = client._headers["X-User-Id"]
+    user = client.who.credentials().headers["X-User-Id"]
     head = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nX-User-Id: {user}\r\nContent-Type: application/json\r\n"
     for body in ("Content-Length: 20\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"):
         status, _, answer = split(exchange_and_close(client.base_url, (head + body).encode()))

@@ -8,8 +8,8 @@ import pytest
 
 
 def depths(short: Any, long: Any) -> list[Any]:
-    """The values of one parameter; the short one is marked `shallow`, the long one `thorough`."""
+    """The values of one parameter; the short one is marked `shallow`, the long one `thorough` and `deep`."""
     return [
         pytest.param(short, id="short", marks=pytest.mark.shallow),
-        pytest.param(long, id="long", marks=pytest.mark.thorough),
+        pytest.param(long, id="long", marks=[pytest.mark.thorough, pytest.mark.deep]),
     ]
