@@ -21,7 +21,7 @@ from tests.support.contract import close_objects, load_contract
 SHORT, LONG, LONG_THROUGH_NGINX = (
     (1, "examples,fuzzing"),
     (4, "examples,coverage,fuzzing"),
-    (4, "examples,coverage,fuzzing"),
+    (2, "examples,coverage,fuzzing"),
 )
 SERVERS = [
     pytest.param(("gateway", SHORT), id="gateway-short"),

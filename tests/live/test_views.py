@@ -28,7 +28,7 @@ def offered(client: GatewayClient, tmp_path: Path) -> dict[str, dict[str, str]]:
     file = tmp_path / "small.img"
     file.write_bytes(DATA)
     image_id = upload_file(client, file, parallel=1, on_bytes=lambda _: None).image_id
-    user = {"X-User-Id": client._headers["X-User-Id"]}
+    user = {"X-User-Id": client.who.credentials().headers["X-User-Id"]}
     answer = urllib3.request("GET", f"{client.base_url}/v1/images/{image_id}/stream-url", headers=user)
     views: dict[str, dict[str, str]] = answer.json()["views"]
     return views
