@@ -16,7 +16,7 @@ def test_opening_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_commits_and_reads_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    deltas_bench.main(["--rounds", "2", "--image-mib", "8", "--json"])
+    deltas_bench.main(["--rounds", "1", "--image-mib", "8", "--json"])
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert len(figures) == 8
     assert all(figure.get("ratio", 0) > 0 or figure["value"] > 0 for figure in figures)

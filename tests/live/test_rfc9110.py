@@ -19,7 +19,7 @@ from tests.support.depth import depths
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
-EXAMPLES = depths(50, 250)
+EXAMPLES = depths(50, 120)
 DATA = random.Random(9110).randbytes(5000)
 USER = f"user-{uuid.uuid4()}"
 

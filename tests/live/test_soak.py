@@ -17,7 +17,7 @@ import pytest
 from tests.live.support import ROOT
 
 MIB = 1024 * 1024
-SECONDS, CLIENTS = 30, 4
+SECONDS, CLIENTS = 15, 4
 
 
 @pytest.fixture

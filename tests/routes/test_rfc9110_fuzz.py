@@ -29,7 +29,7 @@ from tests.support.records import FREE, NOW, make_record
 from tests.support.rfc9110 import Answer, Entity, right_answers
 from tests.support.rfc9110_cases import Case, cases, seen
 
-EXAMPLES = depths(40, 200)
+EXAMPLES = depths(40, 120)
 ENTITIES = [
     Entity(bytes(number % 251 for number in range(1000)), '"d41d8cd98f00b204-7"', 1_795_374_001),
     Entity(b"sevenby", '"E"', 951_868_799),

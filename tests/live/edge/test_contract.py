@@ -116,7 +116,7 @@ def connection(pair: Pair) -> Iterator[http.client.HTTPConnection]:
     kept.close()
 
 
-@pytest.mark.parametrize("examples", depths(60, 300))
+@pytest.mark.parametrize("examples", depths(60, 150))
 def test_any_request_is_answered_as_the_rfc_has_it(
     connection: http.client.HTTPConnection, owner: str, image_id: str, entity: Entity, examples: int
 ) -> None:

@@ -35,7 +35,7 @@ from tests.support.memory_store import MemoryStore
 OWNER = "alice"
 ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
-ROUNDS = depths(4, int(os.environ.get("RACE_ROUNDS", "10")))
+ROUNDS = depths(4, int(os.environ.get("RACE_ROUNDS", "6")))
 PAIRS = [
     ("complete", "complete"),
     ("complete", "delete"),
