@@ -51,6 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         of_service = SERVICE_TESTS in item.path.parents and not DATABASE_FIXTURES.isdisjoint(fixtures)
+        of_service &= item.get_closest_marker("any_database") is None
         if of_service or CATALOG_TESTS in item.path.parents:
             item.add_marker(pytest.mark.database)
 

@@ -96,7 +96,7 @@ class Guest:
         return True
 
 
-@pytest.mark.parametrize("kills", depths(16, int(os.environ.get("DELTA_KILLS", "30"))))
+@pytest.mark.parametrize("kills", depths(6, int(os.environ.get("DELTA_KILLS", "15"))))
 def test_kills_lose_no_commit_and_leave_no_half_one(
     ground: Ground, store: LocalStore, own_database: str, kills: int
 ) -> None:

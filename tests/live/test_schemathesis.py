@@ -21,11 +21,11 @@ from tests.support.contract import close_objects, load_contract
 SHORT, LONG, LONG_THROUGH_NGINX = (
     (1, "examples,fuzzing"),
     (4, "examples,coverage,fuzzing"),
-    (2, "examples,coverage,fuzzing"),
+    (1, "examples,coverage,fuzzing"),
 )
 SERVERS = [
-    pytest.param(("gateway", SHORT), id="gateway-short"),
-    pytest.param(("gateway", LONG), id="gateway-long", marks=pytest.mark.thorough),
+    pytest.param(("gateway", SHORT), id="gateway-short", marks=pytest.mark.shallow),
+    pytest.param(("gateway", LONG), id="gateway-long", marks=[pytest.mark.thorough, pytest.mark.deep]),
     pytest.param(("edge", LONG_THROUGH_NGINX), id="edge-long", marks=pytest.mark.thorough),
 ]
 CHECKS = (

@@ -36,7 +36,7 @@ ME = Caller(OWNER)
 DATA = b"\x5a" * 2048
 SHA256 = hashlib.sha256(DATA).hexdigest()
 # `make races` plays more.
-ROUNDS = depths(5, int(os.environ.get("RACE_ROUNDS", "8")))
+ROUNDS = depths(5, int(os.environ.get("RACE_ROUNDS", "6")))
 # Before these an image must have been completed.
 ON_COMPLETE = {"publish"}
 ACTS = ("complete", "abort", "delete", "publish", "sweep", "describe")

@@ -19,7 +19,7 @@ from tests.support.user_mode_linux import Guest
 SEED = 33
 
 
-@pytest.mark.parametrize("kills", depths(2, int(os.environ.get("EXPORTER_KILLS", "6"))))
+@pytest.mark.parametrize("kills", depths(2, int(os.environ.get("EXPORTER_KILLS", "3"))))
 def test_files_that_were_synced_survive_kills_of_the_exporter(
     kills: int, export: StartExporter, download: Download, tmp_path: Path
 ) -> None:

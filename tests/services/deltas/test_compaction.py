@@ -20,6 +20,9 @@ from tests.support.delta_equation import sweep_later
 from tests.support.delta_world import DeltaWorld, make_services
 from tests.support.delta_writing import OWNER, Guest, make_request, read_disk
 
+# The bytes come from the store.
+pytestmark = pytest.mark.any_database
+
 BLOCK = 512
 
 

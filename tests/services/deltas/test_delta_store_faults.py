@@ -25,6 +25,9 @@ from tests.support.delta_ground import Ground, make_ground
 from tests.support.delta_model import request_of
 from tests.support.delta_writing import OWNER, Guest, read_disk
 
+# The bytes come from the store.
+pytestmark = pytest.mark.any_database
+
 BLOCK = 512
 BASE = bytes(range(256)) * 32
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"

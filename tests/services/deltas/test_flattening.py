@@ -17,6 +17,9 @@ from tests.support.delta_world import DeltaWorld
 from tests.support.delta_writing import OWNER
 from tests.support.world import MIB, World
 
+# The bytes come from the store.
+pytestmark = pytest.mark.any_database
+
 PART = 16 * MIB
 BLOCK = 4096
 

@@ -33,6 +33,9 @@ from tests.support.delta_writing import OWNER, Guest
 from tests.support.depth import depths
 from tests.support.world import World, lasting_world
 
+# The bytes come from the store.
+pytestmark = pytest.mark.any_database
+
 BLOCK = 512
 BASE = random.Random(31).randbytes(300 * BLOCK + 100)
 EXAMPLES = depths(12, 60)
