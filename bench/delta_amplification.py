@@ -43,8 +43,9 @@ from image_gateway.services.jobs.compacting import Compacting
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.leases import LeaseRequest, LeaseRules, Leases
 from image_gateway.services.reading.access import Access
+from image_gateway.storage.listings import ListedObject
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
-from image_gateway.storage.objects import ListedObject, ObjectStore
+from image_gateway.storage.objects import ObjectStore
 
 BLOCK, COMMIT_BLOCKS, MIB = 4096, 256, 1024 * 1024
 OWNER = Caller("bench")

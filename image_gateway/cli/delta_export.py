@@ -16,6 +16,7 @@ from image_gateway.cli.remote import (
     Gateway,
     gateway_options,
     one_line,
+    output_option,
     print_json,
     transfer_options,
 )
@@ -27,14 +28,7 @@ from image_gateway.client.retry import Retrier
 
 @click.command(epilog=f"Example: image-gateway delta export {DELTA} -o disk.img --generation 7")
 @click.argument("delta_id", metavar="DELTA")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Output file. An existing file is replaced when the export is complete.",
-)
+@output_option("export")
 @generation_option
 @gateway_options
 @transfer_options

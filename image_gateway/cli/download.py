@@ -18,6 +18,7 @@ from image_gateway.cli.remote import (
     Gateway,
     gateway_options,
     one_line,
+    output_option,
     print_json,
     transfer_options,
     warn_if_overheard,
@@ -35,14 +36,7 @@ LINK_VARIABLE = "IMAGE_GATEWAY_LINK"
     f"image-gateway download --link-file link.txt -o disk.img\n\n{EXIT_STATUSES}"
 )
 @click.argument("image_id", required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Output file. An existing file is replaced when the download is complete.",
-)
+@output_option("download")
 @click.option(
     "--link-file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),

@@ -137,6 +137,18 @@ def gateway_options(command: Command) -> Command:
     return with_gateway  # type: ignore[return-value]
 
 
+def output_option(work: str) -> Callable[[Command], Command]:
+    """Return the option of the file that a download or an export, named by `work`, writes."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        metavar="FILE",
+        help=f"Output file. An existing file is replaced when the {work} is complete.",
+    )
+
+
 def transfer_options(command: Command) -> Command:
     """Add --parallel and --patience."""
     options = (

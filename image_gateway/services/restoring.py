@@ -24,7 +24,8 @@ from image_gateway.protocol.layout import ImageLocation, image_of_prefix, owner_
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas.restoring import DeltaRestoring
 from image_gateway.services.published_objects import PublishedObjects
-from image_gateway.storage.objects import ListedObject, ObjectStore
+from image_gateway.storage.listings import ListedObject
+from image_gateway.storage.objects import ObjectStore
 
 PAGE = 500
 

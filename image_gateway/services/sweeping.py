@@ -23,7 +23,8 @@ from image_gateway.services.completion import Completion
 from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.purging import Purger
 from image_gateway.services.sweep_report import SweepReport
-from image_gateway.storage.objects import ObjectStore, OpenUpload
+from image_gateway.storage.listings import OpenUpload
+from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
 PAGE = 500

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from image_gateway.protocol.preconditions import quoted
 from image_gateway.protocol.ranges import ByteRange
 from image_gateway.storage.client import StoreClients
 from image_gateway.storage.errors import translate_errors
+from image_gateway.storage.listings import ListedObject, OpenUpload
 from image_gateway.storage.object_reads import ObjectInfo, ObjectReads, whole_seconds
 from image_gateway.storage.part_signer import PartSigner
 from image_gateway.storage.presigned_reader import ObjectReader
@@ -27,25 +27,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef, PartTypeDef
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ListedObject:
-    """An object in a listing; `last_modified` is aware UTC, in whole seconds."""
-
-    key: str
-    size: int
-    etag: str
-    last_modified: datetime
-
-
-@dataclass(frozen=True)
-class OpenUpload:
-    """A multipart upload in progress; `initiated` is aware UTC."""
-
-    key: str
-    upload_id: str
-    initiated: datetime
 
 
 class ObjectStore(ObjectReads):
@@ -123,7 +104,6 @@ class ObjectStore(ObjectReads):
         Raises:
             UploadMissing: There is no such upload.
         """
-        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         with translate_errors("UploadPart", missing=UploadMissing):
             self._client.upload_part(
                 Bucket=self._bucket,
@@ -131,7 +111,7 @@ class ObjectStore(ObjectReads):
                 UploadId=upload_id,
                 PartNumber=number,
                 Body=data,  # type: ignore[arg-type]  # The SDK takes a bytearray, too.
-                ContentMD5=digest,
+                ContentMD5=_content_md5(data),
             )
 
     def copy_part(
@@ -202,7 +182,6 @@ class ObjectStore(ObjectReads):
                 etag = self._signed_writer.put(key, data, sha256, headers)
             if etag is not None:
                 return quoted(etag)
-        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         with translate_errors("PutObject"):
             answer = self._client.put_object(
                 Bucket=self._bucket,
@@ -211,7 +190,7 @@ class ObjectStore(ObjectReads):
                 ContentType=content_type,
                 ContentEncoding="identity",
                 CacheControl=cache_control,
-                ContentMD5=digest,
+                ContentMD5=_content_md5(data),
             )
             return quoted(answer["ETag"])
 
@@ -299,6 +278,10 @@ class ObjectStore(ObjectReads):
         """Delete an object. A missing object is not an error."""
         with translate_errors("DeleteObject"):
             self._client.delete_object(Bucket=self._bucket, Key=key)
+
+
+def _content_md5(data: bytes | bytearray) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def _uploaded_at(part: PartTypeDef) -> datetime:

@@ -28,6 +28,31 @@ class Fault:
     body: bytes = b'{"error": {"code": "S3_UNAVAILABLE", "message": "told to fail"}}'
 
 
+class FaultyRoutes:
+    """Routes that fail as they are told, and a record of those that were asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = ""
+        self.asked: list[str] = []
+        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self._lock = threading.Lock()
+
+    def fail(self, route: str, *faults: Fault) -> None:
+        """Let the next requests of a route fail, one after the other; `ROUTE.lost` loses the answer only."""
+        self._faults[route].extend(faults)
+
+    def forgive(self, route: str) -> None:
+        """Let the route work again."""
+        self._faults[route].clear()
+
+    def next_fault(self, route: str) -> Fault | None:
+        with self._lock:
+            self.asked.append(route)
+            fault = self._faults[route].popleft() if self._faults[route] else None
+            return None if fault is None or fault.status == PASS else fault
+
+
 @dataclass
 class FakeImage:
     upload_id: str
@@ -44,14 +69,12 @@ class FakeImage:
         return f'"{hashlib.md5(self.data).hexdigest()}-1"'
 
 
-class FakeGateway(FakeSharing):
+class FakeGateway(FaultyRoutes, FakeSharing):
     """The routes that the client uses, a store behind them, and a record of what was asked."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.url = ""
         self.images: dict[str, FakeImage] = {}
-        self.asked: list[str] = []
         self.puts: list[int] = []
         self.signed: list[list[int]] = []
         self.listed: list[dict[str, str]] = []
@@ -60,23 +83,7 @@ class FakeGateway(FakeSharing):
         self.on_put: Callable[[int], None] = lambda _: None
         self.on_range: Callable[[], None] = lambda: None
         self.part_etag: Callable[[bytes], str] = lambda data: f'"{hashlib.md5(data).hexdigest()}"'
-        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._serial = 0
-        self._lock = threading.Lock()
-
-    def fail(self, route: str, *faults: Fault) -> None:
-        """Let the next requests of a route fail, one after the other."""
-        self._faults[route].extend(faults)
-
-    def forgive(self, route: str) -> None:
-        """Let the route work again."""
-        self._faults[route].clear()
-
-    def next_fault(self, route: str) -> Fault | None:
-        with self._lock:
-            self.asked.append(route)
-            fault = self._faults[route].popleft() if self._faults[route] else None
-            return None if fault is None or fault.status == PASS else fault
 
     def store_part(self, image_id: str, number: int, data: bytes) -> str:
         with self._lock:

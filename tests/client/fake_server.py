@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.client.fake import RESET, SIGNATURE, FakeGateway
+from tests.client.fake import RESET, SIGNATURE, FakeGateway, FaultyRoutes
 
 POLL_SECONDS = 0.02
 _ROUTES = (
@@ -37,8 +37,51 @@ _ROUTES = (
 )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class FaultyHandler(BaseHTTPRequestHandler):
+    """Answers requests of a fake, some of which fail."""
+
     protocol_version = "HTTP/1.1"
+    fake: FaultyRoutes
+
+    def _fail(self, route: str) -> bool:
+        fault = self.fake.next_fault(route)
+        if fault is None:
+            return False
+        self.close_connection = True
+        if fault.status == RESET:
+            # Zero seconds of lingering make the close a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)) if self.command == "PUT" else 0)
+            self._reply(int(fault.status), {"Connection": "close", **fault.headers}, fault.body)
+        return True
+
+    def _reply(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        raise NotImplementedError
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no news."""
+
+
+@contextmanager
+def serving(handler: type[FaultyHandler], fake: FaultyRoutes) -> Iterator[None]:
+    """Answer the requests of a fake, whose URL is set, while the block runs."""
+    bound = type("Handler", (handler,), {"fake": fake})
+    with _Server(("127.0.0.1", 0), bound) as server:
+        fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        yield
+        server.shutdown()
+
+
+class _Handler(FaultyHandler):
     fake: FakeGateway
 
     def do_POST(self) -> None:
@@ -116,19 +159,6 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": image.etag, "Content-Range": f"bytes {first}-{last}/{len(image.data)}"}
         self._reply(206, headers, image.data[first : last + 1])
 
-    def _fail(self, route: str) -> bool:
-        fault = self.fake.next_fault(route)
-        if fault is None:
-            return False
-        self.close_connection = True
-        if fault.status == RESET:
-            # Zero seconds of lingering make the close a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        else:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)) if self.command == "PUT" else 0)
-            self._reply(int(fault.status), {"Connection": "close", **fault.headers}, fault.body)
-        return True
-
     def _answer(self, answer: Any) -> None:
         status, document = 200, answer
         if isinstance(answer, tuple):
@@ -146,27 +176,13 @@ class _Handler(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         return format_datetime(self.fake.now, usegmt=True)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 def _flat(query: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(query).items()}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that goes away is no news."""
-
-
 @contextmanager
 def running_fake() -> Iterator[FakeGateway]:
     fake = FakeGateway()
-    handler = type("Handler", (_Handler,), {"fake": fake})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        fake.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+    with serving(_Handler, fake):
         yield fake
-        server.shutdown()

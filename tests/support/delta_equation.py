@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from image_gateway.catalog.repository import Catalog
 from image_gateway.domain.clock import now_of
-from image_gateway.domain.images import ImageState
+from image_gateway.domain.deltas import GARBAGE_AGE, DeltaState
+from image_gateway.domain.images import ImageRecord, ImageState
 from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.equation import check_equation
 from image_gateway.services.deltas.garbage import DeltaGarbage
-from image_gateway.services.deltas.reachability import Reachability
+from image_gateway.services.deltas.reachability import ObjectName, Reachability
 from image_gateway.services.sweep_report import SweepReport
 from image_gateway.storage.objects import ObjectStore
 
@@ -33,11 +34,13 @@ def at_last() -> float:
     return time.time() + 6 * HOUR
 
 
-def sweep_later(catalog: Catalog, store: ObjectStore, clock: Callable[[], float] = later) -> SweepReport:
+def sweep_later(
+    catalog: Catalog, store: ObjectStore, clock: Callable[[], float] = later, *, dry_run: bool = False
+) -> SweepReport:
     """Sweep the deltas as of two hours from now, or of another time."""
     report = SweepReport()
     trail = AuditTrail(catalog.audit_entries, clock)
-    DeltaGarbage(catalog, store, trail, clock).sweep(report, dry_run=False)
+    DeltaGarbage(catalog, store, trail, clock).sweep(report, dry_run=dry_run)
     return report
 
 
@@ -59,6 +62,39 @@ def require_equation(catalog: Catalog, store: ObjectStore) -> None:
         roots = reachability.roots(catalog.delta_objects.deltas_of(image_id), now)
         needed = {name for root in roots for name in reachability.needed(record, root)}
         assert {item.name for item in reachability.listed(record)} == needed
+
+
+def check_equation(catalog: Catalog, store: ObjectStore, record: ImageRecord, now: datetime) -> Iterator[str]:
+    """Yield what is wrong with the objects of an image's deltas while nobody writes to them.
+
+    Every object is needed, retired, of a deleted delta, or younger than an hour; every object that is needed
+    exists; and an active delta counts the bytes of its recorded objects. Raises StoreError for checkpoints
+    that cannot be read.
+    """
+    reachability = Reachability(catalog, store)
+    listed = {item.name: item for item in reachability.listed(record)}
+    deltas = {delta.delta_id: delta for delta in catalog.delta_objects.deltas_of(record.image_id)}
+    needed: set[ObjectName] = set()
+    for root in reachability.roots(list(deltas.values()), now):
+        needed |= reachability.needed(record, root)
+    retired = {
+        ObjectName(delta_id, name)
+        for delta_id in deltas
+        for name in catalog.delta_objects.retired_objects(delta_id)
+    }
+    yield from (f"missing: {name.delta_id}/{name.name}" for name in sorted(needed - listed.keys()))
+    for name in sorted(listed.keys() - needed - retired):
+        delta = deltas.get(name.delta_id)
+        is_deleted = delta is not None and delta.state is DeltaState.DELETED
+        if not is_deleted and listed[name].last_modified <= now - GARBAGE_AGE:
+            yield f"unexplained: {name.delta_id}/{name.name}"
+    recorded = needed | retired
+    for delta in deltas.values():
+        size = sum(
+            item.size for name, item in listed.items() if name.delta_id == delta.delta_id and name in recorded
+        )
+        if delta.state is DeltaState.ACTIVE and delta.stored_bytes != size:
+            yield f"stored_bytes of {delta.delta_id}: {delta.stored_bytes} instead of {size}"
 
 
 def _problems(catalog: Catalog, store: ObjectStore, moment: float) -> list[str]:

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from image_gateway.errors import ObjectChanged, ObjectMissing, PartsRejected, UploadMissing
 from image_gateway.protocol.parts import ClaimedPart, StoredPart
 from image_gateway.protocol.ranges import ByteRange
+from image_gateway.storage.listings import ListedObject, OpenUpload
 from image_gateway.storage.object_reads import ObjectInfo, OpenObject, Pin
-from image_gateway.storage.objects import ListedObject, OpenUpload
 
 SLOWEST = 0.0007
 

@@ -78,20 +78,22 @@ class Checkpoints:
         written.require_in_time()
         named = [named_segment(segment) for segment in segments]
         retired = list(retired_by(delta, before, written.found))
-        installed = self._catalog.delta_objects.set_checkpoint(
-            delta,
-            written.found.generation,
-            written.named,
-            written.found.live_bytes,
-            retired,
-            now_of(self._clock),
-            written=named,
+        installed = self.record(
+            record,
+            [written.named, *named],
+            lambda: self._catalog.delta_objects.set_checkpoint(
+                delta,
+                written.found.generation,
+                written.named,
+                written.found.live_bytes,
+                retired,
+                now_of(self._clock),
+                written=named,
+            ),
         )
         if installed:
             DELTA_CHECKPOINTS.inc()
             self._maps.add_checkpoint(delta.delta_id, written.named.name, written.found)
-        else:
-            self.discard(record, [written.named, *named])
         return installed
 
     def reset(
@@ -132,16 +134,13 @@ class Checkpoints:
         )
         retired = list(retired_by(delta, before, contents))
         written.require_in_time()
-        try:
-            is_reset = self._catalog.delta_objects.reset(
+        return self.record(
+            record,
+            [written.named],
+            lambda: self._catalog.delta_objects.reset(
                 delta, commit, written.named, contents.live_bytes, retired, quota
-            )
-        except QuotaExceeded:
-            self.discard(record, [written.named])
-            raise
-        if not is_reset:
-            self.discard(record, [written.named])
-        return is_reset
+            ),
+        )
 
     def write(self, record: ImageRecord, delta_id: str, found: DeltaMap, record_until: float) -> Written:
         """Write the object of a merged map; it must be recorded before `record_until`."""
@@ -165,6 +164,26 @@ class Checkpoints:
             self._catalog.jobs.add(new_job(delta.image_id, JobKind.COMPACT, now_of(self._clock)))
         except GatewayError as error:
             _log.warning("no compaction of delta %s was queued: %s", delta.delta_id, error.code)
+
+    def record(
+        self, record: ImageRecord, written: Sequence[NamedObject], attempt: Callable[[], bool]
+    ) -> bool:
+        """Call what records objects in the catalog, and delete them where that certainly did not happen.
+
+        Args:
+            record: The base of their delta.
+            written: Objects in the store that no row names yet.
+            attempt: Records them in one transaction, and returns whether it did; QuotaExceeded changes
+                nothing. After any other error the objects stay: they may have been recorded.
+        """
+        try:
+            recorded = attempt()
+        except QuotaExceeded:
+            self.discard(record, written)
+            raise
+        if not recorded:
+            self.discard(record, written)
+        return recorded
 
     def discard(self, record: ImageRecord, objects: Sequence[NamedObject]) -> None:
         """Delete objects that were certainly not recorded; what the store keeps is left to the sweeper."""

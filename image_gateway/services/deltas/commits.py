@@ -32,7 +32,6 @@ from image_gateway.errors import (
     IdempotencyKeyReused,
     NotFound,
     PreconditionFailed,
-    QuotaExceeded,
 )
 from image_gateway.observability.metrics import DELTA_BYTES, DELTA_COMMITS
 from image_gateway.protocol.deltas.segment import (
@@ -173,14 +172,9 @@ class Commits:
     def _record(self, delta: Delta, record: ImageRecord, commit: Commit) -> bool:
         """Make the segment the next generation; deletes it when it certainly did not become that."""
         written = [NamedObject(delta.delta_id, commit.name, commit.size)]
-        try:
-            recorded = self._catalog.deltas.commit(delta, commit, self._quota)
-        except QuotaExceeded:
-            self._checkpoints.discard(record, written)
-            raise
-        if not recorded:
-            self._checkpoints.discard(record, written)
-        return recorded
+        return self._checkpoints.record(
+            record, written, lambda: self._catalog.deltas.commit(delta, commit, self._quota)
+        )
 
     def _explain_refusal(self, found: FoundDelta, request: CommitRequest) -> Commit:
         """Return what the key made before, or raise why the commit is not the next generation."""

@@ -15,7 +15,7 @@ from image_gateway.domain.deltas import Commit, Delta, DeltaState, Parent
 from image_gateway.domain.images import DiskFacts, ImageRecord, Quota
 from image_gateway.domain.leases import LeasedDelta, Scope
 from image_gateway.domain.permissions import Action, DeltaAction, Role
-from image_gateway.errors import BadRequest, InvalidState, NotFound, PreconditionFailed, QuotaExceeded
+from image_gateway.errors import BadRequest, InvalidState, NotFound, PreconditionFailed
 from image_gateway.protocol.deltas.map_page import MapPage, list_changes
 from image_gateway.protocol.deltas.segment import (
     DEFAULT_BLOCK_SIZE,
@@ -89,7 +89,8 @@ class Deltas:
         self._images.find(image_id, owner, Action.WRITE)
         record, disk = self._images.find_readable(image_id, owner)
         delta = self._draft(record, disk, owner, size, name or record.name)
-        self._add(delta)
+        if not self._catalog.deltas.add(delta, self._quota):
+            raise _deleted_meanwhile()
         self._note(AuditEvent.DELTA_CREATED, delta, owner)
         return delta
 
@@ -112,11 +113,11 @@ class Deltas:
             live_bytes=contents.live_bytes,
         )
         written.require_in_time()
-        try:
-            self._add(fork)
-        except (InvalidState, QuotaExceeded):
-            self._checkpoints.discard(record, [written.named])
-            raise
+        added = self._checkpoints.record(
+            record, [written.named], lambda: self._catalog.deltas.add(fork, self._quota)
+        )
+        if not added:
+            raise _deleted_meanwhile()
         self._note(AuditEvent.DELTA_FORKED, fork, owner, parent=parent.delta_id, generation=at)
         return fork
 
@@ -216,10 +217,6 @@ class Deltas:
             updated_at=now,
         )
 
-    def _add(self, delta: Delta) -> None:
-        if not self._catalog.deltas.add(delta, self._quota):
-            raise InvalidState("the image or the delta was deleted meanwhile")
-
     def _note(self, event: AuditEvent, delta: Delta, caller: Caller, **details: str | int) -> None:
         role = Role.ADMIN if caller.user != delta.owner else None
         self._trail.note(event, delta.image_id, user=caller.user, role=role, delta=delta.delta_id, **details)
@@ -230,3 +227,7 @@ def stale_generation(delta: Delta) -> PreconditionFailed:
     return PreconditionFailed(
         f"the delta is at generation {delta.generation}: read it again", headers={"ETag": delta.etag}
     )
+
+
+def _deleted_meanwhile() -> InvalidState:
+    return InvalidState("the image or the delta was deleted meanwhile")

@@ -12,7 +12,7 @@ from image_gateway.domain.clock import now_of
 from image_gateway.domain.deltas import Delta, Snapshot
 from image_gateway.domain.images import Quota
 from image_gateway.domain.permissions import DeltaAction
-from image_gateway.errors import NotFound, QuotaExceeded
+from image_gateway.errors import NotFound
 from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording
 from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta
@@ -65,13 +65,12 @@ class DeltaHistory:
             created_at=now_of(self._clock),
         )
         written.require_in_time()
-        try:
-            added = self._catalog.delta_objects.add_snapshot(delta, snapshot, self._quota)
-        except QuotaExceeded:
-            self._checkpoints.discard(record, [written.named])
-            raise
+        added = self._checkpoints.record(
+            record,
+            [written.named],
+            lambda: self._catalog.delta_objects.add_snapshot(delta, snapshot, self._quota),
+        )
         if not added:
-            self._checkpoints.discard(record, [written.named])
             raise NotFound("there is no such delta")
         return snapshot
 

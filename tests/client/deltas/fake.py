@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import uuid
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from image_gateway.protocol.deltas.segment import SegmentError, count_blocks, parse_segment
-from tests.client.fake import PASS, Fault
+from tests.client.fake import FaultyRoutes
 from tests.client.fake_sharing import moment
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
@@ -61,14 +60,13 @@ class FakeSession:
         return f"igl~k1~{self.lease_id}~SECRET"
 
 
-class FakeDeltas:
+class FakeDeltas(FaultyRoutes):
     """The routes of deltas, and what the gateway is asked."""
 
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__()
         self.deltas: dict[str, FakeDelta] = {}
         self.sessions: dict[str, FakeSession] = {}
-        self.asked: list[str] = []
         self.bodies: list[Any] = []
         self.keys: list[str] = []
         self.reads: list[tuple[int, int]] = []
@@ -77,22 +75,6 @@ class FakeDeltas:
         self.before_commit: Callable[[], object] = lambda: None
         self.on_read: Callable[[], object] = lambda: None
         self.before_bytes: Callable[[], object] = lambda: None
-        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
-        self._lock = threading.Lock()
-
-    def fail(self, route: str, *faults: Fault) -> None:
-        """Let the next requests of a route fail, one after the other; `ROUTE.lost` loses the answer only."""
-        self._faults[route].extend(faults)
-
-    def forgive(self, route: str) -> None:
-        """Let the route work again."""
-        self._faults[route].clear()
-
-    def next_fault(self, route: str) -> Fault | None:
-        with self._lock:
-            self.asked.append(route)
-            fault = self._faults[route].popleft() if self._faults[route] else None
-            return None if fault is None or fault.status == PASS else fault
 
     def add(self, data: bytes, block_size: int = 4096, name: str | None = None) -> FakeDelta:
         delta = FakeDelta(str(uuid.uuid4()), block_size, name, {0: data})

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.client.deltas.fake import NOW, Answer, FakeDelta, FakeDeltas, FakeSession
-from tests.client.fake import RESET
+from tests.client.fake_server import FaultyHandler, serving
 
-POLL_SECONDS = 0.02
 _ROUTES = (
     ("POST", r"/v1/deltas()", "create"),
     ("GET", r"/v1/deltas()", "page"),
@@ -35,8 +29,7 @@ _ROUTES = (
 )
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(FaultyHandler):
     # Headers and body in one packet: two would wait for each other's acknowledgement.
     wbufsize = -1
     fake: FakeDeltas
@@ -120,18 +113,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.fake.before_bytes()
             self._reply(206, headers, data[first : last + 1])
 
-    def _fail(self, route: str) -> bool:
-        fault = self.fake.next_fault(route)
-        if fault is None:
-            return False
-        self.close_connection = True
-        if fault.status == RESET:
-            # Zero seconds of lingering make the close a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        else:
-            self._reply(int(fault.status), {"Connection": "close", **fault.headers}, fault.body)
-        return True
-
     def _answer(self, answer: Answer) -> None:
         status, document, headers = answer
         body = b"" if self.command == "HEAD" else json.dumps(document).encode()
@@ -147,27 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
 
 def _not_found(message: str = "there is no such delta") -> Answer:
     return 404, {"error": {"code": "NOT_FOUND", "message": message}}, {}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that goes away is no news."""
-
-
 @contextmanager
 def running_deltas() -> Iterator[FakeDeltas]:
     fake = FakeDeltas()
-    handler = type("Handler", (_Handler,), {"fake": fake})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        fake.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+    with serving(_Handler, fake):
         yield fake
-        server.shutdown()

@@ -8,6 +8,7 @@ from base64 import b64encode
 from dataclasses import replace
 
 import pytest
+from werkzeug.test import TestResponse
 
 from image_gateway.errors import StoreUnavailable
 from image_gateway.protocol.deltas.segment import MAX_SEGMENT_BYTES, Extent, encode_segment
@@ -15,6 +16,18 @@ from tests.support.delta_api import BLOCK, DeltaApi, digest_of, error_of, make_d
 from tests.support.world import Image, World
 
 pytestmark = pytest.mark.database
+
+
+def stream_commit(delta: DeltaApi, body: bytes, environ: dict[str, object]) -> TestResponse:
+    """Send a commit on generation 0 as a stream, with a part of the WSGI environment."""
+    return delta.world.request(
+        "POST",
+        f"{delta.path}/commits",
+        user=None,
+        headers=delta.headers(body, 0),
+        input_stream=io.BytesIO(body),
+        environ_overrides=environ,
+    )
 
 
 def test_a_commit_is_the_next_generation(delta: DeltaApi) -> None:
@@ -163,40 +176,19 @@ def test_a_commit_may_have_eight_mebibytes(world: World) -> None:
 )
 def test_a_body_without_a_length_is_bounded_as_well(delta: DeltaApi, size: int, expected: int) -> None:
     body = bytes(size)
-    answer = delta.world.request(
-        "POST",
-        f"{delta.path}/commits",
-        user=None,
-        headers=delta.headers(body, 0),
-        input_stream=io.BytesIO(body),
-        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
-    )
+    answer = stream_commit(delta, body, {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""})
     assert answer.status_code == expected
 
 
 def test_a_chunked_commit_is_stored(delta: DeltaApi) -> None:
     body = one_block()
-    answer = delta.world.request(
-        "POST",
-        f"{delta.path}/commits",
-        user=None,
-        headers=delta.headers(body, 0),
-        input_stream=io.BytesIO(body),
-        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
-    )
+    answer = stream_commit(delta, body, {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""})
     assert answer.status_code == 200
 
 
 def test_a_truncated_body_is_refused(delta: DeltaApi) -> None:
     body = one_block()
-    answer = delta.world.request(
-        "POST",
-        f"{delta.path}/commits",
-        user=None,
-        headers=delta.headers(body, 0),
-        input_stream=io.BytesIO(body),
-        environ_overrides={"CONTENT_LENGTH": str(len(body) + 1)},
-    )
+    answer = stream_commit(delta, body, {"CONTENT_LENGTH": str(len(body) + 1)})
     assert error_of(answer) == (400, "BAD_REQUEST")
     assert delta.done("GET")["generation"] == 0
 

@@ -24,16 +24,13 @@ from image_gateway.domain.callers import Caller
 from image_gateway.domain.deltas import Commit, DeltaState
 from image_gateway.errors import Fenced, IdempotencyKeyReused, NotFound, PreconditionFailed
 from image_gateway.protocol.deltas.segment import Extent
-from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas import commits
 from image_gateway.services.deltas.commits import CommitRequest
 from image_gateway.services.deltas.deltas import WRITING
-from image_gateway.services.deltas.equation import check_equation
-from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.deltas.reachability import ObjectName
 from image_gateway.services.leases import LeaseRequest
-from image_gateway.services.sweep_report import SweepReport
 from tests.support.databases import Databases
+from tests.support.delta_equation import check_equation, sweep_later
 from tests.support.delta_ground import POINTS, DatedStore, Killed, dying, make_ground
 from tests.support.delta_model import Model, Pieces, extents_of, pieces, request_of
 from tests.support.delta_writing import OWNER
@@ -229,10 +226,7 @@ class DeltaMachine(RuleBasedStateMachine):
         """Nothing but what is needed, or was until less than an hour ago, is left."""
         ground, now = self.ground, datetime.fromtimestamp(self.now, UTC)
         ground.catalog.delta_objects.forget_commits(now - timedelta(days=1), limit=1000)
-        trail = AuditTrail(ground.catalog.audit_entries, ground.clock)
-        report = SweepReport()
-        DeltaGarbage(ground.catalog, self.store, trail, ground.clock).sweep(report, dry_run=False)
-        assert report.left_for_later == 0
+        assert sweep_later(ground.catalog, self.store, ground.clock).left_for_later == 0
         assert list(check_equation(ground.catalog, self.store, ground.image, now)) == []
 
     @rule()

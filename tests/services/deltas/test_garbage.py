@@ -9,8 +9,6 @@ import pytest
 
 from image_gateway.domain.deltas import COMMITS_PER_CHECKPOINT
 from image_gateway.errors import StoreUnavailable
-from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.sweep_report import SweepReport
 from tests.support.delta_equation import sweep_later
 from tests.support.delta_world import DeltaWorld, make_services
@@ -21,10 +19,7 @@ HOUR = 3600
 
 
 def sweep(delta_world: DeltaWorld, clock: Callable[[], float], *, dry_run: bool = False) -> SweepReport:
-    world, report = delta_world.world, SweepReport()
-    trail = AuditTrail(world.catalog.audit_entries, clock)
-    DeltaGarbage(world.catalog, world.store, trail, clock).sweep(report, dry_run=dry_run)
-    return report
+    return sweep_later(delta_world.world.catalog, delta_world.world.store, clock, dry_run=dry_run)
 
 
 def count(delta_world: DeltaWorld) -> int:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from image_gateway.services.audit_trail import AuditTrail
-from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.deltas.reachability import Reachability
 from image_gateway.services.sweep_report import SweepReport
-from tests.support.delta_equation import HOUR
+from tests.support.delta_equation import HOUR, sweep_later
 from tests.support.delta_world import DeltaWorld, make_services
 from tests.support.delta_writing import OWNER, Guest, read_disk
 
@@ -25,10 +23,7 @@ def clock() -> float:
 
 
 def sweep(delta_world: DeltaWorld) -> SweepReport:
-    world, report = delta_world.world, SweepReport()
-    trail = AuditTrail(world.catalog.audit_entries, clock)
-    DeltaGarbage(world.catalog, world.store, trail, clock).sweep(report, dry_run=False)
-    return report
+    return sweep_later(delta_world.world.catalog, delta_world.world.store, clock)
 
 
 def prepare(delta_world: DeltaWorld) -> tuple[Guest, str, bytes]:

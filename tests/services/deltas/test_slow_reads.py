@@ -12,16 +12,14 @@ from image_gateway.domain.jobs import JobKind, JobState, new_job
 from image_gateway.protocol.deltas import compaction_plan
 from image_gateway.protocol.deltas.segment import Extent
 from image_gateway.protocol.preconditions import Conditions
-from image_gateway.services.audit_trail import AuditTrail
 from image_gateway.services.deltas import commits
-from image_gateway.services.deltas.garbage import DeltaGarbage
 from image_gateway.services.deltas.reading import DeltaReads
 from image_gateway.services.jobs.compacting import Compacting
 from image_gateway.services.jobs.worker import Worker
 from image_gateway.services.reading import overlay
 from image_gateway.services.reading.reader import Reader
 from image_gateway.services.reading.representations import ReadRequest
-from image_gateway.services.sweep_report import SweepReport
+from tests.support.delta_equation import sweep_later
 from tests.support.delta_world import DeltaWorld
 from tests.support.delta_writing import OWNER, Guest, make_request
 
@@ -54,10 +52,7 @@ def compact(delta_world: DeltaWorld) -> None:
 
 
 def sweep(delta_world: DeltaWorld) -> None:
-    catalog, store = delta_world.world.catalog, delta_world.world.store
-    DeltaGarbage(catalog, store, AuditTrail(catalog.audit_entries, time.time), time.time).sweep(
-        SweepReport(), dry_run=False
-    )
+    sweep_later(delta_world.world.catalog, delta_world.world.store, time.time)
 
 
 @pytest.mark.parametrize("seed", range(1))
