@@ -3,7 +3,7 @@
  */
 
 import { ApiError } from "../lib/api.js";
-import { issue, revoke, sendInTime } from "../open/lease_requests.js";
+import { bearer, issue, pathOf, revoke, sendInTime } from "../open/lease_requests.js";
 import { FENCED, fenced } from "./commit_answers.js";
 
 /**
@@ -82,9 +82,7 @@ export async function makeSession({ origin, authorize }, deltaId) {
  */
 export function sessionRequests(gateway, deltaId, state) {
   /** @param {import("../open/block_requests.js").LeaseDocument} lease */
-  const path = (lease) => `${gateway.origin}/v1/leases/${lease.leaseId}`;
-  /** @param {import("../open/block_requests.js").LeaseDocument} lease */
-  const headers = (lease) => ({ Authorization: `Bearer ${lease.token}` });
+  const path = (lease) => gateway.origin + pathOf(lease);
   let lostAnswers = 0;
 
   async function requireWriter() {
@@ -111,7 +109,7 @@ export function sessionRequests(gateway, deltaId, state) {
    * @param {import("../open/block_requests.js").LeaseDocument} lease
    */
   async function renew(lease) {
-    const { document, serverTime } = await issue(`${path(lease)}/renew`, undefined, headers(lease));
+    const { document, serverTime } = await issue(`${path(lease)}/renew`, undefined, bearer(lease));
     await requireWriter().catch((error) => {
       // What cannot be asked at the moment is told by the next commit.
       if (error.code === FENCED) throw error;
@@ -122,7 +120,7 @@ export function sessionRequests(gateway, deltaId, state) {
   return {
     make: () => state.alone(make),
     renew,
-    revoke: (lease, { isLeaving = false } = {}) => revoke(path(lease), { keepalive: isLeaving, headers: headers(lease) }),
+    revoke: (lease, { isLeaving = false } = {}) => revoke(path(lease), { keepalive: isLeaving, headers: bearer(lease) }),
   };
 }
 

@@ -61,13 +61,17 @@ export async function redeem(token) {
   return { document: /** @type {LeaseDocument & { name: string, size: number }} */ (document), serverTime };
 }
 
-/** @param {LeaseDocument} lease */
-function bearer(lease) {
+/**
+ * Return the headers of a request that the lease itself permits.
+ *
+ * @param {LeaseDocument} lease
+ */
+export function bearer(lease) {
   return { Authorization: `Bearer ${lease.token}` };
 }
 
 /** @param {LeaseDocument} lease */
-function pathOf(lease) {
+export function pathOf(lease) {
   return `/v1/leases/${lease.leaseId}`;
 }
 

@@ -60,14 +60,6 @@ class Runs:
         self._live: dict[int, int] | None = None
 
     @classmethod
-    def of_table(cls, table: Table, segment: int) -> Runs:
-        """Return the runs that a segment with this table and number writes."""
-        runs = cls()
-        for run in _runs_of(table, segment):
-            runs._append(*run)
-        return runs
-
-    @classmethod
     def of_tables(cls, tables: Sequence[tuple[int, Table]]) -> Runs:
         """Return the runs of segments by their numbers and tables, of which a later one wins."""
         age = {number: -order for order, (number, _) in enumerate(tables)}

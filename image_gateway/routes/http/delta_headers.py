@@ -8,8 +8,9 @@ from flask import request
 
 from image_gateway.errors import BadRequest, PreconditionRequired, TooLarge, UnsupportedMediaType
 from image_gateway.protocol.content_digest import parse_content_digest
+from image_gateway.routes.http.request_limits import require_whole
+from image_gateway.services.reading.representations import OCTETS
 
-OCTETS = "application/octet-stream"
 # Below 2^63, as the catalog stores it.
 _GENERATION = re.compile(r'"(0|[1-9][0-9]{0,17})"', re.ASCII)
 _KEY = re.compile(r"[ -~]{1,128}", re.ASCII)
@@ -66,9 +67,7 @@ def read_octets(most: int) -> bytes:
     data = request.get_data(cache=False)
     if len(data) > most:
         raise TooLarge(f"the request body is larger than {most} bytes")
-    if len(data) < (request.content_length or 0):
-        # gunicorn returns a truncated body when a client closes early.
-        raise BadRequest("the request body is shorter than Content-Length")
+    require_whole(data)
     return data
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from flask import Flask, request
 
-from image_gateway.errors import TooLarge, UrlTooLong
+from image_gateway.errors import BadRequest, TooLarge, UrlTooLong
 from image_gateway.routes.http.public_url import check_host
 
 MAX_URL = 8 * 1024
 MAX_RANGE = 16 * 1024
 MAX_JSON_BYTES = 4 * 1024 * 1024
+
+
+def require_whole(data: bytes) -> None:
+    """Raise BadRequest for a body that is shorter than announced.
+
+    gunicorn returns a truncated body when a client closes early.
+    """
+    if len(data) < (request.content_length or 0):
+        raise BadRequest("the request body is shorter than Content-Length")
 
 
 def install_bounds(app: Flask) -> None:

@@ -27,6 +27,7 @@ from image_gateway.routes.http.request_fields import (
     printable,
     seconds,
 )
+from image_gateway.routes.http.request_limits import require_whole
 from image_gateway.services.new_images import NewImage
 
 MAX_UPLOAD_ID = 1024
@@ -267,9 +268,7 @@ def load_json(schema: type[Schema], request: Request, *, optional: bool = False)
     if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
         # Werkzeug truncates a chunked body at the limit without an error.
         raise TooLarge("the request body is too large")
-    if len(data) < (request.content_length or 0):
-        # gunicorn returns a truncated body when a client closes early.
-        raise BadRequest("the request body is shorter than Content-Length")
+    require_whole(data)
     if optional and not data:
         return dict(_made(schema).load({}))
     if not request.is_json:

@@ -18,12 +18,10 @@ from image_gateway.observability.metrics import DELTA_CHECKPOINTS
 from image_gateway.protocol.deltas.compaction_plan import find_victims, is_worthwhile
 from image_gateway.protocol.deltas.delta_map import MAX_RUNS, DeltaMap, SegmentRef, encode_checkpoint
 from image_gateway.services.deltas.maps import DeltaMaps, checkpoint_prefix
+from image_gateway.services.deltas.stored_objects import write_object
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
-CONTENT_TYPE = "application/octet-stream"
-# No reader gets these objects from the store itself.
-CACHE_CONTROL = "private, no-store"
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,7 @@ class Checkpoints:
             f"{checkpoint_prefix(found.generation)}{secrets.token_hex(8)}.map",
             encode_checkpoint(found),
         )
-        key = record.location.delta_key(delta_id, name)
-        self._store.put(key, data, content_type=CONTENT_TYPE, cache_control=CACHE_CONTROL)
+        write_object(self._store, record.location.delta_key(delta_id, name), data)
         return Written(NamedObject(delta_id, name, len(data)), found, record_until)
 
     def _compact_if_worthwhile(self, delta: Delta, found: DeltaMap) -> None:

@@ -42,15 +42,10 @@ from image_gateway.protocol.deltas.segment import (
     encode_segment,
     parse_segment,
 )
-from image_gateway.services.deltas.checkpoints import (
-    CACHE_CONTROL,
-    CONTENT_TYPE,
-    Checkpoints,
-    begin_recording,
-    require_in_time,
-)
+from image_gateway.services.deltas.checkpoints import Checkpoints, begin_recording, require_in_time
 from image_gateway.services.deltas.delta_access import DeltaAccess, FoundDelta, require_epoch
 from image_gateway.services.deltas.maps import DeltaMaps, segment_of
+from image_gateway.services.deltas.stored_objects import write_segment
 from image_gateway.storage.objects import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -145,14 +140,13 @@ class Commits:
 
     def _put(self, found: FoundDelta, epoch: int, request: CommitRequest, table: Table) -> Commit:
         generation = request.generation + 1
-        # Unique for each attempt: a delayed PUT of another one must not replace what was recorded.
-        name = f"{epoch:08x}-{generation:012x}-{secrets.token_hex(8)}.seg"
-        key = found.record.location.delta_key(found.delta.delta_id, name)
-        etag = self._store.put(
-            key,
+        name, etag = write_segment(
+            self._store,
+            found.record.location,
+            found.delta.delta_id,
             request.body,
-            content_type=CONTENT_TYPE,
-            cache_control=CACHE_CONTROL,
+            epoch=epoch,
+            generation=generation,
             sha256=request.sha256,
         )
         return Commit(

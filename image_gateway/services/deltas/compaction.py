@@ -6,7 +6,6 @@ checkpoint that names these. Generation and contents stay as they are.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,16 +19,14 @@ from image_gateway.protocol.deltas.merging import Merged, merge_runs
 from image_gateway.protocol.deltas.runs import Run
 from image_gateway.protocol.deltas.segment import SegmentError, count_blocks, parse_segment
 from image_gateway.services.deltas.checkpoints import (
-    CACHE_CONTROL,
-    CONTENT_TYPE,
     Checkpoints,
     Written,
     begin_recording,
     named_segment,
 )
 from image_gateway.services.deltas.maps import DeltaMaps
-from image_gateway.services.deltas.object_reading import read_object
 from image_gateway.services.deltas.reachability import ObjectName
+from image_gateway.services.deltas.stored_objects import read_object, write_segment
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
 
@@ -147,9 +144,14 @@ class Compaction:
         return memoryview(body)[table.header_bytes :]
 
     def _put(self, delta: Delta, record: ImageRecord, merged: DeltaMap, segment: Merged) -> SegmentRef:
-        name = f"{delta.epoch:08x}-{merged.generation:012x}-{secrets.token_hex(8)}.seg"
-        key = record.location.delta_key(delta.delta_id, name)
-        etag = self._store.put(key, segment.body, content_type=CONTENT_TYPE, cache_control=CACHE_CONTROL)
+        name, etag = write_segment(
+            self._store,
+            record.location,
+            delta.delta_id,
+            segment.body,
+            epoch=delta.epoch,
+            generation=merged.generation,
+        )
         # Which blocks were written since a generation is then told of more blocks, never of fewer.
         newest = max(merged.segments[run.segment].generation for run in segment.old)
         return SegmentRef(delta.delta_id, name, len(segment.body), etag, newest, segment.data_start)

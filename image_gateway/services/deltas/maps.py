@@ -23,7 +23,7 @@ from image_gateway.protocol.deltas.delta_map import (
 from image_gateway.protocol.deltas.segment import SegmentError, Table, header_bytes, parse_table
 from image_gateway.protocol.map_ordered import map_ordered
 from image_gateway.protocol.ranges import ByteRange
-from image_gateway.services.deltas.object_reading import read_object
+from image_gateway.services.deltas.stored_objects import read_object
 from image_gateway.storage.object_reads import Pin
 from image_gateway.storage.objects import ObjectStore
 
@@ -116,9 +116,7 @@ class DeltaMaps:
     def _load(self, delta: Delta, record: ImageRecord, start: _Start, generation: int) -> DeltaMap:
         found = self._nearest(delta, start, generation)
         after = found.generation if found is not None else start.generation
-        commits = self._catalog.deltas.find_commits(delta.delta_id, after=after, upto=generation)
-        if [commit.generation for commit in commits] != list(range(after + 1, generation + 1)):
-            raise StoreError(f"the catalog lacks commits of delta {delta.delta_id}")
+        commits = find_all_commits(self._catalog, delta.delta_id, after=after, upto=generation)
         if found is None and start.checkpoint is not None:
             found, tables = self._read_together(delta, record, start.checkpoint, commits)
         else:
@@ -191,6 +189,14 @@ class DeltaMaps:
 
     def _read(self, key: str, byte_range: ByteRange | None, pin: Pin) -> bytes:
         return read_object(self._store, key, byte_range=byte_range, pin=pin)
+
+
+def find_all_commits(catalog: Catalog, delta_id: str, *, after: int, upto: int) -> Sequence[Commit]:
+    """Return the commits behind a generation up to another; raises StoreError if one is missing."""
+    commits = catalog.deltas.find_commits(delta_id, after=after, upto=upto)
+    if [commit.generation for commit in commits] != list(range(after + 1, upto + 1)):
+        raise StoreError(f"the catalog lacks commits of delta {delta_id}")
+    return commits
 
 
 def checkpoint_prefix(generation: int) -> str:

@@ -24,7 +24,7 @@ def make_table(pieces: list[tuple[int, int, bool]]) -> Table:
 
 def make_layer(pieces: list[tuple[int, int, bool]], segment: int) -> Runs:
     """Return the runs of a segment with these extents."""
-    return Runs.of_table(make_table(pieces), segment)
+    return Runs.of_tables([(segment, make_table(pieces))])
 
 
 def as_model(runs: Runs) -> Model:
@@ -111,7 +111,7 @@ def test_tables_merged_at_once_are_as_one_by_one(layers: list[list[tuple[int, in
     tables = [(number, make_table(pieces)) for number, pieces in enumerate(layers)]
     one_by_one = Runs()
     for number, table in tables:
-        one_by_one = one_by_one.overlaid(Runs.of_table(table, number))
+        one_by_one = one_by_one.overlaid(Runs.of_tables([(number, table)]))
     at_once = Runs.of_tables(tables)
     assert as_model(at_once) == as_model(one_by_one)
     assert all(at_once[index].stop <= at_once[index + 1].block for index in range(len(at_once) - 1))
